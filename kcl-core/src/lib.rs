@@ -1,0 +1,22 @@
+//! The pure domain of the Kinesis consumer: types, planners and state machines.
+//!
+//! Nothing here does I/O, reads a clock or draws a random number: time and seeds come in as arguments, wishes go out as
+//! data. The same code therefore runs under tokio in production and under a simulator in tests.
+
+mod catalog;
+mod ids;
+pub mod lease;
+mod record;
+mod sequence;
+mod store;
+mod time;
+
+pub use self::{
+    catalog::{ChildShard, Shard, ShardFilter},
+    ids::{ApplicationName, HashKey, HashKeyRange, InvalidId, LeaseKey, Session, ShardId, StreamName, WorkerId},
+    lease::{Expect, Lease, LeaseWrite, Patch, PendingCheckpoint},
+    record::{Batch, Record},
+    sequence::{InitialPosition, InvalidSequenceNumber, Position, RecordPosition, SequenceNumber},
+    store::{BoxError, LeaseListing, LeaseStore, StoreError, StoreOperation, UnreadableRow, WriteOutcome},
+    time::{InvalidTimestamp, Tick, Timestamp},
+};
