@@ -3,12 +3,20 @@
 //! - [`MemoryLeaseStore`]: a table that lives as long as the process.
 //! - [`SqliteLeaseStore`]: a table in one file, shared by the processes of one machine.
 //! - [`conformance`]: what every store promises, as checks for your own.
+//! - [`FaultyLeaseStore`]: any store with faults by script and by seed, for tests.
+//! - [`ObservedLeaseStore`]: any store with its calls counted.
+//!
+//! All of them are [`LeaseStore`](kcl_core::LeaseStore)s: dumb compare-and-swap tables without clock, expiry or policy.
 
 pub mod conformance;
+mod fault;
 mod memory;
+mod observe;
 mod sqlite;
 
 pub use self::{
+    fault::{Fault, FaultPlan, FaultRule, FaultyLeaseStore, InjectedFault},
     memory::MemoryLeaseStore,
+    observe::{CallOutcome, ObservedLeaseStore, StoreCounts},
     sqlite::{Durability, SqliteConfig, SqliteLeaseStore},
 };
