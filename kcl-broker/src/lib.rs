@@ -1,1 +1,24 @@
-//! Placeholder.
+//! A small broker that speaks the Kinesis API, for development and tests.
+//!
+//! It keeps its streams in memory and behaves as the service does where clients can tell: sequence numbers, hash keys,
+//! lineage of shards, iterators and their expiry, retention, errors. Streams, splits and merges take effect at once.
+//!
+//! - [`Broker`] is the handle; [`Broker::call`] carries out the typed requests in [`api`].
+//! - [`Broker::http_client`] is an HTTP client for an AWS SDK in the same process: no socket, and virtual time if you like.
+//! - [`Server`] puts the broker on the network.
+//! - [`Engine`] is what decides: a pure function of time and requests.
+
+pub mod api;
+mod broker;
+mod engine;
+mod http;
+mod local;
+mod wire;
+
+pub use self::{
+    api::{ApiError, ErrorKind},
+    broker::{Broker, BrokerBuilder},
+    engine::{Engine, EngineConfig, Operation},
+    http::{BindError, Server},
+    local::LocalHttpClient,
+};

@@ -1,0 +1,102 @@
+//! [`ApiError`]: what the service answers when it does not do what it was asked.
+
+use std::fmt;
+
+/// The type of an error, as clients tell errors apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// A member has a value that the operation cannot use.
+    InvalidArgument,
+    /// One or more members break the constraints of the API's model.
+    Validation,
+    /// The body cannot be read as a request.
+    Serialization,
+    /// There is no operation of this name.
+    UnknownOperation,
+    /// The stream or the shard does not exist.
+    ResourceNotFound,
+    /// The stream exists already, or is not in a state that allows the operation.
+    ResourceInUse,
+    /// A limit of the account, here of the broker, is reached.
+    LimitExceeded,
+    /// The shard iterator is older than five minutes.
+    ExpiredIterator,
+    /// The token of a listing is older than five minutes.
+    ExpiredNextToken,
+}
+
+impl ErrorKind {
+    /// The name on the wire.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::InvalidArgument => "InvalidArgumentException",
+            Self::Validation => "ValidationException",
+            Self::Serialization => "SerializationException",
+            Self::UnknownOperation => "UnknownOperationException",
+            Self::ResourceNotFound => "ResourceNotFoundException",
+            Self::ResourceInUse => "ResourceInUseException",
+            Self::LimitExceeded => "LimitExceededException",
+            Self::ExpiredIterator => "ExpiredIteratorException",
+            Self::ExpiredNextToken => "ExpiredNextTokenException",
+        }
+    }
+}
+
+impl fmt::Display for ErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// An operation was refused. Nothing was changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ApiError {
+    kind: ErrorKind,
+    message: Option<String>,
+}
+
+impl ApiError {
+    /// An error with a message.
+    #[must_use]
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self {
+            kind,
+            message: Some(message.into()),
+        }
+    }
+
+    /// An error that the service gives no message for.
+    #[must_use]
+    pub const fn bare(kind: ErrorKind) -> Self {
+        Self { kind, message: None }
+    }
+
+    pub(crate) fn invalid(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::InvalidArgument, message)
+    }
+
+    /// The error's type.
+    #[must_use]
+    pub const fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    /// What the service says about it.
+    #[must_use]
+    pub fn message(&self) -> Option<&str> {
+        self.message.as_deref()
+    }
+}
+
+impl fmt::Display for ApiError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.message {
+            Some(message) => write!(f, "{}: {message}", self.kind),
+            None => write!(f, "{}", self.kind),
+        }
+    }
+}
+
+impl std::error::Error for ApiError {}

@@ -1,0 +1,194 @@
+//! [`Broker`]: the handle that everything else stands on.
+
+use std::{
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, SystemTime},
+};
+
+use kcl_core::Timestamp;
+
+use crate::{
+    api::ApiError,
+    engine::{Engine, EngineConfig, Operation},
+    local::LocalHttpClient,
+    wire::RequestIds,
+};
+
+type WallClock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// A broker: all streams of one account, in memory. Clones are handles to the same streams.
+///
+/// Three doors lead in: [`Broker::call`] with typed requests, [`Broker::http_client`] for an AWS SDK in the same process,
+/// and [`Server`](crate::Server) for everybody else.
+///
+/// ```
+/// use kcl_broker::{Broker, api::{CreateStream, GetRecords, GetShardIterator, PutRecord}};
+///
+/// let broker = Broker::new();
+/// broker.call(CreateStream::new("rides", 1))?;
+/// broker.call(PutRecord::new("rides", "taxi-7", "from A to B"))?;
+///
+/// let opened = broker.call(GetShardIterator::trim_horizon("rides", "shardId-000000000000"))?;
+/// let read = broker.call(GetRecords::new(opened.shard_iterator))?;
+/// assert_eq!(read.records[0].data, "from A to B");
+/// # Ok::<(), kcl_broker::ApiError>(())
+/// ```
+#[derive(Clone)]
+pub struct Broker {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    engine: Mutex<Engine>,
+    clock: WallClock,
+    request_ids: RequestIds,
+}
+
+impl Broker {
+    /// A broker with defaults, on the system's clock.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::builder().build()
+    }
+
+    /// A broker with choices.
+    #[must_use]
+    pub fn builder() -> BrokerBuilder {
+        BrokerBuilder::default()
+    }
+
+    /// Carries out one operation.
+    ///
+    /// # Errors
+    /// As the service has it for the operation. Then nothing has changed.
+    pub fn call<O: Operation>(&self, operation: O) -> Result<O::Output, ApiError> {
+        // The clock is read under the lock: then the engine sees times in the order in which it is called.
+        let mut engine = self.shared.engine.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = (self.shared.clock)();
+        engine.call(now, operation)
+    }
+
+    /// An HTTP client for an AWS SDK, which comes here without a socket whatever endpoint the SDK is given.
+    ///
+    /// It needs no runtime of its own and never waits, so that it works with tokio's paused time.
+    #[must_use]
+    pub fn http_client(&self) -> LocalHttpClient {
+        LocalHttpClient::new(self.clone())
+    }
+
+    /// The bytes that the records of all streams take, as they count against the limit.
+    #[must_use]
+    pub fn stored_bytes(&self) -> u64 {
+        self.shared
+            .engine
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .stored_bytes()
+    }
+
+    pub(crate) fn request_ids(&self) -> &RequestIds {
+        &self.shared.request_ids
+    }
+}
+
+impl Default for Broker {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Broker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Broker").finish_non_exhaustive()
+    }
+}
+
+/// Makes a [`Broker`] with choices.
+///
+/// ```
+/// use std::{sync::{Arc, atomic::{AtomicI64, Ordering}}, time::Duration};
+/// use kcl_broker::Broker;
+/// use kcl_core::Timestamp;
+///
+/// let millis = Arc::new(AtomicI64::new(1_357_034_400_000));
+/// let clock = Arc::clone(&millis);
+/// let broker = Broker::builder()
+///     .clock(Arc::new(move || Timestamp::from_epoch_millis(clock.load(Ordering::Relaxed))))
+///     .retention(Duration::from_secs(3600))
+///     .build();
+/// # assert_eq!(broker.stored_bytes(), 0);
+/// ```
+#[must_use]
+#[derive(Clone, Default)]
+pub struct BrokerBuilder {
+    config: EngineConfig,
+    clock: Option<WallClock>,
+    seed: u64,
+}
+
+impl BrokerBuilder {
+    /// Replaces everything that can be chosen about the engine.
+    pub fn config(mut self, config: EngineConfig) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// How long records are kept.
+    pub fn retention(mut self, retention: Duration) -> Self {
+        self.config.retention = retention;
+        self
+    }
+
+    /// The most bytes that all records may take.
+    pub fn stored_bytes_max(mut self, bytes: u64) -> Self {
+        self.config.stored_bytes_max = bytes;
+        self
+    }
+
+    /// What tells the time. The default is the system's clock.
+    ///
+    /// It is called with the broker locked, and must not call the broker.
+    pub fn clock(mut self, clock: Arc<dyn Fn() -> Timestamp + Send + Sync>) -> Self {
+        self.clock = Some(clock);
+        self
+    }
+
+    /// What the ids of responses are made from.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    /// Makes the broker.
+    #[must_use]
+    pub fn build(self) -> Broker {
+        Broker {
+            shared: Arc::new(Shared {
+                engine: Mutex::new(Engine::new(self.config)),
+                clock: self.clock.unwrap_or_else(|| Arc::new(system_time)),
+                request_ids: RequestIds::new(self.seed),
+            }),
+        }
+    }
+}
+
+impl fmt::Debug for BrokerBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BrokerBuilder")
+            .field("config", &self.config)
+            .field("seed", &self.seed)
+            .finish_non_exhaustive()
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the default of the clock that callers can replace"
+)]
+fn system_time() -> Timestamp {
+    let since_epoch = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
+    Timestamp::from_epoch_millis(i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX))
+}

@@ -1,0 +1,235 @@
+//! The broker's heart: what the service does, as a function of the time, the request and what was before.
+//!
+//! The engine does no I/O, reads no clock, draws no random number and spawns nothing: the same calls at the same times
+//! give the same answers, byte for byte. Streams, splits and merges take effect at once.
+
+mod list_shards;
+mod read;
+mod reshard;
+mod sequence;
+mod shard;
+mod stream;
+mod streams;
+mod token;
+mod validate;
+mod write;
+
+#[cfg(test)]
+mod tests;
+
+use std::{collections::BTreeMap, time::Duration};
+
+use kcl_core::{StreamName, Timestamp};
+
+use self::{
+    shard::ShardLog,
+    stream::Stream,
+    token::Life,
+    validate::{shard_index, stream_of_arn},
+};
+use crate::api::{ApiError, ErrorKind};
+
+/// What can be chosen about an [`Engine`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EngineConfig {
+    /// The twelve digits of the account that ARNs and messages name.
+    pub account: String,
+    /// The region that ARNs and messages name.
+    pub region: String,
+    /// How long records are kept. The service begins with 24 hours.
+    pub retention: Duration,
+    /// The most bytes that all records may take, each with 256 bytes for its bookkeeping. Beyond it writes are refused with
+    /// `LimitExceededException`. The default of 2 GiB fits a developer's machine.
+    pub stored_bytes_max: u64,
+    /// The most open shards of all streams together. The default of 20000 is the largest that the service has by default.
+    pub open_shards_max: usize,
+}
+
+impl Default for EngineConfig {
+    fn default() -> Self {
+        Self {
+            account: "000000000000".to_owned(),
+            region: "us-east-1".to_owned(),
+            retention: Duration::from_hours(24),
+            stored_bytes_max: 2 << 30,
+            open_shards_max: 20_000,
+        }
+    }
+}
+
+/// A request that the engine can carry out. The requests in [`api`](crate::api) are.
+pub trait Operation {
+    /// The operation's name, as the service has it.
+    const NAME: &'static str;
+    /// What the operation answers.
+    type Output;
+
+    /// Carries the request out. Call [`Engine::call`] instead, which sees to the time.
+    ///
+    /// # Errors
+    /// As the service has it for the operation.
+    fn execute(self, engine: &mut Engine, now: Timestamp) -> Result<Self::Output, ApiError>;
+}
+
+/// All streams of one account.
+///
+/// ```
+/// use kcl_broker::{Engine, EngineConfig, api::{CreateStream, PutRecord}};
+/// use kcl_core::Timestamp;
+///
+/// let mut engine = Engine::new(EngineConfig::default());
+/// let now = Timestamp::from_epoch_millis(1_357_034_400_000);
+/// engine.call(now, CreateStream::new("rides", 2))?;
+/// let put = engine.call(now, PutRecord::new("rides", "taxi-7", "from A to B"))?;
+/// assert_eq!(put.shard_id.as_str(), "shardId-000000000000");
+/// # Ok::<(), kcl_broker::ApiError>(())
+/// ```
+#[derive(Debug)]
+pub struct Engine {
+    config: EngineConfig,
+    /// The latest time that a call has brought.
+    now: Timestamp,
+    streams: BTreeMap<StreamName, Stream>,
+    streams_made: u64,
+    /// Numbers of new streams begin after this second, so that no number of a deleted stream is one of a new stream's.
+    deleted_second: u64,
+    stored_bytes: u64,
+}
+
+impl Engine {
+    /// An engine without streams.
+    #[must_use]
+    pub fn new(config: EngineConfig) -> Self {
+        Self {
+            config,
+            now: Timestamp::from_epoch_millis(i64::MIN),
+            streams: BTreeMap::new(),
+            streams_made: 0,
+            deleted_second: 0,
+            stored_bytes: 0,
+        }
+    }
+
+    /// Carries out `operation` at the time `now`.
+    ///
+    /// Time never goes back here: a `now` before that of an earlier call counts as that one.
+    ///
+    /// # Errors
+    /// As the service has it for the operation. Then nothing has changed.
+    pub fn call<O: Operation>(&mut self, now: Timestamp, operation: O) -> Result<O::Output, ApiError> {
+        self.now = self.now.max(now);
+        let now = self.now;
+        operation.execute(self, now)
+    }
+
+    /// The bytes that the records of all streams take, as they count against the limit.
+    #[must_use]
+    pub fn stored_bytes(&self) -> u64 {
+        self.stored_bytes
+    }
+
+    fn no_such_stream(&self, name: &str) -> ApiError {
+        let account = &self.config.account;
+        ApiError::new(
+            ErrorKind::ResourceNotFound,
+            format!("Stream {name} under account {account} not found."),
+        )
+    }
+
+    fn arn(&self, stream: &StreamName) -> String {
+        format!(
+            "arn:aws:kinesis:{}:{}:stream/{stream}",
+            self.config.region, self.config.account
+        )
+    }
+
+    /// The name of the stream that a request addresses, and that it exists.
+    ///
+    /// An ARN counts by its name alone: this broker is every account in every region.
+    fn address(&self, name: Option<&String>, arn: Option<&String>) -> Result<StreamName, ApiError> {
+        let of_arn = arn.and_then(|arn| stream_of_arn(arn));
+        let name = match (name.map(String::as_str), of_arn) {
+            (Some(name), Some(of_arn)) if name != of_arn => {
+                return Err(ApiError::invalid(format!(
+                    "StreamName {name} does not match the stream of StreamARN {of_arn}."
+                )));
+            }
+            (Some(name), _) | (None, Some(name)) => name,
+            (None, None) => return Err(ApiError::invalid("Either StreamName or StreamARN should be provided.")),
+        };
+        match self.streams.get_key_value(name) {
+            Some((name, _)) => Ok(name.clone()),
+            None => Err(self.no_such_stream(name)),
+        }
+    }
+
+    fn stream(&self, name: Option<&String>, arn: Option<&String>) -> Result<&Stream, ApiError> {
+        let name = self.address(name, arn)?;
+        self.streams
+            .get(&name)
+            .ok_or_else(|| self.no_such_stream(name.as_str()))
+    }
+
+    /// The stream with what is no longer retained taken off.
+    fn trimmed_stream(&mut self, name: &StreamName, now: Timestamp) -> Result<&mut Stream, ApiError> {
+        let missing = self.no_such_stream(name.as_str());
+        let stream = self.streams.get_mut(name).ok_or(missing)?;
+        self.stored_bytes -= stream.trim(now);
+        Ok(stream)
+    }
+
+    /// The stream that a token was made for, if it is in the same life.
+    fn stream_of_token(&self, name: &StreamName, life: Life, refusal: &str) -> Result<&Stream, ApiError> {
+        let stream = self
+            .streams
+            .get(name)
+            .ok_or_else(|| self.no_such_stream(name.as_str()))?;
+        if stream.life == life {
+            Ok(stream)
+        } else {
+            Err(ApiError::invalid(refusal))
+        }
+    }
+
+    /// The shard of `stream` with this id.
+    fn shard<'a>(&self, stream: &'a Stream, id: &str, now: Timestamp) -> Result<&'a ShardLog, ApiError> {
+        let (account, name) = (&self.config.account, &stream.name);
+        let index = shard_index(id).ok_or_else(|| {
+            let message = format!("Could not find shard {id} in stream {name} under account {account}.");
+            ApiError::new(ErrorKind::ResourceNotFound, message)
+        })?;
+        stream
+            .shard(index, now)
+            .ok_or_else(|| self.no_such_shard(stream, index))
+    }
+
+    fn no_such_shard(&self, stream: &Stream, index: u32) -> ApiError {
+        let (account, name) = (&self.config.account, &stream.name);
+        let message = format!("Shard shardId-{index:012} in stream {name} under account {account} does not exist");
+        ApiError::new(ErrorKind::ResourceNotFound, message)
+    }
+
+    /// Refuses `additional` open shards if they are too many.
+    fn check_open_shards(&self, additional: usize) -> Result<(), ApiError> {
+        let open: usize = self.streams.values().map(Stream::open_shard_count).sum();
+        let EngineConfig {
+            account,
+            region,
+            open_shards_max: limit,
+            ..
+        } = &self.config;
+        if open.saturating_add(additional) <= *limit {
+            return Ok(());
+        }
+        Err(ApiError::new(
+            ErrorKind::LimitExceeded,
+            format!(
+                "This request would exceed the shard limit for the account {account} in {region}. Current shard count \
+                 for the account: {open}. Limit: {limit}. Number of additional shards that would have resulted from \
+                 this request: {additional}. Refer to the AWS Service Limits page \
+                 (http://docs.aws.amazon.com/general/latest/gr/aws_service_limits.html) for current limits and how to \
+                 request higher limits."
+            ),
+        ))
+    }
+}

@@ -1,0 +1,183 @@
+//! One stream: its shards, which of them are open, and how they come from each other.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use kcl_core::{ChildShard, HashKey, HashKeyRange, StreamName, Timestamp};
+
+use super::{shard::ShardLog, token::Life};
+use crate::api::StreamMode;
+
+/// A stream of the engine.
+#[derive(Debug)]
+pub(super) struct Stream {
+    pub(super) name: StreamName,
+    pub(super) life: Life,
+    pub(super) mode: StreamMode,
+    pub(super) max_record_size_in_kib: u32,
+    pub(super) retention: Duration,
+    pub(super) shards: BTreeMap<u32, ShardLog>,
+    /// The open shards, by the hash key at which their ranges start. The ranges have no holes.
+    open: BTreeMap<HashKey, u32>,
+    next_index: u32,
+}
+
+impl Stream {
+    /// A stream of `shard_count` shards whose numbers begin in `created_second`.
+    pub(super) fn new(
+        name: StreamName,
+        life: Life,
+        mode: StreamMode,
+        max_record_size_in_kib: u32,
+        retention: Duration,
+        (shard_count, created_second): (u32, u64),
+    ) -> Self {
+        let mut stream = Self {
+            name,
+            life,
+            mode,
+            max_record_size_in_kib,
+            retention,
+            shards: BTreeMap::new(),
+            open: BTreeMap::new(),
+            next_index: 0,
+        };
+        for range in even_ranges(shard_count) {
+            stream.open_shard(&[], range, life.created_at, created_second);
+        }
+        stream
+    }
+
+    pub(super) fn open_shard_count(&self) -> usize {
+        self.open.len()
+    }
+
+    /// The index of the open shard that serves `key`.
+    pub(super) fn route(&self, key: HashKey) -> u32 {
+        let (_, index) = self
+            .open
+            .range(..=key)
+            .next_back()
+            .expect("the ranges of the open shards have no holes");
+        *index
+    }
+
+    /// A shard of which something is retained.
+    pub(super) fn shard(&self, index: u32, now: Timestamp) -> Option<&ShardLog> {
+        self.shards
+            .get(&index)
+            .filter(|shard| !shard.is_gone(now, self.retention))
+    }
+
+    /// The shards of which something is retained, oldest first, after `after` if that is given.
+    pub(super) fn retained(&self, after: Option<u32>, now: Timestamp) -> impl Iterator<Item = &ShardLog> {
+        let from = after.map_or(0, |after| after.saturating_add(1));
+        let from = if after == Some(u32::MAX) { None } else { Some(from) };
+        from.into_iter()
+            .flat_map(|from| self.shards.range(from..))
+            .map(|(_, shard)| shard)
+            .filter(move |shard| !shard.is_gone(now, self.retention))
+    }
+
+    /// The shards that were made of `parent`.
+    pub(super) fn children(&self, parent: u32) -> Vec<ChildShard> {
+        // A child is younger than its parents, and indices count up.
+        self.shards
+            .range(parent..)
+            .filter(|(_, shard)| shard.parents.contains(&parent))
+            .map(|(_, shard)| ChildShard {
+                id: shard.id().clone(),
+                parents: shard.description.parents().cloned().collect(),
+                hash_key_range: Some(shard.range()),
+            })
+            .collect()
+    }
+
+    /// The oldest time that is retained.
+    pub(super) fn horizon(&self, now: Timestamp) -> Timestamp {
+        now.saturating_sub(self.retention)
+    }
+
+    /// Closes the open shards `parents` and opens shards that serve `ranges` in their place.
+    pub(super) fn reshard(&mut self, parents: &[u32], ranges: &[HashKeyRange], now: Timestamp) {
+        let mut created_second = 0;
+        for index in parents {
+            if let Some(parent) = self.shards.get_mut(index) {
+                created_second = created_second.max(parent.close(now) + 1);
+                self.open.remove(&parent.range().start);
+            }
+        }
+        for range in ranges {
+            self.open_shard(parents, *range, now, created_second);
+        }
+    }
+
+    fn open_shard(&mut self, parents: &[u32], range: HashKeyRange, now: Timestamp, created_second: u64) {
+        let index = self.next_index;
+        let mut shard = ShardLog::new(index, range, now, created_second);
+        let mut ids = parents
+            .iter()
+            .filter_map(|parent| self.shards.get(parent))
+            .map(|parent| parent.id().clone());
+        shard.description.parent = ids.next();
+        shard.description.adjacent_parent = ids.next();
+        shard.parents = parents.to_vec();
+        self.shards.insert(index, shard);
+        self.open.insert(range.start, index);
+        self.next_index += 1;
+    }
+
+    /// Drops what is no longer retained, of all shards, and gives the bytes it counted.
+    pub(super) fn trim(&mut self, now: Timestamp) -> u64 {
+        let retention = self.retention;
+        let mut freed = 0;
+        self.shards.retain(|_, shard| {
+            freed += shard.trim(now, retention);
+            !shard.is_gone(now, retention)
+        });
+        freed
+    }
+
+    /// The bytes that all records count.
+    pub(super) fn footprint(&self) -> u64 {
+        self.shards.values().map(ShardLog::footprint).sum()
+    }
+
+    /// The latest second in which numbers of this stream begin.
+    pub(super) fn last_created_second(&self) -> u64 {
+        self.shards
+            .values()
+            .map(|shard| shard.created_second)
+            .max()
+            .unwrap_or(0)
+    }
+
+    /// The retained shards that have a retained parent.
+    pub(super) fn retained_children(&self, now: Timestamp) -> BTreeSet<u32> {
+        self.retained(None, now)
+            .filter(|shard| shard.parents.iter().any(|parent| self.shard(*parent, now).is_some()))
+            .map(|shard| shard.index)
+            .collect()
+    }
+}
+
+/// `count` ranges of the same width, the last one wider by what division leaves over.
+fn even_ranges(count: u32) -> impl Iterator<Item = HashKeyRange> {
+    let count = u128::from(count.max(1));
+    // floor(2^128 / count), without the number that does not fit in 128 bits.
+    let width = if count.is_power_of_two() {
+        u128::MAX / count + u128::from(count > 1)
+    } else {
+        u128::MAX / count
+    };
+    (0..count).map(move |i| HashKeyRange {
+        start: HashKey(i * width),
+        end: if i + 1 == count {
+            HashKey::MAX
+        } else {
+            HashKey((i + 1) * width - 1)
+        },
+    })
+}

@@ -1,0 +1,220 @@
+//! Making, removing, describing and listing streams.
+
+use std::ops::Bound;
+
+use kcl_core::{StreamName, Timestamp};
+
+use super::{
+    Engine, Operation,
+    sequence::second_of,
+    stream::Stream,
+    token::{Life, open_stream_page, seal_stream_page},
+    validate::{Constraints, present, shard_index},
+};
+use crate::api::{
+    ApiError, CreateStream, DeleteStream, DescribeStream, DescribeStreamOutput, DescribeStreamSummary,
+    DescribeStreamSummaryOutput, ErrorKind, ListStreams, ListStreamsOutput, StreamMode, StreamStatus, StreamSummary,
+};
+
+/// What the service gives a stream whose shards it counts itself.
+const ON_DEMAND_SHARDS: i32 = 4;
+const PAGE_MAX: i32 = 100;
+const RECORD_KIB_DEFAULT: i32 = 1024;
+const RECORD_KIB_MAX: i32 = 10_240;
+
+impl Operation for CreateStream {
+    const NAME: &'static str = "CreateStream";
+    type Output = ();
+
+    fn execute(self, engine: &mut Engine, now: Timestamp) -> Result<(), ApiError> {
+        let mode = self.stream_mode_details.map(|details| details.stream_mode);
+        Constraints::default()
+            .required("streamName", self.stream_name.as_ref())
+            .name("streamName", self.stream_name.as_ref())
+            .range("shardCount", self.shard_count, 1..=i32::MAX)
+            .required(
+                "streamModeDetails.streamMode",
+                mode.as_ref().map_or(Some(&String::new()), Option::as_ref),
+            )
+            .one_of(
+                "streamModeDetails.streamMode",
+                mode.as_ref().and_then(Option::as_ref),
+                &["PROVISIONED", "ON_DEMAND"],
+            )
+            .range(
+                "maxRecordSizeInKiB",
+                self.max_record_size_in_kib,
+                RECORD_KIB_DEFAULT..=RECORD_KIB_MAX,
+            )
+            .check()?;
+        let name = StreamName::new(present(self.stream_name)?).map_err(|error| ApiError::invalid(error.to_string()))?;
+        let on_demand = mode.flatten().is_some_and(|mode| mode == "ON_DEMAND");
+        let (mode, shard_count) = match (on_demand, self.shard_count) {
+            (true, count) => (StreamMode::OnDemand, count.unwrap_or(ON_DEMAND_SHARDS)),
+            (false, Some(count)) => (StreamMode::Provisioned, count),
+            (false, None) => {
+                return Err(ApiError::invalid(
+                    "ShardCount must be provided for a PROVISIONED stream.",
+                ));
+            }
+        };
+        if engine.streams.contains_key(&name) {
+            let account = &engine.config.account;
+            let message = format!("Stream {name} under account {account} already exists.");
+            return Err(ApiError::new(ErrorKind::ResourceInUse, message));
+        }
+        let shard_count = shard_count.unsigned_abs();
+        engine.check_open_shards(shard_count as usize)?;
+        engine.streams_made += 1;
+        let stream = Stream::new(
+            name.clone(),
+            Life {
+                serial: engine.streams_made,
+                created_at: now,
+            },
+            mode,
+            self.max_record_size_in_kib.unwrap_or(RECORD_KIB_DEFAULT).unsigned_abs(),
+            engine.config.retention,
+            (shard_count, second_of(now).max(engine.deleted_second + 1)),
+        );
+        engine.streams.insert(name, stream);
+        Ok(())
+    }
+}
+
+impl Operation for DeleteStream {
+    const NAME: &'static str = "DeleteStream";
+    type Output = ();
+
+    fn execute(self, engine: &mut Engine, _: Timestamp) -> Result<(), ApiError> {
+        Constraints::default()
+            .stream(self.stream_name.as_ref(), self.stream_arn.as_ref())
+            .check()?;
+        let name = engine.address(self.stream_name.as_ref(), self.stream_arn.as_ref())?;
+        if let Some(stream) = engine.streams.remove(&name) {
+            engine.stored_bytes -= stream.footprint();
+            engine.deleted_second = engine.deleted_second.max(stream.last_created_second());
+        }
+        Ok(())
+    }
+}
+
+impl Operation for DescribeStream {
+    const NAME: &'static str = "DescribeStream";
+    type Output = DescribeStreamOutput;
+
+    fn execute(self, engine: &mut Engine, now: Timestamp) -> Result<DescribeStreamOutput, ApiError> {
+        Constraints::default()
+            .stream(self.stream_name.as_ref(), self.stream_arn.as_ref())
+            .range("limit", self.limit, 1..=10_000)
+            .name("exclusiveStartShardId", self.exclusive_start_shard_id.as_ref())
+            .check()?;
+        let name = engine.address(self.stream_name.as_ref(), self.stream_arn.as_ref())?;
+        let after = start_shard(self.exclusive_start_shard_id.as_deref())?;
+        let limit = page_len(self.limit);
+        let stream = engine.trimmed_stream(&name, now)?;
+        let mut retained = stream.retained(after, now);
+        let shards = retained
+            .by_ref()
+            .take(limit)
+            .map(|shard| shard.description.clone())
+            .collect();
+        let has_more_shards = retained.next().is_some();
+        drop(retained);
+        let retention_period_hours = hours(stream);
+        let stream = engine.stream(Some(&name.into()), None)?;
+        Ok(DescribeStreamOutput {
+            stream: engine.summary(stream),
+            shards,
+            has_more_shards,
+            retention_period_hours,
+        })
+    }
+}
+
+impl Operation for DescribeStreamSummary {
+    const NAME: &'static str = "DescribeStreamSummary";
+    type Output = DescribeStreamSummaryOutput;
+
+    fn execute(self, engine: &mut Engine, _: Timestamp) -> Result<DescribeStreamSummaryOutput, ApiError> {
+        Constraints::default()
+            .stream(self.stream_name.as_ref(), self.stream_arn.as_ref())
+            .check()?;
+        let stream = engine.stream(self.stream_name.as_ref(), self.stream_arn.as_ref())?;
+        Ok(DescribeStreamSummaryOutput {
+            stream: engine.summary(stream),
+            retention_period_hours: hours(stream),
+            open_shard_count: stream.open_shard_count(),
+            max_record_size_in_kib: stream.max_record_size_in_kib,
+        })
+    }
+}
+
+impl Operation for ListStreams {
+    const NAME: &'static str = "ListStreams";
+    type Output = ListStreamsOutput;
+
+    fn execute(self, engine: &mut Engine, now: Timestamp) -> Result<ListStreamsOutput, ApiError> {
+        Constraints::default()
+            .range("limit", self.limit, 1..=10_000)
+            .name("exclusiveStartStreamName", self.exclusive_start_stream_name.as_ref())
+            .check()?;
+        let continued = match &self.next_token {
+            Some(token) => Some(open_stream_page(token).ok_or_else(|| ApiError::invalid("Invalid NextToken."))?),
+            None => None,
+        };
+        let start = continued
+            .as_ref()
+            .map(StreamName::as_str)
+            .or(self.exclusive_start_stream_name.as_deref());
+        let bounds = (start.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded);
+        let mut rest = engine.streams.range::<str, _>(bounds).map(|(_, stream)| stream);
+        let stream_summaries: Vec<_> = rest
+            .by_ref()
+            .take(page_len(self.limit))
+            .map(|stream| engine.summary(stream))
+            .collect();
+        let has_more_streams = rest.next().is_some();
+        let last = stream_summaries.last().filter(|_| has_more_streams);
+        Ok(ListStreamsOutput {
+            stream_names: stream_summaries
+                .iter()
+                .map(|summary| summary.stream_name.clone())
+                .collect(),
+            has_more_streams,
+            next_token: last.map(|summary| seal_stream_page(&summary.stream_name, now)),
+            stream_summaries,
+        })
+    }
+}
+
+impl Engine {
+    fn summary(&self, stream: &Stream) -> StreamSummary {
+        StreamSummary {
+            stream_name: stream.name.clone(),
+            stream_arn: self.arn(&stream.name),
+            stream_status: StreamStatus::Active,
+            stream_mode: stream.mode,
+            stream_creation_timestamp: stream.life.created_at,
+        }
+    }
+}
+
+/// The shard after which a listing begins, if it names one.
+pub(super) fn start_shard(id: Option<&str>) -> Result<Option<u32>, ApiError> {
+    let Some(id) = id else { return Ok(None) };
+    match shard_index(id) {
+        Some(index) => Ok(Some(index)),
+        None => Err(ApiError::invalid(format!(
+            "Invalid ExclusiveStartShardId: {id} is no shard's id."
+        ))),
+    }
+}
+
+fn page_len(limit: Option<i32>) -> usize {
+    limit.map_or(PAGE_MAX, |limit| limit.min(PAGE_MAX)).unsigned_abs() as usize
+}
+
+fn hours(stream: &Stream) -> u64 {
+    stream.retention.as_secs() / 3600
+}

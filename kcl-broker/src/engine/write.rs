@@ -1,0 +1,192 @@
+//! Writing records.
+
+use bytes::Bytes;
+use bytestring::ByteString;
+use kcl_core::{HashKey, StreamName, Timestamp};
+
+use super::{
+    Engine, Operation,
+    sequence::{Parts, second_of},
+    shard::footprint,
+    stream::Stream,
+    validate::{Constraints, present},
+};
+use crate::api::{
+    ApiError, ErrorKind, PutRecord, PutRecordOutput, PutRecords, PutRecordsEntry, PutRecordsOutput, PutRecordsResult,
+};
+
+/// The most records of one request.
+const RECORDS_MAX: usize = 500;
+/// The most data and keys of one request, and the most data of one record in any stream.
+const BYTES_MAX: usize = 10 << 20;
+
+/// A record that is good to be written.
+struct Checked {
+    shard: u32,
+    partition_key: ByteString,
+    data: Bytes,
+}
+
+impl Operation for PutRecord {
+    const NAME: &'static str = "PutRecord";
+    type Output = PutRecordOutput;
+
+    fn execute(self, engine: &mut Engine, now: Timestamp) -> Result<PutRecordOutput, ApiError> {
+        let entry = PutRecordsEntry {
+            data: self.data,
+            partition_key: self.partition_key,
+            explicit_hash_key: self.explicit_hash_key,
+        };
+        let mut constraints = Constraints::default();
+        constraints.stream(self.stream_name.as_ref(), self.stream_arn.as_ref());
+        entry.check(&mut constraints, "");
+        constraints
+            .number("sequenceNumberForOrdering", self.sequence_number_for_ordering.as_ref())
+            .check()?;
+        let name = engine.address(self.stream_name.as_ref(), self.stream_arn.as_ref())?;
+        let stream = engine.stream(Some(&name.clone().into()), None)?;
+        if let Some(number) = self.sequence_number_for_ordering {
+            let latest = second_of(now).max(stream.last_created_second());
+            if Parts::decode(&number).is_none_or(|parts| parts.arrived > latest) {
+                return Err(ApiError::invalid(format!(
+                    "ExclusiveMinimumSequenceNumber {number} used in PutRecord on stream {name} under account {} is \
+                     invalid.",
+                    engine.config.account
+                )));
+            }
+        }
+        let record = entry.route(stream, "data")?;
+        engine.make_room(footprint(&record.data, &record.partition_key), now)?;
+        engine.append(&name, record, now)
+    }
+}
+
+impl Operation for PutRecords {
+    const NAME: &'static str = "PutRecords";
+    type Output = PutRecordsOutput;
+
+    fn execute(self, engine: &mut Engine, now: Timestamp) -> Result<PutRecordsOutput, ApiError> {
+        let mut constraints = Constraints::default();
+        constraints
+            .stream(self.stream_name.as_ref(), self.stream_arn.as_ref())
+            .required("records", self.records.as_ref())
+            .count("records", self.records.as_ref().map(Vec::len), 1..=RECORDS_MAX);
+        let entries = self.records.unwrap_or_default();
+        for (entry, place) in entries.iter().take(RECORDS_MAX).zip(1..) {
+            entry.check(&mut constraints, format_args!("records.{place}.member."));
+        }
+        constraints.check()?;
+        let bytes: usize = entries.iter().map(PutRecordsEntry::size).sum();
+        if bytes > BYTES_MAX {
+            return Err(ApiError::invalid(format!(
+                "Records size exceeds {} MB limit",
+                BYTES_MAX >> 20
+            )));
+        }
+        let name = engine.address(self.stream_name.as_ref(), self.stream_arn.as_ref())?;
+        let stream = engine.stream(Some(&name.clone().into()), None)?;
+        let records = entries
+            .into_iter()
+            .zip(1..)
+            .map(|(entry, place)| entry.route(stream, format_args!("records.{place}.member.data")))
+            .collect::<Result<Vec<_>, _>>()?;
+        let bytes = records
+            .iter()
+            .map(|record| footprint(&record.data, &record.partition_key))
+            .sum();
+        engine.make_room(bytes, now)?;
+        let records = records
+            .into_iter()
+            .map(|record| engine.append(&name, record, now).map(PutRecordsResult::Written))
+            .collect::<Result<_, _>>()?;
+        Ok(PutRecordsOutput {
+            failed_record_count: 0,
+            records,
+        })
+    }
+}
+
+impl PutRecordsEntry {
+    fn check(&self, constraints: &mut Constraints, path: impl std::fmt::Display) {
+        constraints
+            .required(format_args!("{path}data"), self.data.as_ref())
+            .blob(format_args!("{path}data"), self.data.as_ref(), BYTES_MAX)
+            .required(format_args!("{path}partitionKey"), self.partition_key.as_ref())
+            .length(
+                format_args!("{path}partitionKey"),
+                self.partition_key.as_deref(),
+                1..=256,
+            )
+            .hash_key(format_args!("{path}explicitHashKey"), self.explicit_hash_key.as_ref());
+    }
+
+    fn size(&self) -> usize {
+        self.data.as_ref().map_or(0, Bytes::len) + self.partition_key.as_ref().map_or(0, |key| key.len())
+    }
+
+    /// Finds the shard that the record goes to, if the stream takes it.
+    fn route(self, stream: &Stream, path: impl std::fmt::Display) -> Result<Checked, ApiError> {
+        let max = stream.max_record_size_in_kib as usize * 1024;
+        if self.size() > max {
+            let len = self.data.as_ref().map_or(0, Bytes::len);
+            return Err(ApiError::new(
+                ErrorKind::Validation,
+                format!(
+                    "1 validation error detected: Value 'java.nio.HeapByteBuffer[pos=0 lim={len} cap={len}]' at \
+                     '{path}' failed to satisfy constraint: Member must have length less than or equal to {max}, its \
+                     partition key included"
+                ),
+            ));
+        }
+        let partition_key = present(self.partition_key)?;
+        let key = match self.explicit_hash_key {
+            None => HashKey::of_partition_key(&partition_key),
+            Some(text) => text.parse().map_err(|_| {
+                ApiError::invalid(format!(
+                    "Invalid ExplicitHashKey. ExplicitHashKey must be in the range: [0, 2^128-1]. Specified value was \
+                     {text}"
+                ))
+            })?,
+        };
+        Ok(Checked {
+            shard: stream.route(key),
+            partition_key,
+            data: present(self.data)?,
+        })
+    }
+}
+
+impl Engine {
+    /// Makes sure that `bytes` more can be stored, by dropping what is no longer retained if need be.
+    fn make_room(&mut self, bytes: u64, now: Timestamp) -> Result<(), ApiError> {
+        let limit = self.config.stored_bytes_max;
+        if self.stored_bytes.saturating_add(bytes) > limit {
+            self.stored_bytes -= self.streams.values_mut().map(|stream| stream.trim(now)).sum::<u64>();
+        }
+        if self.stored_bytes.saturating_add(bytes) <= limit {
+            return Ok(());
+        }
+        Err(ApiError::new(
+            ErrorKind::LimitExceeded,
+            format!(
+                "This broker stores at most {limit} bytes and holds {} already, so that {bytes} more do not fit. \
+                 Records leave when their retention ends; delete a stream, or give the broker a higher limit.",
+                self.stored_bytes
+            ),
+        ))
+    }
+
+    fn append(&mut self, name: &StreamName, record: Checked, now: Timestamp) -> Result<PutRecordOutput, ApiError> {
+        let missing = || ApiError::bare(ErrorKind::ResourceNotFound);
+        let stream = self.streams.get_mut(name).ok_or_else(missing)?;
+        let retention = stream.retention;
+        let shard = stream.shards.get_mut(&record.shard).ok_or_else(missing)?;
+        self.stored_bytes -= shard.trim(now, retention);
+        self.stored_bytes += footprint(&record.data, &record.partition_key);
+        let sequence_number = shard.append(now, record.partition_key, record.data);
+        Ok(PutRecordOutput {
+            shard_id: shard.id().clone(),
+            sequence_number,
+        })
+    }
+}

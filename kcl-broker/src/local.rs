@@ -1,0 +1,56 @@
+//! [`LocalHttpClient`]: the broker as the HTTP client of an AWS SDK, without a socket.
+
+use aws_smithy_runtime_api::client::{
+    http::{HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector},
+    orchestrator::{HttpRequest, HttpResponse},
+    result::ConnectorError,
+    runtime_components::RuntimeComponents,
+};
+use aws_smithy_types::{body::SdkBody, byte_stream::ByteStream};
+
+use crate::{broker::Broker, wire};
+
+/// Answers an SDK's requests in its own task: no socket, no thread, no timer.
+///
+/// Made by [`Broker::http_client`]; given to an SDK's configuration as its HTTP client.
+#[derive(Clone, Debug)]
+pub struct LocalHttpClient {
+    broker: Broker,
+}
+
+impl LocalHttpClient {
+    pub(crate) const fn new(broker: Broker) -> Self {
+        Self { broker }
+    }
+}
+
+impl HttpClient for LocalHttpClient {
+    fn http_connector(&self, _: &HttpConnectorSettings, _: &RuntimeComponents) -> SharedHttpConnector {
+        SharedHttpConnector::new(self.clone())
+    }
+}
+
+impl HttpConnector for LocalHttpClient {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let broker = self.broker.clone();
+        HttpConnectorFuture::new(async move { respond(&broker, request).await })
+    }
+}
+
+async fn respond(broker: &Broker, request: HttpRequest) -> Result<HttpResponse, ConnectorError> {
+    let request = request
+        .try_into_http1x()
+        .map_err(|error| ConnectorError::user(error.into()))?;
+    let (head, body) = request.into_parts();
+    let body = ByteStream::new(body)
+        .collect()
+        .await
+        .map_err(|error| ConnectorError::io(error.into()))?
+        .into_bytes();
+    let response = if body.len() > wire::BODY_BYTES_MAX {
+        wire::body_too_large()
+    } else {
+        wire::respond(broker, &head.method, &head.headers, &body)
+    };
+    HttpResponse::try_from(response.map(SdkBody::from)).map_err(|error| ConnectorError::other(error.into(), None))
+}

@@ -1,0 +1,121 @@
+//! AWS JSON 1.1: blobs are base64, timestamps are seconds since the epoch with a fraction.
+
+use std::io::Write as _;
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use kcl_core::{Record, Timestamp};
+use serde::{Serialize, de::DeserializeOwned};
+
+use super::shape::ChildShardShape;
+use crate::api::{ApiError, ErrorKind, GetRecordsOutput, field};
+
+/// What a record costs in JSON beside its data, its key and the escapes in it.
+const RECORD_OVERHEAD_BYTES: usize = 192;
+const ANSWER_OVERHEAD_BYTES: usize = 1024;
+
+/// Reads a request. Members that it does not know are ignored.
+pub(super) fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
+    let mut deserializer = serde_json::Deserializer::from_slice(body);
+    let read = field::structure::<T, _>(&mut deserializer).and_then(|request| {
+        deserializer.end()?;
+        Ok(request)
+    });
+    match read {
+        Ok(Some(request)) => Ok(request),
+        Ok(None) => Err(ApiError::bare(ErrorKind::Serialization)),
+        Err(error) if error.is_data() => Err(ApiError::new(ErrorKind::Serialization, without_place(&error))),
+        Err(_) => Err(ApiError::bare(ErrorKind::Serialization)),
+    }
+}
+
+/// The message of an error without the line and the column, which the service does not tell.
+fn without_place(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    match text.rfind(" at line ") {
+        Some(end) => text[..end].to_owned(),
+        None => text,
+    }
+}
+
+pub(super) fn is_well_formed(body: &[u8]) -> bool {
+    serde_json::from_slice::<serde::de::IgnoredAny>(body).is_ok()
+}
+
+/// Writes an output of modest size.
+pub(super) fn encode(output: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec(output).expect("the shapes have text keys and their serialization does not fail")
+}
+
+/// Writes what [`GetRecords`](crate::api::GetRecords) answers, by hand: it is most of what the broker ever writes, and
+/// base64 goes into the buffer without a detour.
+pub(super) fn encode_records(output: &GetRecordsOutput) -> Vec<u8> {
+    let mut buffer = Vec::with_capacity(capacity_for(output));
+    buffer.extend_from_slice(b"{\"Records\":[");
+    for (i, record) in output.records.iter().enumerate() {
+        if i > 0 {
+            buffer.push(b',');
+        }
+        put_record(&mut buffer, record);
+    }
+    buffer.extend_from_slice(b"],\"MillisBehindLatest\":");
+    put(&mut buffer, format_args!("{}", output.millis_behind_latest));
+    if let Some(iterator) = &output.next_shard_iterator {
+        buffer.extend_from_slice(b",\"NextShardIterator\":");
+        put_json(&mut buffer, iterator);
+    }
+    if !output.child_shards.is_empty() {
+        buffer.extend_from_slice(b",\"ChildShards\":");
+        put_json(
+            &mut buffer,
+            &output.child_shards.iter().map(ChildShardShape::of).collect::<Vec<_>>(),
+        );
+    }
+    buffer.push(b'}');
+    buffer
+}
+
+fn capacity_for(output: &GetRecordsOutput) -> usize {
+    let record = |record: &std::sync::Arc<Record>| {
+        record.data.len().div_ceil(3) * 4 + record.partition_key.len() + RECORD_OVERHEAD_BYTES
+    };
+    output.records.iter().map(record).sum::<usize>() + ANSWER_OVERHEAD_BYTES
+}
+
+fn put_record(buffer: &mut Vec<u8>, record: &Record) {
+    buffer.extend_from_slice(b"{\"SequenceNumber\":\"");
+    buffer.extend_from_slice(record.sequence_number.as_str().as_bytes());
+    buffer.extend_from_slice(b"\",\"ApproximateArrivalTimestamp\":");
+    put_epoch_seconds(buffer, record.approximate_arrival_timestamp);
+    buffer.extend_from_slice(b",\"Data\":\"");
+    put_base64(buffer, &record.data);
+    buffer.extend_from_slice(b"\",\"PartitionKey\":");
+    put_json(buffer, &*record.partition_key);
+    buffer.push(b'}');
+}
+
+fn put_base64(buffer: &mut Vec<u8>, data: &[u8]) {
+    let start = buffer.len();
+    buffer.resize(start + data.len().div_ceil(3) * 4, 0);
+    let written = STANDARD
+        .encode_slice(data, &mut buffer[start..])
+        .expect("the room that base64 needs");
+    debug_assert_eq!(start + written, buffer.len());
+}
+
+fn put_epoch_seconds(buffer: &mut Vec<u8>, at: Timestamp) {
+    let millis = at.epoch_millis();
+    let sign = if millis < 0 { "-" } else { "" };
+    let millis = millis.unsigned_abs();
+    put(buffer, format_args!("{sign}{}.{:03}", millis / 1000, millis % 1000));
+}
+
+fn put(buffer: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
+    buffer.write_fmt(text).expect("writing to memory does not fail");
+}
+
+fn put_json(buffer: &mut Vec<u8>, value: &(impl Serialize + ?Sized)) {
+    serde_json::to_writer(buffer, value).expect("writing to memory does not fail");
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,130 @@
+//! From an HTTP request to an HTTP response, without a socket: both fronts call [`respond`].
+
+mod error;
+mod json;
+mod request_id;
+mod shape;
+
+use bytes::Bytes;
+use http::{
+    HeaderMap, HeaderValue, Method, Response, StatusCode,
+    header::{CONTENT_TYPE, HeaderName},
+};
+use serde::de::DeserializeOwned;
+
+pub(crate) use self::request_id::RequestIds;
+use self::{error::Refusal, shape::Output};
+use crate::{
+    api::{
+        ApiError, CreateStream, DeleteStream, DescribeStream, DescribeStreamSummary, ErrorKind, GetRecords,
+        GetShardIterator, ListShards, ListStreams, MergeShards, PutRecord, PutRecords, SplitShard,
+    },
+    broker::Broker,
+    engine::Operation,
+};
+
+/// The largest body that is read: 10 MiB of data in base64, with room for the rest.
+pub(crate) const BODY_BYTES_MAX: usize = 32 << 20;
+
+const JSON: &str = "application/x-amz-json-1.1";
+const PLAIN_JSON: &str = "application/json";
+const TARGET: HeaderName = HeaderName::from_static("x-amz-target");
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
+const EXTENDED_ID: HeaderName = HeaderName::from_static("x-amz-id-2");
+const SERVICE_PREFIX: &str = "Kinesis_20131202.";
+
+/// Answers one request. Whatever it is signed with is accepted, and the path does not count.
+pub(crate) fn respond(broker: &Broker, method: &Method, headers: &HeaderMap, body: &[u8]) -> Response<Bytes> {
+    let answered = answer(broker, method, headers, body);
+    let (status, content_type, body) = match answered {
+        Ok(body) => (StatusCode::OK, Some(JSON), body),
+        Err(refusal) => refusal.into_parts(),
+    };
+    let mut response = Response::new(Bytes::from(body));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    if let Some(content_type) = content_type {
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    }
+    let (request_id, extended_id) = broker.request_ids().next();
+    headers.insert(REQUEST_ID, request_id);
+    headers.insert(EXTENDED_ID, extended_id);
+    response
+}
+
+/// Answers a request whose body is longer than [`BODY_BYTES_MAX`].
+pub(crate) fn body_too_large() -> Response<Bytes> {
+    let mut response = Response::new(Bytes::new());
+    *response.status_mut() = StatusCode::PAYLOAD_TOO_LARGE;
+    response
+}
+
+/// The checks, in the order in which the service makes them.
+fn answer(broker: &Broker, method: &Method, headers: &HeaderMap, body: &[u8]) -> Result<Vec<u8>, Refusal> {
+    if method != Method::POST {
+        return Err(Refusal::UnknownService);
+    }
+    let target = text_of(headers, &TARGET);
+    let operation = target.strip_prefix(SERVICE_PREFIX).and_then(Route::named);
+    let unknown = || Refusal::Api(ApiError::bare(ErrorKind::UnknownOperation));
+    if body.is_empty() {
+        return Err(match operation {
+            Some(_) => Refusal::Api(ApiError::bare(ErrorKind::Serialization)),
+            None => unknown(),
+        });
+    }
+    let content_type = text_of(headers, &CONTENT_TYPE);
+    let content_type = content_type
+        .split_once(';')
+        .map_or(content_type, |(kind, _)| kind)
+        .trim();
+    match content_type {
+        JSON => operation.ok_or_else(unknown)?.call(broker, body).map_err(Refusal::Api),
+        PLAIN_JSON if json::is_well_formed(body) => Err(Refusal::WrongDialect),
+        PLAIN_JSON => Err(Refusal::Api(ApiError::bare(ErrorKind::Serialization))),
+        _ if target.is_empty() => Err(Refusal::UnknownService),
+        _ => Err(Refusal::UnknownContentType),
+    }
+}
+
+fn text_of<'a>(headers: &'a HeaderMap, name: &HeaderName) -> &'a str {
+    headers
+        .get(name)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default()
+}
+
+/// Decodes, carries out and encodes one operation.
+struct Route(fn(&Broker, &[u8]) -> Result<Vec<u8>, ApiError>);
+
+impl Route {
+    fn named(operation: &str) -> Option<Self> {
+        Some(match operation {
+            CreateStream::NAME => Self(run::<CreateStream>),
+            DeleteStream::NAME => Self(run::<DeleteStream>),
+            DescribeStream::NAME => Self(run::<DescribeStream>),
+            DescribeStreamSummary::NAME => Self(run::<DescribeStreamSummary>),
+            GetRecords::NAME => Self(run::<GetRecords>),
+            GetShardIterator::NAME => Self(run::<GetShardIterator>),
+            ListShards::NAME => Self(run::<ListShards>),
+            ListStreams::NAME => Self(run::<ListStreams>),
+            MergeShards::NAME => Self(run::<MergeShards>),
+            PutRecord::NAME => Self(run::<PutRecord>),
+            PutRecords::NAME => Self(run::<PutRecords>),
+            SplitShard::NAME => Self(run::<SplitShard>),
+            _ => return None,
+        })
+    }
+
+    fn call(&self, broker: &Broker, body: &[u8]) -> Result<Vec<u8>, ApiError> {
+        (self.0)(broker, body)
+    }
+}
+
+fn run<O>(broker: &Broker, body: &[u8]) -> Result<Vec<u8>, ApiError>
+where
+    O: Operation<Output: Output> + DeserializeOwned,
+{
+    let request = json::decode::<O>(body)?;
+    Ok(broker.call(request)?.to_json())
+}
