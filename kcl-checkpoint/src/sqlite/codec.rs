@@ -130,9 +130,8 @@ fn lease(row: &Row<'_>) -> Result<Lease, String> {
     Ok(lease)
 }
 
-/// SQLite's own message names the column and the type that it found.
 fn column<T: FromSql>(row: &Row<'_>, name: &str) -> Result<T, String> {
-    row.get(name).map_err(|error| error.to_string())
+    named(name, row.get(name))
 }
 
 fn named<T, E: std::fmt::Display>(name: &str, parsed: Result<T, E>) -> Result<T, String> {

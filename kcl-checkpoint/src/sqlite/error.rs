@@ -136,6 +136,8 @@ impl Failure {
     }
 }
 
+pub(super) const NOT_A_DATABASE: &str =
+    "is not an SQLite database; give the path of a lease table, or of a file that does not exist yet";
 const NOT_WRITABLE: &str = "cannot be written; give the worker the right to write to the file and its directory";
 
 fn classify(error: rusqlite::Error, path: &Path, operation: StoreOperation, committing: bool) -> StoreError {
@@ -172,12 +174,7 @@ fn classify(error: rusqlite::Error, path: &Path, operation: StoreOperation, comm
                 source: in_file("", error),
             }
         }
-        Some(ErrorCode::NotADatabase) => unusable(
-            format!(
-                "{file} is not an SQLite database; give the path of a lease table, or of a file that does not exist yet"
-            ),
-            error,
-        ),
+        Some(ErrorCode::NotADatabase) => unusable(format!("{file} {NOT_A_DATABASE}"), error),
         Some(ErrorCode::DatabaseCorrupt) => unusable(
             format!(
                 "{file} is damaged; stop all workers and restore it from a backup, or recover it with sqlite3 .recover"

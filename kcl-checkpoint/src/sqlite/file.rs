@@ -8,9 +8,12 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, Transactio
 use super::{
     SqliteConfig,
     codec::{self, COLUMNS},
-    error::Failure,
+    error::{self, Failure},
     schema,
 };
+
+/// The smallest page that SQLite can be told to use, in bytes.
+const SMALLEST_DATABASE: u64 = 512;
 
 /// A connection to a file that is a lease table.
 #[derive(Debug)]
@@ -132,6 +135,8 @@ fn check_path(path: &Path, config: &SqliteConfig) -> Result<(), Failure> {
     match std::fs::metadata(path) {
         Ok(found) if found.is_dir() => refuse("is a directory; give the path of a file in it", None),
         Ok(found) if !found.is_file() => refuse("is not a regular file; give the path of a file on a local disk", None),
+        // SQLite takes a file of one byte for an empty one, and would write over it.
+        Ok(found) if (1..SMALLEST_DATABASE).contains(&found.len()) => refuse(error::NOT_A_DATABASE, None),
         Ok(_) => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => match path.parent() {
             Some(directory) if !directory.is_dir() => refuse(

@@ -57,18 +57,29 @@ enum Kind {
 pub(super) fn prepare(connection: &mut Connection, config: &SqliteConfig) -> Result<(), Failure> {
     connection.busy_timeout(config.busy_timeout)?;
     connection.pragma_update(None, "trusted_schema", false)?;
-    if connection.is_readonly("main")? {
-        return Err(Failure::ReadOnly);
-    }
+    check_writable(connection)?;
     // A look without the write lock first: the usual case is a table that exists, and others may be writing.
-    if let Kind::Empty = recognise(connection)? {
+    // In a transaction even so: header and tables must be those of the same moment.
+    let found = recognise(&*connection.transaction()?)?;
+    if let Kind::Empty = found {
         create(connection)?;
     }
+    // Again, now that the header is read: it may name a format that this SQLite can only read.
+    check_writable(connection)?;
     switch_to_write_ahead_log(connection)?;
     connection.pragma_update(None, "synchronous", config.durability.as_pragma())?;
     // Reads every row once: a file that is damaged is refused here, not in the middle of the work.
     connection.query_row("SELECT total(length(checkpoint)) FROM leases", [], |_| Ok(()))?;
     Ok(())
+}
+
+/// SQLite opens a file that it may not write for reading, and says so only when asked.
+fn check_writable(connection: &Connection) -> Result<(), Failure> {
+    if connection.is_readonly("main")? {
+        Err(Failure::ReadOnly)
+    } else {
+        Ok(())
+    }
 }
 
 fn recognise(connection: &Connection) -> Result<Kind, Failure> {
