@@ -247,6 +247,33 @@ async fn a_new_file_that_is_locked_is_unavailable() {
     create(&open(&path).await, &lease(0)).await;
 }
 
+/// SQLite does not wait for a writer when it switches the journal mode: the store has to.
+#[tokio::test]
+#[expect(clippy::disallowed_methods, reason = "how long the call waits is what is tested")]
+async fn the_switch_to_the_write_ahead_log_waits_for_a_writer() {
+    let (_directory, path) = directory();
+    create(&open(&path).await, &lease(0)).await;
+    let other = Connection::open(&path).unwrap();
+    other
+        .execute_batch("PRAGMA journal_mode = DELETE; BEGIN IMMEDIATE")
+        .unwrap();
+    let mut config = SqliteConfig::default();
+    config.busy_timeout = Duration::from_millis(50);
+    let started = std::time::Instant::now();
+    let busy = SqliteLeaseStore::open_with(&path, application("billing"), config.clone()).await;
+    assert!(
+        started.elapsed() >= config.busy_timeout,
+        "it gave up after {:?}",
+        started.elapsed()
+    );
+    assert!(busy.unwrap_err().is_retryable());
+
+    let opening = tokio::spawn(async move { open(&path).await.list().await.unwrap() });
+    tokio::task::yield_now().await;
+    other.execute_batch("ROLLBACK").unwrap();
+    assert_eq!(opening.await.unwrap().leases, [lease(0)]);
+}
+
 #[tokio::test]
 async fn an_abandoned_call_leaves_the_store_usable() {
     let (_directory, path) = directory();
