@@ -53,7 +53,6 @@ impl Broker {
     }
 
     /// A broker with choices.
-    #[must_use]
     pub fn builder() -> BrokerBuilder {
         BrokerBuilder::default()
     }

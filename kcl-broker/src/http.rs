@@ -28,7 +28,7 @@ pub struct BindError {
 
 /// A broker that listens: HTTP/1.1, any path, any signature.
 ///
-/// Dropping it stops it at once; [`Server::shutdown`] lets requests end first.
+/// [`Server::shutdown`] lets requests end, and tells when they have; dropping it does the same without telling.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]

@@ -58,12 +58,14 @@ pub struct ApiError {
 }
 
 impl ApiError {
-    /// An error with a message.
+    /// An error with a message, which is cut at 8 KiB: messages repeat what the client sent.
     #[must_use]
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        let mut message = message.into();
+        message.truncate(message.floor_char_boundary(MESSAGE_BYTES_MAX));
         Self {
             kind,
-            message: Some(message.into()),
+            message: Some(message),
         }
     }
 
@@ -100,3 +102,5 @@ impl fmt::Display for ApiError {
 }
 
 impl std::error::Error for ApiError {}
+
+const MESSAGE_BYTES_MAX: usize = 8 << 10;

@@ -46,7 +46,8 @@ impl Operation for ListShards {
                 (stream.name.clone(), selection, after)
             }
         };
-        let stream = engine.trimmed_stream(&name, now)?;
+        engine.trim(&name, now);
+        let stream = engine.existing(&name)?;
         let mut selected = selection.apply(stream, after, now);
         let shards: Vec<_> = selected.by_ref().take(limit).collect();
         let next_token = match shards.last() {

@@ -164,26 +164,23 @@ impl Engine {
     }
 
     fn stream(&self, name: Option<&String>, arn: Option<&String>) -> Result<&Stream, ApiError> {
-        let name = self.address(name, arn)?;
-        self.streams
-            .get(&name)
-            .ok_or_else(|| self.no_such_stream(name.as_str()))
+        self.existing(&self.address(name, arn)?)
     }
 
-    /// The stream with what is no longer retained taken off.
-    fn trimmed_stream(&mut self, name: &StreamName, now: Timestamp) -> Result<&mut Stream, ApiError> {
-        let missing = self.no_such_stream(name.as_str());
-        let stream = self.streams.get_mut(name).ok_or(missing)?;
-        self.stored_bytes -= stream.trim(now);
-        Ok(stream)
+    fn existing(&self, name: &StreamName) -> Result<&Stream, ApiError> {
+        self.streams.get(name).ok_or_else(|| self.no_such_stream(name.as_str()))
+    }
+
+    /// Takes what is no longer retained off a stream.
+    fn trim(&mut self, name: &StreamName, now: Timestamp) {
+        if let Some(stream) = self.streams.get_mut(name) {
+            self.stored_bytes -= stream.trim(now);
+        }
     }
 
     /// The stream that a token was made for, if it is in the same life.
     fn stream_of_token(&self, name: &StreamName, life: Life, refusal: &str) -> Result<&Stream, ApiError> {
-        let stream = self
-            .streams
-            .get(name)
-            .ok_or_else(|| self.no_such_stream(name.as_str()))?;
+        let stream = self.existing(name)?;
         if stream.life == life {
             Ok(stream)
         } else {

@@ -129,23 +129,17 @@ impl Operation for GetRecords {
         if now.millis_since(iterator.made_at) > TOKEN_LIFETIME_MS {
             return Err(expired(iterator.made_at, now));
         }
-        let retention = stream.retention;
-        if stream.shard(iterator.shard, now).is_none() {
-            return Err(engine.no_such_shard(stream, iterator.shard));
-        }
         let limit = self.limit.unwrap_or(RECORDS_MAX).unsigned_abs() as usize;
-        let shard = engine
-            .streams
-            .get_mut(&iterator.stream)
-            .and_then(|stream| stream.shards.get_mut(&iterator.shard));
-        let shard = shard.ok_or_else(|| ApiError::invalid(REFUSAL))?;
-        let freed = shard.trim(now, retention);
-        let found = shard.read(iterator.counter, limit, BYTES_MAX);
+        // Records beyond retention are not given, whether or not something has removed them yet.
+        let oldest = stream.horizon(now);
+        let shard = stream.shard(iterator.shard, now);
+        let shard = shard.ok_or_else(|| engine.no_such_shard(stream, iterator.shard))?;
+        let found = shard.read(iterator.counter.max(shard.first_at(oldest)), limit, BYTES_MAX);
         let ended = !shard.is_open() && found.next_arrival.is_none();
-        engine.stored_bytes -= freed;
-        let child_shards = match engine.streams.get(&iterator.stream) {
-            Some(stream) if ended => stream.children(iterator.shard),
-            _ => Vec::new(),
+        let child_shards = if ended {
+            stream.children(iterator.shard)
+        } else {
+            Vec::new()
         };
         let next = ShardIterator {
             counter: found.next,

@@ -1,6 +1,6 @@
 //! Splitting and merging shards.
 
-use kcl_core::{HashKey, HashKeyRange, Timestamp};
+use kcl_core::{HashKey, HashKeyRange, StreamName, Timestamp};
 
 use super::{
     Engine, Operation,
@@ -47,9 +47,7 @@ impl Operation for SplitShard {
             end: HashKey(middle.0 - 1),
         };
         let upper = HashKeyRange { start: middle, end };
-        engine
-            .trimmed_stream(&name, now)?
-            .reshard(&[index], &[lower, upper], now);
+        engine.reshard(&name, &[index], &[lower, upper], now);
         Ok(())
     }
 }
@@ -91,12 +89,19 @@ impl Operation for MergeShards {
             )));
         };
         let (name, parents) = (stream.name.clone(), [shard.index, adjacent.index]);
-        engine.trimmed_stream(&name, now)?.reshard(&parents, &[union], now);
+        engine.reshard(&name, &parents, &[union], now);
         Ok(())
     }
 }
 
 impl Engine {
+    fn reshard(&mut self, name: &StreamName, parents: &[u32], ranges: &[HashKeyRange], now: Timestamp) {
+        self.trim(name, now);
+        if let Some(stream) = self.streams.get_mut(name) {
+            stream.reshard(parents, ranges, now);
+        }
+    }
+
     /// The shard of `stream` with this id, which must be open.
     fn open_shard<'a>(&self, stream: &'a Stream, id: &str, now: Timestamp) -> Result<&'a ShardLog, ApiError> {
         let (name, account) = (&stream.name, &self.config.account);

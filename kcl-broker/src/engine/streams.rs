@@ -13,7 +13,8 @@ use super::{
 };
 use crate::api::{
     ApiError, CreateStream, DeleteStream, DescribeStream, DescribeStreamOutput, DescribeStreamSummary,
-    DescribeStreamSummaryOutput, ErrorKind, ListStreams, ListStreamsOutput, StreamMode, StreamStatus, StreamSummary,
+    DescribeStreamSummaryOutput, ErrorKind, ListStreams, ListStreamsOutput, StreamMode, StreamModeDetails,
+    StreamStatus, StreamSummary,
 };
 
 /// What the service gives a stream whose shards it counts itself.
@@ -27,28 +28,29 @@ impl Operation for CreateStream {
     type Output = ();
 
     fn execute(self, engine: &mut Engine, now: Timestamp) -> Result<(), ApiError> {
-        let mode = self.stream_mode_details.map(|details| details.stream_mode);
-        Constraints::default()
+        let mut constraints = Constraints::default();
+        constraints
             .required("streamName", self.stream_name.as_ref())
             .name("streamName", self.stream_name.as_ref())
             .range("shardCount", self.shard_count, 1..=i32::MAX)
-            .required(
-                "streamModeDetails.streamMode",
-                mode.as_ref().map_or(Some(&String::new()), Option::as_ref),
-            )
-            .one_of(
-                "streamModeDetails.streamMode",
-                mode.as_ref().and_then(Option::as_ref),
-                &["PROVISIONED", "ON_DEMAND"],
-            )
             .range(
                 "maxRecordSizeInKiB",
                 self.max_record_size_in_kib,
                 RECORD_KIB_DEFAULT..=RECORD_KIB_MAX,
-            )
-            .check()?;
+            );
+        if let Some(StreamModeDetails { stream_mode: mode }) = &self.stream_mode_details {
+            constraints
+                .required("streamModeDetails.streamMode", mode.as_ref())
+                .one_of(
+                    "streamModeDetails.streamMode",
+                    mode.as_ref(),
+                    &["PROVISIONED", "ON_DEMAND"],
+                );
+        }
+        constraints.check()?;
         let name = StreamName::new(present(self.stream_name)?).map_err(|error| ApiError::invalid(error.to_string()))?;
-        let on_demand = mode.flatten().is_some_and(|mode| mode == "ON_DEMAND");
+        let mode = self.stream_mode_details.and_then(|details| details.stream_mode);
+        let on_demand = mode.as_deref() == Some("ON_DEMAND");
         let (mode, shard_count) = match (on_demand, self.shard_count) {
             (true, count) => (StreamMode::OnDemand, count.unwrap_or(ON_DEMAND_SHARDS)),
             (false, Some(count)) => (StreamMode::Provisioned, count),
@@ -112,22 +114,19 @@ impl Operation for DescribeStream {
         let name = engine.address(self.stream_name.as_ref(), self.stream_arn.as_ref())?;
         let after = start_shard(self.exclusive_start_shard_id.as_deref())?;
         let limit = page_len(self.limit);
-        let stream = engine.trimmed_stream(&name, now)?;
+        engine.trim(&name, now);
+        let stream = engine.existing(&name)?;
         let mut retained = stream.retained(after, now);
         let shards = retained
             .by_ref()
             .take(limit)
             .map(|shard| shard.description.clone())
             .collect();
-        let has_more_shards = retained.next().is_some();
-        drop(retained);
-        let retention_period_hours = hours(stream);
-        let stream = engine.stream(Some(&name.into()), None)?;
         Ok(DescribeStreamOutput {
             stream: engine.summary(stream),
             shards,
-            has_more_shards,
-            retention_period_hours,
+            has_more_shards: retained.next().is_some(),
+            retention_period_hours: hours(stream),
         })
     }
 }

@@ -44,7 +44,7 @@ impl Operation for PutRecord {
             .number("sequenceNumberForOrdering", self.sequence_number_for_ordering.as_ref())
             .check()?;
         let name = engine.address(self.stream_name.as_ref(), self.stream_arn.as_ref())?;
-        let stream = engine.stream(Some(&name.clone().into()), None)?;
+        let stream = engine.existing(&name)?;
         if let Some(number) = self.sequence_number_for_ordering {
             let latest = second_of(now).max(stream.last_created_second());
             if Parts::decode(&number).is_none_or(|parts| parts.arrived > latest) {
@@ -57,7 +57,11 @@ impl Operation for PutRecord {
         }
         let record = entry.route(stream, "data")?;
         engine.make_room(footprint(&record.data, &record.partition_key), now)?;
-        engine.append(&name, record, now)
+        let written = engine.append_all(&name, [record], now);
+        written
+            .into_iter()
+            .next()
+            .ok_or_else(|| engine.no_such_stream(name.as_str()))
     }
 }
 
@@ -84,7 +88,7 @@ impl Operation for PutRecords {
             )));
         }
         let name = engine.address(self.stream_name.as_ref(), self.stream_arn.as_ref())?;
-        let stream = engine.stream(Some(&name.clone().into()), None)?;
+        let stream = engine.existing(&name)?;
         let records = entries
             .into_iter()
             .zip(1..)
@@ -95,13 +99,10 @@ impl Operation for PutRecords {
             .map(|record| footprint(&record.data, &record.partition_key))
             .sum();
         engine.make_room(bytes, now)?;
-        let records = records
-            .into_iter()
-            .map(|record| engine.append(&name, record, now).map(PutRecordsResult::Written))
-            .collect::<Result<_, _>>()?;
+        let written = engine.append_all(&name, records, now);
         Ok(PutRecordsOutput {
             failed_record_count: 0,
-            records,
+            records: written.into_iter().map(PutRecordsResult::Written).collect(),
         })
     }
 }
@@ -176,17 +177,35 @@ impl Engine {
         ))
     }
 
-    fn append(&mut self, name: &StreamName, record: Checked, now: Timestamp) -> Result<PutRecordOutput, ApiError> {
-        let missing = || ApiError::bare(ErrorKind::ResourceNotFound);
-        let stream = self.streams.get_mut(name).ok_or_else(missing)?;
-        let retention = stream.retention;
-        let shard = stream.shards.get_mut(&record.shard).ok_or_else(missing)?;
-        self.stored_bytes -= shard.trim(now, retention);
-        self.stored_bytes += footprint(&record.data, &record.partition_key);
-        let sequence_number = shard.append(now, record.partition_key, record.data);
-        Ok(PutRecordOutput {
-            shard_id: shard.id().clone(),
-            sequence_number,
-        })
+    /// Writes records that have been routed in the stream `name` as it is now.
+    fn append_all(
+        &mut self,
+        name: &StreamName,
+        records: impl IntoIterator<Item = Checked>,
+        now: Timestamp,
+    ) -> Vec<PutRecordOutput> {
+        let Some(stream) = self.streams.get_mut(name) else {
+            return Vec::new();
+        };
+        let mut written = Vec::new();
+        for Checked {
+            shard,
+            partition_key,
+            data,
+        } in records
+        {
+            let shard = stream
+                .shards
+                .get_mut(&shard)
+                .expect("records are routed to shards that exist");
+            self.stored_bytes -= shard.trim(now, stream.retention);
+            self.stored_bytes += footprint(&data, &partition_key);
+            let sequence_number = shard.append(now, partition_key, data);
+            written.push(PutRecordOutput {
+                shard_id: shard.id().clone(),
+                sequence_number,
+            });
+        }
+        written
     }
 }

@@ -128,3 +128,6 @@ where
     let request = json::decode::<O>(body)?;
     Ok(broker.call(request)?.to_json())
 }
+
+#[cfg(test)]
+mod tests;

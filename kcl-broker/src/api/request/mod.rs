@@ -1,0 +1,12 @@
+//! The requests. A stream is addressed by name, by ARN, or by both.
+
+mod records;
+mod streams;
+
+pub use self::{
+    records::{GetRecords, GetShardIterator, PutRecord, PutRecords, PutRecordsEntry},
+    streams::{
+        CreateStream, DeleteStream, DescribeStream, DescribeStreamSummary, ListShards, ListStreams, MergeShards,
+        ShardFilter, SplitShard, StreamModeDetails,
+    },
+};

@@ -1,0 +1,84 @@
+//! A broker with a clock of its own, and an SDK's client that reaches it.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
+
+use aws_sdk_kinesis::{
+    Client, Config,
+    config::{BehaviorVersion, Credentials, Region},
+};
+use kcl_broker::{Broker, Server};
+use kcl_core::Timestamp;
+
+pub struct World {
+    broker: Broker,
+    millis: Arc<AtomicI64>,
+    client: Client,
+    server: Option<Server>,
+}
+
+impl World {
+    pub fn in_process() -> Self {
+        let (broker, millis) = broker();
+        let config = config().endpoint_url("http://broker").http_client(broker.http_client());
+        Self {
+            client: Client::from_conf(config.build()),
+            broker,
+            millis,
+            server: None,
+        }
+    }
+
+    pub async fn over_http() -> Self {
+        let (broker, millis) = broker();
+        let server = Server::bind(broker.clone(), ([127, 0, 0, 1], 0)).await.unwrap();
+        Self {
+            client: client_at(&server.endpoint_url()),
+            broker,
+            millis,
+            server: Some(server),
+        }
+    }
+
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    pub fn broker(&self) -> &Broker {
+        &self.broker
+    }
+
+    pub fn pass(&self, duration: Duration) {
+        self.millis
+            .fetch_add(i64::try_from(duration.as_millis()).unwrap(), Ordering::Relaxed);
+    }
+
+    pub async fn shutdown(self) {
+        if let Some(server) = self.server {
+            server.shutdown().await;
+        }
+    }
+}
+
+pub fn client_at(endpoint_url: &str) -> Client {
+    Client::from_conf(config().endpoint_url(endpoint_url).build())
+}
+
+fn broker() -> (Broker, Arc<AtomicI64>) {
+    let millis = Arc::new(AtomicI64::new(1_357_034_400_250));
+    let clock = Arc::clone(&millis);
+    let clock = Arc::new(move || Timestamp::from_epoch_millis(clock.load(Ordering::Relaxed)));
+    (Broker::builder().clock(clock).build(), millis)
+}
+
+fn config() -> aws_sdk_kinesis::config::Builder {
+    Config::builder()
+        .behavior_version(BehaviorVersion::v2026_01_12())
+        .region(Region::new("us-east-1"))
+        .credentials_provider(Credentials::new("any", "any", None, None, "test"))
+}

@@ -1,0 +1,69 @@
+//! The AWS SDK against the broker, through both doors: every scenario must go the same way in process and over HTTP.
+
+mod doors;
+mod scenarios;
+
+use doors::World;
+
+/// Runs the scenario of this name through both doors.
+macro_rules! through_both_doors {
+    ($($scenario:ident)*) => {
+        mod in_process {
+            $(#[tokio::test(start_paused = true)]
+            async fn $scenario() {
+                super::scenarios::$scenario(&super::World::in_process()).await;
+            })*
+        }
+
+        mod over_http {
+            $(#[tokio::test]
+            async fn $scenario() {
+                let world = super::World::over_http().await;
+                super::scenarios::$scenario(&world).await;
+                world.shutdown().await;
+            })*
+        }
+    };
+}
+
+through_both_doors! {
+    records_come_back_in_order_from_the_shard_that_their_key_points_to
+    a_split_shard_drains_to_its_end_and_names_its_children
+    merged_shards_name_one_child_with_both_as_parents
+    listings_go_on_page_by_page
+    an_iterator_expires_after_five_minutes
+    a_stream_that_is_not_there_is_not_found
+    a_deleted_stream_is_gone_with_its_iterators
+    a_record_that_is_too_large_is_refused_and_nothing_of_its_request_is_written
+    a_full_request_of_ten_mebibytes_passes
+}
+
+#[tokio::test]
+async fn two_servers_share_a_broker_and_a_stopped_one_frees_its_port() {
+    let world = World::over_http().await;
+    let broker = world.broker().clone();
+    let other = kcl_broker::Server::bind(broker.clone(), ([127, 0, 0, 1], 0))
+        .await
+        .unwrap();
+    let client = doors::client_at(&other.endpoint_url());
+    client
+        .create_stream()
+        .stream_name("s")
+        .shard_count(1)
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(
+        world.client().list_streams().send().await.unwrap().stream_names(),
+        ["s"]
+    );
+
+    let address = other.local_addr();
+    assert!(address.ip().is_loopback());
+    let taken = kcl_broker::Server::bind(broker.clone(), address).await.unwrap_err();
+    assert!(taken.to_string().contains(&address.to_string()));
+    other.shutdown().await;
+    let again = kcl_broker::Server::bind(broker, address).await.unwrap();
+    again.shutdown().await;
+    world.shutdown().await;
+}
