@@ -81,7 +81,7 @@ pub trait Operation {
 /// let now = Timestamp::from_epoch_millis(1_357_034_400_000);
 /// engine.call(now, CreateStream::new("rides", 2))?;
 /// let put = engine.call(now, PutRecord::new("rides", "taxi-7", "from A to B"))?;
-/// assert_eq!(put.shard_id.as_str(), "shardId-000000000000");
+/// assert_eq!(put.shard_id.as_str(), "shardId-000000000001");
 /// # Ok::<(), kcl_broker::ApiError>(())
 /// ```
 #[derive(Debug)]

@@ -15,7 +15,7 @@ use aws_sdk_kinesis::{
 use kcl_broker::{Broker, Server};
 use kcl_core::Timestamp;
 
-pub struct World {
+pub(crate) struct World {
     broker: Broker,
     millis: Arc<AtomicI64>,
     client: Client,
@@ -23,7 +23,7 @@ pub struct World {
 }
 
 impl World {
-    pub fn in_process() -> Self {
+    pub(crate) fn in_process() -> Self {
         let (broker, millis) = broker();
         let config = config().endpoint_url("http://broker").http_client(broker.http_client());
         Self {
@@ -34,7 +34,7 @@ impl World {
         }
     }
 
-    pub async fn over_http() -> Self {
+    pub(crate) async fn over_http() -> Self {
         let (broker, millis) = broker();
         let server = Server::bind(broker.clone(), ([127, 0, 0, 1], 0)).await.unwrap();
         Self {
@@ -45,27 +45,27 @@ impl World {
         }
     }
 
-    pub fn client(&self) -> &Client {
+    pub(crate) fn client(&self) -> &Client {
         &self.client
     }
 
-    pub fn broker(&self) -> &Broker {
+    pub(crate) fn broker(&self) -> &Broker {
         &self.broker
     }
 
-    pub fn pass(&self, duration: Duration) {
+    pub(crate) fn pass(&self, duration: Duration) {
         self.millis
             .fetch_add(i64::try_from(duration.as_millis()).unwrap(), Ordering::Relaxed);
     }
 
-    pub async fn shutdown(self) {
+    pub(crate) async fn shutdown(self) {
         if let Some(server) = self.server {
             server.shutdown().await;
         }
     }
 }
 
-pub fn client_at(endpoint_url: &str) -> Client {
+pub(crate) fn client_at(endpoint_url: &str) -> Client {
     Client::from_conf(config().endpoint_url(endpoint_url).build())
 }
 

@@ -1,5 +1,7 @@
 //! The AWS SDK against the broker, through both doors: every scenario must go the same way in process and over HTTP.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod doors;
 mod scenarios;
 

@@ -70,7 +70,7 @@ fn code<T: std::fmt::Debug, E: ProvideErrorMetadata + std::fmt::Debug>(answer: R
     answer.unwrap_err().code().unwrap().to_owned()
 }
 
-pub async fn records_come_back_in_order_from_the_shard_that_their_key_points_to(world: &World) {
+pub(crate) async fn records_come_back_in_order_from_the_shard_that_their_key_points_to(world: &World) {
     create(world, 2).await;
     let mut expected = [Vec::new(), Vec::new()];
     for i in 0..20 {
@@ -104,7 +104,7 @@ pub async fn records_come_back_in_order_from_the_shard_that_their_key_points_to(
     }
 }
 
-pub async fn a_split_shard_drains_to_its_end_and_names_its_children(world: &World) {
+pub(crate) async fn a_split_shard_drains_to_its_end_and_names_its_children(world: &World) {
     create(world, 1).await;
     for i in 0..3 {
         put(world, "key", &i.to_string()).await;
@@ -143,7 +143,7 @@ pub async fn a_split_shard_drains_to_its_end_and_names_its_children(world: &Worl
     );
 }
 
-pub async fn merged_shards_name_one_child_with_both_as_parents(world: &World) {
+pub(crate) async fn merged_shards_name_one_child_with_both_as_parents(world: &World) {
     create(world, 2).await;
     let merge = world
         .client()
@@ -161,7 +161,7 @@ pub async fn merged_shards_name_one_child_with_both_as_parents(world: &World) {
     assert_eq!(parents, ["shardId-000000000000", "shardId-000000000001"]);
 }
 
-pub async fn listings_go_on_page_by_page(world: &World) {
+pub(crate) async fn listings_go_on_page_by_page(world: &World) {
     create(world, 5).await;
     let first = world
         .client()
@@ -198,7 +198,7 @@ pub async fn listings_go_on_page_by_page(world: &World) {
     assert_eq!(described.stream_description_summary().unwrap().open_shard_count(), 5);
 }
 
-pub async fn an_iterator_expires_after_five_minutes(world: &World) {
+pub(crate) async fn an_iterator_expires_after_five_minutes(world: &World) {
     create(world, 1).await;
     let iterator = open(world, "shardId-000000000000").await;
     world.pass(Duration::from_secs(300));
@@ -213,7 +213,7 @@ pub async fn an_iterator_expires_after_five_minutes(world: &World) {
     );
 }
 
-pub async fn a_stream_that_is_not_there_is_not_found(world: &World) {
+pub(crate) async fn a_stream_that_is_not_there_is_not_found(world: &World) {
     let described = world
         .client()
         .describe_stream_summary()
@@ -241,7 +241,7 @@ pub async fn a_stream_that_is_not_there_is_not_found(world: &World) {
     assert_eq!(code(put), "ResourceNotFoundException");
 }
 
-pub async fn a_deleted_stream_is_gone_with_its_iterators(world: &World) {
+pub(crate) async fn a_deleted_stream_is_gone_with_its_iterators(world: &World) {
     create(world, 1).await;
     let iterator = open(world, "shardId-000000000000").await;
     world.client().delete_stream().stream_name(STREAM).send().await.unwrap();
@@ -252,7 +252,7 @@ pub async fn a_deleted_stream_is_gone_with_its_iterators(world: &World) {
     assert!(read.unwrap_err().into_service_error().is_invalid_argument_exception());
 }
 
-pub async fn a_record_that_is_too_large_is_refused_and_nothing_of_its_request_is_written(world: &World) {
+pub(crate) async fn a_record_that_is_too_large_is_refused_and_nothing_of_its_request_is_written(world: &World) {
     create(world, 1).await;
     let records = [entry("small", "data"), entry("large", vec![0; 1 << 20])];
     let put = world
@@ -267,7 +267,7 @@ pub async fn a_record_that_is_too_large_is_refused_and_nothing_of_its_request_is
     assert!(read.records().is_empty());
 }
 
-pub async fn a_full_request_of_ten_mebibytes_passes(world: &World) {
+pub(crate) async fn a_full_request_of_ten_mebibytes_passes(world: &World) {
     create(world, 1).await;
     let records = (0..10).map(|_| entry("key", vec![255; (1 << 20) - 3])).collect();
     let put = world
