@@ -3,13 +3,22 @@
 //! Nothing here does I/O, reads a clock or draws a random number: time and seeds come in as arguments, wishes go out as
 //! data. The same code therefore runs under tokio in production and under a simulator in tests.
 
+pub mod ack;
+pub mod assign;
+pub mod lineage;
+pub mod sync;
+pub mod watch;
 mod catalog;
 mod ids;
+pub mod fetch;
 pub mod lease;
 mod record;
+pub mod retry;
 mod sequence;
+pub mod shard;
 mod store;
 mod time;
+pub mod worker;
 
 pub use self::{
     catalog::{ChildShard, Shard, ShardFilter},

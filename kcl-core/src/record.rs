@@ -11,6 +11,10 @@ use crate::{
     time::Timestamp,
 };
 
+/// What a record takes in memory besides its key and data: the structure itself, its sequence number, three reference
+/// counts.
+const RECORD_OVERHEAD: usize = 256;
+
 /// One record of a stream.
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -146,6 +150,12 @@ impl Batch {
     #[must_use]
     pub fn size(&self) -> usize {
         self.records().iter().map(Record::size).sum()
+    }
+
+    /// The memory that the batch takes, roughly: its bytes, and what every record needs besides.
+    #[must_use]
+    pub fn weight(&self) -> u64 {
+        (self.size() + self.len() * RECORD_OVERHEAD) as u64
     }
 
     /// The position at which the whole batch is handled; `None` for an empty batch.

@@ -1,1 +1,35 @@
-//! Placeholder.
+//! The Kinesis consumer under tokio.
+//!
+//! [`Worker`] is the way in. It has two doors: an async function, whose work is checkpointed for it, and a
+//! [`RecordProcessor`] per shard, which checkpoints itself. Whatever fails is tried again; no record is skipped because
+//! a handler failed.
+
+mod builder;
+mod clock;
+mod config;
+mod error;
+mod function;
+mod handle;
+pub mod metrics;
+mod processor;
+mod shard_log;
+mod shard_task;
+mod signal;
+mod source;
+mod worker_log;
+mod worker_task;
+
+/// The built-in broker, for tests of consumers on one machine.
+#[cfg(feature = "testing")]
+pub use kcl_broker as broker;
+
+pub use self::{
+    builder::{FunctionWorkerBuilder, ProcessorWorkerBuilder, Worker, WorkerBuilder},
+    config::Config,
+    error::{ConfigError, WorkerError},
+    function::{BatchOutcome, IntoBatchOutcome},
+    handle::{Report, ShardReportStatus, WorkerHandle},
+    processor::{CheckpointError, Checkpointer, RecordProcessor, RecordProcessorFactory, ShardContext},
+    signal::shutdown_signal,
+    source::{KinesisSource, RecordSource, ShardReader},
+};

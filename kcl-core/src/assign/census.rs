@@ -1,0 +1,100 @@
+//! What one look at the table tells: who lives, who has how much, and what can move.
+
+use std::collections::BTreeMap;
+
+use super::FleetView;
+use crate::{
+    ids::{ShardId, WorkerId},
+    lease::Lease,
+    lineage::is_ready_among,
+};
+
+pub(super) struct Census<'a> {
+    /// Every live worker and how many leases it has or is about to receive.
+    pub(super) loads: BTreeMap<&'a WorkerId, usize>,
+    /// The leases that nobody reads, in the planner's own order.
+    pub(super) free: Vec<&'a Lease>,
+    /// How many unfinished leases the planner holds, those included that wait for their parents.
+    pub(super) held_by_me: usize,
+    /// Differs from round to round, as the others renew their leases, and not by what the planner does.
+    pub(super) salt: u64,
+    /// The leases that a worker can be asked for, in the planner's own order.
+    movable: BTreeMap<&'a WorkerId, Vec<&'a Lease>>,
+}
+
+impl<'a> Census<'a> {
+    pub(super) fn take(view: &FleetView<'a>) -> Self {
+        let mut census = Self {
+            loads: BTreeMap::from([(view.me, 0)]),
+            free: Vec::new(),
+            held_by_me: 0,
+            salt: view.seed,
+            movable: BTreeMap::new(),
+        };
+        let by_shard: BTreeMap<&ShardId, &Lease> = view.leases.iter().map(|lease| (&lease.shard, lease)).collect();
+        for lease in view.leases {
+            let ready = || is_ready_among(lease, |shard| by_shard.get(shard).copied());
+            let live = lease.holder().is_some() && !view.expired.contains(&lease.key);
+            if live {
+                census.count_live(view.me, lease, ready);
+            } else if !lease.is_finished() && ready() {
+                census.free.push(lease);
+            }
+        }
+        census
+            .free
+            .sort_by_cached_key(|lease| scatter(view.seed, lease.key.as_str()));
+        for leases in census.movable.values_mut() {
+            leases.sort_by_cached_key(|lease| scatter(view.seed, lease.key.as_str()));
+        }
+        census
+    }
+
+    fn count_live(&mut self, me: &WorkerId, lease: &'a Lease, ready: impl Fn() -> bool) {
+        for worker in lease.owner.iter().chain(&lease.checkpoint_owner) {
+            self.loads.entry(worker).or_default();
+        }
+        if lease.holder() != Some(me) {
+            self.salt = self.salt.wrapping_add(scatter(lease.counter, lease.key.as_str()));
+        }
+        let Some(receiver) = lease.owner.as_ref().or(lease.holder()) else {
+            return;
+        };
+        if lease.is_finished() {
+            return;
+        }
+        if receiver == me {
+            self.held_by_me += 1;
+        }
+        if !ready() {
+            return;
+        }
+        *self.loads.entry(receiver).or_default() += 1;
+        if !lease.is_in_hand_off() {
+            self.movable.entry(receiver).or_default().push(lease);
+        }
+    }
+
+    /// How many leases `worker` can be asked for.
+    pub(super) fn movable_of(&self, worker: &WorkerId) -> usize {
+        self.movable.get(worker).map_or(0, Vec::len)
+    }
+
+    /// Up to `count` leases that `worker` can be asked for; each is given out once.
+    pub(super) fn give_up(&mut self, worker: &WorkerId, count: usize) -> Vec<&'a Lease> {
+        let Some(leases) = self.movable.get_mut(worker) else {
+            return Vec::new();
+        };
+        leases.split_off(leases.len().saturating_sub(count))
+    }
+}
+
+/// A number that looks random and depends on nothing but its arguments: FNV-1a, with a finish that mixes the high bits.
+pub(super) fn scatter(seed: u64, text: &str) -> u64 {
+    let start = 0xcbf2_9ce4_8422_2325 ^ seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let sum = text.bytes().fold(start, |sum, byte| {
+        (sum ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    let mixed = (sum ^ (sum >> 32)).wrapping_mul(0xd6e8_feb8_6659_fd93);
+    mixed ^ (mixed >> 32)
+}

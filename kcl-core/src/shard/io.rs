@@ -1,0 +1,235 @@
+//! What goes into a [`ShardMachine`](super::ShardMachine) and what comes out of it.
+
+use std::{fmt, time::Duration};
+
+use crate::{
+    catalog::ChildShard,
+    fetch::{Fetch, FetchFailure, FetchFailureKind},
+    record::Batch,
+    sequence::Position,
+};
+
+/// Why a consumer has to stop. Ordered: a later reason overrides an earlier one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum StopReason {
+    /// The worker shuts down: finish the batch, then give the lease back.
+    Shutdown,
+    /// Another worker asked for the lease: finish the batch, then pass it on.
+    HandOff,
+    /// The lease is lost or about to be given up: stop now, nothing counts any more.
+    LeaseLost,
+}
+
+impl StopReason {
+    /// The name in lower case, as logs and metrics carry it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Shutdown => "shutdown",
+            Self::HandOff => "hand_off",
+            Self::LeaseLost => "lease_lost",
+        }
+    }
+}
+
+impl fmt::Display for StopReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// What became of a call to the user's code.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Everything was handled.
+    Success,
+    /// The records before this index were handled; it and everything after it were not.
+    SuccessBefore(usize),
+    /// Nothing was handled, for this reason.
+    Failure(String),
+    /// The call was given up on request, after the lease was lost.
+    Cancelled,
+}
+
+/// The calls that are made to the user's code.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Call {
+    /// Before the first batch.
+    Initialize {
+        /// How far the shard has been handled.
+        checkpoint: Position,
+    },
+    /// A batch, for the `attempt`-th time (from 1).
+    Process {
+        /// The records.
+        batch: Batch,
+        /// How often the first record of the batch has been tried, this time included.
+        attempt: u32,
+    },
+    /// The shard was read and handled to its end.
+    ShardEnded,
+    /// The worker gives the lease up on its own will: the last chance to checkpoint.
+    ShutdownRequested,
+    /// The lease is gone.
+    LeaseLost,
+}
+
+impl Call {
+    /// The name of the method that is called.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Initialize { .. } => "initialize",
+            Self::Process { .. } => "process_records",
+            Self::ShardEnded => "shard_ended",
+            Self::ShutdownRequested => "shutdown_requested",
+            Self::LeaseLost => "lease_lost",
+        }
+    }
+}
+
+/// What happened to a shard, as told to its machine.
+#[derive(Clone, Debug)]
+pub enum ShardInput {
+    /// The shard was opened at the position that was asked for, or not.
+    Opened(Result<(), FetchFailure>),
+    /// A read ended.
+    Fetched(Result<Fetch, FetchFailure>),
+    /// A call to the user's code ended.
+    Called(Outcome),
+    /// The lease table now holds this checkpoint.
+    Stored(Position),
+    /// The consumer has to stop.
+    Stop(StopReason),
+    /// So many bytes of records may be buffered for this shard.
+    Share(u64),
+    /// Time passed.
+    Wake,
+}
+
+/// What a machine wants done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ShardEffect {
+    /// Place a reader so that it reads everything after this position (it may read the position itself again).
+    Open(Position),
+    /// Read at most so many records.
+    Fetch {
+        /// The most records that the answer may hold.
+        max_records: u32,
+    },
+    /// Call the user's code. One call at a time.
+    Call(Call),
+    /// Tell the running call that its results no longer count, and end it.
+    CancelCall,
+    /// This far everything is handled: commit it when something is written anyway.
+    Progress(Position),
+    /// Commit this position now and answer with [`ShardInput::Stored`].
+    Checkpoint(Position),
+    /// The service does not know the shard or the stream any more.
+    Missing,
+    /// The machine is done; nothing follows.
+    Finished(Finish),
+    /// Something worth telling happened.
+    Event(ShardEvent),
+}
+
+/// How a consumer ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Finish {
+    /// Stopped on request between two batches.
+    Drained,
+    /// Everything up to the shard's end was handled; these shards follow.
+    Ended(Vec<ChildShard>),
+    /// Stopped because the lease is gone.
+    Lost,
+}
+
+/// The states of a consumer, as status, logs and metrics name them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum ShardPhase {
+    /// The user's `initialize` runs.
+    Initializing,
+    /// The place to read from is being looked up.
+    Opening,
+    /// Records are read and handled.
+    Reading,
+    /// The end was read; the last records are handled.
+    Ending,
+    /// A stop was asked for; the running call is waited for.
+    Stopping,
+    /// Nothing happens any more.
+    Finished,
+}
+
+impl ShardPhase {
+    /// The name in lower case.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Initializing => "initializing",
+            Self::Opening => "opening",
+            Self::Reading => "reading",
+            Self::Ending => "ending",
+            Self::Stopping => "stopping",
+            Self::Finished => "finished",
+        }
+    }
+}
+
+impl fmt::Display for ShardPhase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// Something worth a log line or a metric.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ShardEvent {
+    /// The consumer changed its state.
+    Phase(ShardPhase),
+    /// The shard was opened.
+    Opened {
+        /// Reading goes on after this position.
+        position: Position,
+    },
+    /// A read gave records or told how far behind it is.
+    Fetched {
+        /// How many records.
+        records: usize,
+        /// Their bytes.
+        bytes: u64,
+        /// How far behind the tip, if the service told.
+        millis_behind_latest: Option<u64>,
+    },
+    /// Opening or reading failed and is tried again.
+    FetchFailed {
+        /// What to do about it.
+        kind: FetchFailureKind,
+        /// What the service or the library said.
+        message: String,
+        /// How often in a row.
+        failures: u32,
+        /// When it is tried again.
+        retry_in: Duration,
+    },
+    /// The user's code handled records.
+    Handled {
+        /// How many records.
+        records: usize,
+        /// Their bytes.
+        bytes: u64,
+    },
+    /// The user's code failed and is called again with the same records.
+    CallFailed {
+        /// The method.
+        call: &'static str,
+        /// How often the first record has been tried.
+        attempt: u32,
+        /// What the code said.
+        error: String,
+        /// When it is called again; `None` if it is not, because the consumer stops.
+        retry_in: Option<Duration>,
+    },
+}

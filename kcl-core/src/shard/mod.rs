@@ -1,0 +1,301 @@
+//! The consumer of one shard during one tenure of its lease, as a machine.
+//!
+//! Two sides that only meet in a buffer: *reading* (open, read, open again when the service forgot the place) and
+//! *handling* (one call to the user's code at a time, repeated until it succeeds). A driver performs the effects and
+//! reports back; [`ShardMachine::next_deadline`] says when to wake the machine though nothing happened.
+
+mod buffer;
+mod handling;
+mod io;
+mod reading;
+mod status;
+
+use std::{collections::VecDeque, time::Duration};
+
+use fastrand::Rng;
+
+pub use self::{
+    io::{Call, Finish, Outcome, ShardEffect, ShardEvent, ShardInput, ShardPhase, StopReason},
+    status::{ShardStatus, Waiting},
+};
+use self::{handling::Handling, reading::Reading};
+use crate::{
+    fetch::{MAX_RECORDS_PER_READ, PollPacing},
+    retry::Backoff,
+    sequence::Position,
+    time::{Tick, Timestamp},
+};
+
+/// When handled records are committed without being asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CheckpointPolicy {
+    /// By the runtime: whatever has been handled is committed once one of the two limits is reached, with every
+    /// renewal of the lease, and when the consumer stops.
+    Automatic {
+        /// At the latest so long after a record was handled.
+        interval: Duration,
+        /// At the latest when so many records have been handled.
+        records: u64,
+    },
+    /// By the user's code alone.
+    Manual,
+}
+
+impl Default for CheckpointPolicy {
+    /// Every 5 seconds or 10,000 records.
+    fn default() -> Self {
+        Self::Automatic { interval: Duration::from_secs(5), records: 10_000 }
+    }
+}
+
+/// How shards are consumed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ShardConfig {
+    /// The most records that one call to the user's code gets.
+    pub batch_size: usize,
+    /// The most records that one read asks for.
+    pub max_records: u32,
+    /// How often the shard is read.
+    pub pacing: PollPacing,
+    /// How long to wait before the user's code is called again after a failure.
+    pub handler_backoff: Backoff,
+    /// How long to wait before the service is asked again after a failure.
+    pub service_backoff: Backoff,
+    /// When handled records are committed.
+    pub checkpoint: CheckpointPolicy,
+}
+
+impl Default for ShardConfig {
+    fn default() -> Self {
+        Self {
+            batch_size: MAX_RECORDS_PER_READ as usize,
+            max_records: MAX_RECORDS_PER_READ,
+            pacing: PollPacing::default(),
+            handler_backoff: Backoff::HANDLER,
+            service_backoff: Backoff::SERVICE,
+            checkpoint: CheckpointPolicy::default(),
+        }
+    }
+}
+
+/// Clocks of producers' and workers' machines differ a little: a worker that pins LATEST to the time at which it opened
+/// the shard goes back by this much, so that the pin never lies after a record that it would have read.
+pub const LATEST_PIN_MARGIN: Duration = Duration::from_secs(2);
+
+/// A checkpoint that the user asked for cannot be written.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CheckpointRefused {
+    /// The position lies beyond everything that was delivered.
+    #[error("{requested} was not delivered yet (the last record delivered is {delivered}): checkpoint what was received")]
+    NotDelivered {
+        /// What was asked for.
+        requested: Position,
+        /// The last position that was delivered.
+        delivered: Position,
+    },
+    /// The position lies before the checkpoint.
+    #[error("the checkpoint is already at {checkpoint}, beyond {requested}: checkpoints do not go back")]
+    GoesBack {
+        /// What was asked for.
+        requested: Position,
+        /// The current checkpoint.
+        checkpoint: Position,
+    },
+    /// The lease is gone, and with it the right to write.
+    #[error("the lease of the shard is lost: another worker checkpoints now")]
+    LeaseLost,
+}
+
+/// The consumer of one shard during one tenure of its lease.
+#[derive(Debug)]
+pub struct ShardMachine {
+    config: ShardConfig,
+    reading: Reading,
+    handling: Handling,
+    checkpoint: Position,
+    stop: Option<StopReason>,
+    phase: ShardPhase,
+    effects: VecDeque<ShardEffect>,
+    rng: Rng,
+}
+
+impl ShardMachine {
+    /// A consumer that goes on after `start`. `opened_at` is the wall-clock time, used only to pin `LATEST` to a position
+    /// that survives a restart. `seed` spreads the waits.
+    #[must_use]
+    pub fn new(config: ShardConfig, start: Position, opened_at: Timestamp, share: u64, seed: u64) -> Self {
+        let mut machine = Self {
+            reading: Reading::new(start.clone(), opened_at, share),
+            handling: Handling::new(start.clone()),
+            checkpoint: start.clone(),
+            stop: None,
+            phase: ShardPhase::Initializing,
+            effects: VecDeque::new(),
+            rng: Rng::with_seed(seed),
+            config,
+        };
+        machine.effects.push_back(ShardEffect::Event(ShardEvent::Phase(ShardPhase::Initializing)));
+        machine.start_call(Call::Initialize { checkpoint: start });
+        machine
+    }
+
+    /// Takes in what happened.
+    pub fn handle(&mut self, now: Tick, input: ShardInput) {
+        if self.phase == ShardPhase::Finished {
+            return;
+        }
+        match input {
+            ShardInput::Opened(result) => self.opened(now, result),
+            ShardInput::Fetched(result) => self.fetched(now, result),
+            ShardInput::Called(outcome) => self.called(now, outcome),
+            ShardInput::Stored(position) => self.stored(now, position),
+            ShardInput::Stop(reason) => self.stop(reason),
+            ShardInput::Share(bytes) => self.reading.share = bytes,
+            ShardInput::Wake => {}
+        }
+        self.advance(now);
+    }
+
+    /// The next thing to do, if there is one.
+    pub fn poll_effect(&mut self) -> Option<ShardEffect> {
+        self.effects.pop_front()
+    }
+
+    /// When to call [`handle`](Self::handle) with [`ShardInput::Wake`] at the latest.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Tick> {
+        if self.phase == ShardPhase::Finished {
+            return None;
+        }
+        let reading = self.reading_deadline();
+        let handling = if self.stop.is_none() { self.handling.retry_at() } else { None };
+        let checkpoint = self.checkpoint_due();
+        [reading, handling, checkpoint].into_iter().flatten().min()
+    }
+
+    /// Checks a checkpoint that the user's code asked for and, if it may be written, asks for it with
+    /// [`ShardEffect::Checkpoint`]. A position that is stored already succeeds without a write.
+    ///
+    /// # Errors
+    /// If the position was not delivered yet, lies before the checkpoint, or the lease is lost.
+    pub fn request_checkpoint(&mut self, requested: &Position) -> Result<CheckpointRequest, CheckpointRefused> {
+        if self.stop == Some(StopReason::LeaseLost) || self.phase == ShardPhase::Finished {
+            return Err(CheckpointRefused::LeaseLost);
+        }
+        let delivered = self.handling.delivered();
+        if requested > delivered {
+            let (requested, delivered) = (requested.clone(), delivered.clone());
+            return Err(CheckpointRefused::NotDelivered { requested, delivered });
+        }
+        if requested < &self.checkpoint {
+            let (requested, checkpoint) = (requested.clone(), self.checkpoint.clone());
+            return Err(CheckpointRefused::GoesBack { requested, checkpoint });
+        }
+        if *requested == self.checkpoint {
+            return Ok(CheckpointRequest::AlreadyStored);
+        }
+        self.effects.push_back(ShardEffect::Checkpoint(requested.clone()));
+        Ok(CheckpointRequest::Requested)
+    }
+
+    /// The last position that was delivered to the user's code: what a checkpoint without a position means.
+    #[must_use]
+    pub fn delivered(&self) -> &Position {
+        self.handling.delivered()
+    }
+
+    /// How the consumer is.
+    #[must_use]
+    pub fn status(&self, now: Tick) -> ShardStatus {
+        ShardStatus {
+            phase: self.phase,
+            waiting: self.waiting(now),
+            read: self.reading.read.clone(),
+            handled: self.handling.handled().clone(),
+            checkpoint: self.checkpoint.clone(),
+            millis_behind_latest: self.reading.millis_behind_latest,
+            oldest_unhandled: self.handling.oldest_arrival().or_else(|| self.reading.buffer.oldest_arrival()),
+            buffered_records: self.reading.buffer.records() + self.handling.outstanding_records(),
+            buffered_bytes: self.reading.buffer.weight() + self.handling.outstanding_weight(),
+            handled_records: self.handling.handled_records(),
+        }
+    }
+
+    fn waiting(&self, now: Tick) -> Waiting {
+        if let Some(waiting) = self.handling.waiting(now) {
+            return waiting;
+        }
+        if let Some(failure) = &self.reading.last_failure {
+            return Waiting::ForService { kind: failure.kind, message: failure.message.clone() };
+        }
+        let at_tip = self.phase == ShardPhase::Reading && self.reading.millis_behind_latest == Some(0);
+        if at_tip && self.reading.buffer.is_empty() { Waiting::ForRecords } else { Waiting::ForNextRead }
+    }
+
+    fn stop(&mut self, reason: StopReason) {
+        if self.stop >= Some(reason) {
+            return;
+        }
+        self.stop = Some(reason);
+        self.reading.buffer.clear();
+        self.enter(ShardPhase::Stopping);
+        if reason == StopReason::LeaseLost && self.handling.is_calling() {
+            self.effects.push_back(ShardEffect::CancelCall);
+        }
+    }
+
+    fn stored(&mut self, now: Tick, position: Position) {
+        if position > self.checkpoint || position.is_start() {
+            self.checkpoint = position;
+        }
+        self.handling.checkpoint_stored(now, &self.checkpoint);
+    }
+
+    /// Does whatever the state now allows.
+    fn advance(&mut self, now: Tick) {
+        if self.phase == ShardPhase::Finished {
+            return;
+        }
+        if self.stop.is_some() {
+            self.advance_stop();
+        } else {
+            self.advance_reading(now);
+            self.advance_handling(now);
+            self.advance_checkpoint(now);
+        }
+    }
+
+    /// Goes through the last calls and ends the machine, once no call runs.
+    fn advance_stop(&mut self) {
+        if self.handling.is_calling() {
+            return;
+        }
+        let lost = self.stop == Some(StopReason::LeaseLost);
+        match self.handling.last_call(lost) {
+            Some(call) => self.start_call(call),
+            None => self.finish(if lost { Finish::Lost } else { Finish::Drained }),
+        }
+    }
+
+    fn finish(&mut self, finish: Finish) {
+        self.enter(ShardPhase::Finished);
+        self.effects.push_back(ShardEffect::Finished(finish));
+    }
+
+    fn enter(&mut self, phase: ShardPhase) {
+        if self.phase != phase {
+            self.phase = phase;
+            self.effects.push_back(ShardEffect::Event(ShardEvent::Phase(phase)));
+        }
+    }
+}
+
+/// What became of a checkpoint request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CheckpointRequest {
+    /// The table holds the position already.
+    AlreadyStored,
+    /// The position is being written; [`ShardInput::Stored`] will tell.
+    Requested,
+}

@@ -1,0 +1,198 @@
+//! The reading side: open, read, and open again at the exact position when the service forgot the place.
+
+use super::{ShardEffect, ShardEvent, ShardMachine, ShardPhase, buffer::Buffer, LATEST_PIN_MARGIN};
+use crate::{
+    catalog::ChildShard,
+    fetch::{Fetch, FetchFailure, FetchFailureKind, ReadSize},
+    record::Batch,
+    sequence::Position,
+    time::{Tick, Timestamp},
+};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    /// Nothing is open.
+    Closed,
+    /// An open is under way.
+    Opening,
+    /// A reader stands ready.
+    Open,
+    /// A read is under way.
+    Busy,
+}
+
+#[derive(Debug)]
+pub(super) struct Reading {
+    place: Place,
+    /// Everything up to here has been read.
+    pub(super) read: Position,
+    pub(super) buffer: Buffer,
+    /// How many bytes of memory may wait and be worked on.
+    pub(super) share: u64,
+    pub(super) end: Option<Vec<ChildShard>>,
+    pub(super) millis_behind_latest: Option<u64>,
+    pub(super) last_failure: Option<FetchFailure>,
+    failures: u32,
+    not_before: Tick,
+    read_started: Tick,
+    size: ReadSize,
+    opened_at: Timestamp,
+    initialized: bool,
+}
+
+impl Reading {
+    pub(super) fn new(start: Position, opened_at: Timestamp, share: u64) -> Self {
+        Self {
+            place: Place::Closed,
+            read: start,
+            buffer: Buffer::default(),
+            share,
+            end: None,
+            millis_behind_latest: None,
+            last_failure: None,
+            failures: 0,
+            not_before: Tick::ZERO,
+            read_started: Tick::ZERO,
+            size: ReadSize::default(),
+            opened_at,
+            initialized: false,
+        }
+    }
+
+    /// One half of the share is for what the user's code works on, the other for what waits. A shard may always have
+    /// one batch waiting, so that a small share makes it slower and never stops it.
+    fn free(&self) -> u64 {
+        (self.share / 2).saturating_sub(self.buffer.weight())
+    }
+
+    fn wants_to_read(&self) -> bool {
+        self.initialized && self.end.is_none() && (self.buffer.is_empty() || self.free() > 0)
+    }
+
+    /// Whether the record-free part of the shard is over: read to the end, nothing left to deliver.
+    pub(super) fn is_exhausted(&self) -> bool {
+        self.end.is_some() && self.buffer.is_empty()
+    }
+}
+
+impl ShardMachine {
+    pub(super) fn start_reading(&mut self) {
+        self.reading.initialized = true;
+        self.enter(ShardPhase::Opening);
+    }
+
+    pub(super) fn reading_deadline(&self) -> Option<Tick> {
+        let idle = matches!(self.reading.place, Place::Closed | Place::Open);
+        let wants = self.stop.is_none() && idle && self.reading.wants_to_read();
+        wants.then_some(self.reading.not_before)
+    }
+
+    pub(super) fn advance_reading(&mut self, now: Tick) {
+        if self.reading_deadline().is_none_or(|at| now < at) {
+            return;
+        }
+        if self.reading.place == Place::Closed {
+            self.reading.place = Place::Opening;
+            self.effects.push_back(ShardEffect::Open(self.reading.read.clone()));
+        } else {
+            self.reading.place = Place::Busy;
+            self.reading.read_started = now;
+            let max_records = self.reading.size.records_for(self.reading.free(), self.config.max_records);
+            self.effects.push_back(ShardEffect::Fetch { max_records });
+        }
+    }
+
+    pub(super) fn opened(&mut self, now: Tick, result: Result<(), FetchFailure>) {
+        self.reading.place = Place::Closed;
+        if self.stop.is_some() {
+            return;
+        }
+        if let Err(failure) = result {
+            return self.fetch_failed(now, failure);
+        }
+        self.reading.place = Place::Open;
+        self.enter(ShardPhase::Reading);
+        let position = self.reading.read.clone();
+        self.effects.push_back(ShardEffect::Event(ShardEvent::Opened { position }));
+        if self.reading.read == Position::Latest {
+            // Were the worker restarted before its first checkpoint, LATEST would mean another, later place, and the
+            // records in between would be skipped. The time at which the shard was opened is a place that stays.
+            let pin = Position::AtTimestamp(self.reading.opened_at.saturating_sub(LATEST_PIN_MARGIN));
+            self.effects.push_back(ShardEffect::Checkpoint(pin));
+        }
+    }
+
+    pub(super) fn fetched(&mut self, now: Tick, result: Result<Fetch, FetchFailure>) {
+        self.reading.place = Place::Open;
+        if self.stop.is_some() {
+            return;
+        }
+        match result.and_then(check_end) {
+            Ok(fetch) => self.accept(fetch),
+            Err(failure) => self.fetch_failed(now, failure),
+        }
+    }
+
+    fn accept(&mut self, fetch: Fetch) {
+        self.reading.failures = 0;
+        self.reading.last_failure = None;
+        self.reading.not_before = self.config.pacing.next_read(self.reading.read_started, &fetch.batch);
+        self.reading.millis_behind_latest = fetch.batch.millis_behind_latest();
+        let batch = unread_part(&self.reading.read, &fetch.batch);
+        let bytes = batch.size() as u64;
+        self.reading.size.observe(&fetch.batch);
+        self.effects.push_back(ShardEffect::Event(ShardEvent::Fetched {
+            records: batch.len(),
+            bytes,
+            millis_behind_latest: batch.millis_behind_latest(),
+        }));
+        if let Some(end) = batch.end_position() {
+            self.reading.read = end;
+        }
+        self.reading.buffer.push(batch);
+        if let Some(children) = fetch.end {
+            self.reading.end = Some(children);
+            self.enter(ShardPhase::Ending);
+        }
+    }
+
+    fn fetch_failed(&mut self, now: Tick, failure: FetchFailure) {
+        if failure.kind == FetchFailureKind::NotFound {
+            self.effects.push_back(ShardEffect::Missing);
+        }
+        if !failure.kind.keeps_place() {
+            self.reading.place = Place::Closed;
+        }
+        self.reading.failures = self.reading.failures.saturating_add(1);
+        let failures = self.reading.failures;
+        // An expired place is no trouble of the service: the first time, open again at once.
+        let at_once = failure.kind == FetchFailureKind::Expired && failures == 1;
+        let retry_in =
+            if at_once { std::time::Duration::ZERO } else { self.config.service_backoff.wait(failures, &mut self.rng) };
+        self.reading.not_before = now + retry_in;
+        let (kind, message) = (failure.kind, failure.message.clone());
+        self.effects.push_back(ShardEffect::Event(ShardEvent::FetchFailed { kind, message, failures, retry_in }));
+        self.reading.last_failure = Some(failure);
+    }
+}
+
+/// An end without children, or with children that have no parents, is an answer that some services give by mistake; to
+/// believe it would end the shard without a successor.
+fn check_end(fetch: Fetch) -> Result<Fetch, FetchFailure> {
+    let problem = match &fetch.end {
+        Some(children) if children.is_empty() => "the end of the shard came without child shards",
+        Some(children) if children.iter().any(|child| child.parents.is_empty()) => "a child shard came without parents",
+        _ => return Ok(fetch),
+    };
+    Err(FetchFailure { kind: FetchFailureKind::Malformed, message: problem.to_owned() })
+}
+
+/// The records after `read`: a reader that was placed at a record gives that record again.
+fn unread_part(read: &Position, batch: &Batch) -> Batch {
+    let Some(read) = read.record() else { return batch.clone() };
+    let seen = batch.partition_point(|record| {
+        record.sequence_number < read.sequence_number
+            || (record.sequence_number == read.sequence_number && record.sub_sequence_number <= read.sub_sequence_number)
+    });
+    batch.split_at(seen).1
+}

@@ -1,0 +1,89 @@
+//! What a consumer answers when asked how it is.
+
+use std::{fmt, time::Duration};
+
+use crate::{fetch::FetchFailureKind, sequence::Position, shard::ShardPhase, time::Timestamp};
+
+/// What a shard waits for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Waiting {
+    /// For records: everything that is there has been handled.
+    ForRecords,
+    /// For the service: the last answers were failures.
+    ForService {
+        /// What kind of failure.
+        kind: FetchFailureKind,
+        /// What the service or the library said.
+        message: String,
+    },
+    /// For the user's code, which is running.
+    ForHandler {
+        /// The method.
+        call: &'static str,
+        /// The how-manieth call with the same records.
+        attempt: u32,
+    },
+    /// For the next call to the user's code, which failed.
+    ForRetry {
+        /// The method.
+        call: &'static str,
+        /// How often it failed in a row.
+        failures: u32,
+        /// The last error.
+        error: String,
+        /// From now.
+        retry_in: Duration,
+    },
+    /// For the next read: there is more.
+    ForNextRead,
+}
+
+impl fmt::Display for Waiting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ForRecords => f.write_str("waiting for records"),
+            Self::ForService { kind, message } => write!(f, "waiting for the service ({}): {message}", kind.as_str()),
+            Self::ForHandler { call, attempt: 1 } => write!(f, "{call} is running"),
+            Self::ForHandler { call, attempt } => write!(f, "{call} is running, attempt {attempt}"),
+            Self::ForRetry { call, failures, error, retry_in } => {
+                write!(f, "{call} failed {failures} times, again in {:.1} s: {error}", retry_in.as_secs_f64())
+            }
+            Self::ForNextRead => f.write_str("waiting for the next read"),
+        }
+    }
+}
+
+/// A consumer's state at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ShardStatus {
+    /// What it does.
+    pub phase: ShardPhase,
+    /// What it waits for.
+    pub waiting: Waiting,
+    /// How far records have been read.
+    pub read: Position,
+    /// How far records have been handled.
+    pub handled: Position,
+    /// How far the lease table says records have been handled.
+    pub checkpoint: Position,
+    /// How far behind the tip of the shard the last read was, if the service told.
+    pub millis_behind_latest: Option<u64>,
+    /// When the oldest record that is read and not yet handled arrived.
+    pub oldest_unhandled: Option<Timestamp>,
+    /// Records that are read and not yet handled.
+    pub buffered_records: usize,
+    /// The memory that they take, roughly.
+    pub buffered_bytes: u64,
+    /// Records handled in this tenure.
+    pub handled_records: u64,
+}
+
+impl ShardStatus {
+    /// Whether every record that the service had at the last read has been handled.
+    #[must_use]
+    pub fn is_caught_up(&self) -> bool {
+        self.buffered_records == 0 && self.waiting == Waiting::ForRecords
+    }
+}

@@ -1,0 +1,108 @@
+//! The leases that are missing from a table that is not empty.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{by_shard, lease_for};
+use crate::{
+    catalog::Shard,
+    ids::ShardId,
+    lease::Lease,
+    lineage::ShardGraph,
+    sequence::{InitialPosition, Position},
+};
+
+pub(super) fn missing_leases(graph: &ShardGraph<'_>, leases: &[Lease], initial: InitialPosition) -> Vec<Lease> {
+    let leased = by_shard(leases);
+    let following = graph.descendants(leased.keys().copied());
+    let mut search = Search {
+        graph,
+        leased,
+        following,
+        initial,
+        create: BTreeMap::new(),
+    };
+    search.run(leases);
+    search.create.into_values().collect()
+}
+
+struct Search<'a> {
+    graph: &'a ShardGraph<'a>,
+    leased: BTreeMap<&'a ShardId, &'a Lease>,
+    /// The shards that descend from a leased one.
+    following: BTreeSet<&'a ShardId>,
+    initial: InitialPosition,
+    create: BTreeMap<&'a ShardId, Lease>,
+}
+
+impl<'a> Search<'a> {
+    fn run(&mut self, leases: &'a [Lease]) {
+        let mut wanted: Vec<&Shard> = self.graph.open_shards().collect();
+        for lease in leases {
+            wanted.extend(self.awaited_parents(&lease.parents, &lease.checkpoint));
+        }
+        // Every shard is looked at once, however many ways lead to it.
+        let mut seen = BTreeSet::new();
+        while let Some(shard) = wanted.pop() {
+            if self.leased.contains_key(&shard.id) || !seen.insert(&shard.id) {
+                continue;
+            }
+            if self.following.contains(&shard.id) {
+                wanted.extend(self.follow(shard));
+            } else {
+                self.begin(shard);
+            }
+        }
+    }
+
+    /// A shard whose history has no lease at all: it is new to the application.
+    fn begin(&mut self, shard: &'a Shard) {
+        let first = match self.initial {
+            InitialPosition::Latest => vec![shard],
+            InitialPosition::TrimHorizon | InitialPosition::AtTimestamp(_) => self.graph.oldest_ancestors(&shard.id),
+        };
+        for shard in first {
+            self.create.insert(&shard.id, lease_for(shard, self.initial.into()));
+        }
+    }
+
+    /// A shard that comes after a leased one. It is due when its parents had leases and one is finished; before that it
+    /// waits for its parents, and these, where they have no leases themselves, are looked at next.
+    fn follow(&mut self, shard: &'a Shard) -> Vec<&'a Shard> {
+        let waiting: Vec<&Shard> = self
+            .graph
+            .parents(&shard.id)
+            .filter(|parent| !self.leased.contains_key(&parent.id))
+            .collect();
+        let finished = |parent| self.leased.get(parent).is_some_and(|lease| lease.is_finished());
+        if waiting.is_empty() && shard.parents().any(finished) {
+            self.create.insert(&shard.id, lease_for(shard, Position::TrimHorizon));
+            let gone = shard.parents().filter(|parent| !self.leased.contains_key(parent));
+            for parent in gone.collect::<Vec<_>>() {
+                self.bury(parent);
+            }
+        }
+        waiting
+    }
+
+    /// The parents without a lease that a merged shard waits for, see [`is_ready`](crate::lineage::is_ready). Those that
+    /// are still listed are to be looked at. Those that are not cannot be read any more: they get a lease that is finished
+    /// from the start, which ends the wait.
+    fn awaited_parents(&mut self, parents: &'a [ShardId], checkpoint: &Position) -> Vec<&'a Shard> {
+        let follows = parents.iter().any(|parent| self.leased.contains_key(parent));
+        if !follows || *checkpoint != Position::TrimHorizon {
+            return Vec::new();
+        }
+        let mut listed = Vec::new();
+        for parent in parents.iter().filter(|parent| !self.leased.contains_key(parent)) {
+            match self.graph.get(parent) {
+                Some(shard) => listed.push(shard),
+                None => self.bury(parent),
+            }
+        }
+        listed
+    }
+
+    fn bury(&mut self, gone: &'a ShardId) {
+        self.create.insert(gone, Lease::new(gone.clone(), Position::ShardEnd));
+    }
+}

@@ -1,0 +1,94 @@
+//! [`LeaseWatch`]: who lives and who is gone, judged by watching counters on one's own clock.
+//!
+//! No time is stored in the lease table, so no two clocks are ever compared: a holder renews its lease by moving the
+//! counter, and an observer that has seen the same counter for longer than the failover time takes the holder for gone.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use crate::{ids::LeaseKey, lease::Lease, time::Tick};
+
+/// One observer's memory of the counters in a lease table.
+///
+/// ```
+/// use std::time::Duration;
+/// use kcl_core::{Lease, Position, ShardId, Tick, WorkerId, watch::LeaseWatch};
+///
+/// let mut lease = Lease::new(ShardId::new("shardId-000000000000")?, Position::TrimHorizon);
+/// lease.owner = Some(WorkerId::new("somebody-else")?);
+///
+/// let mut watch = LeaseWatch::default();
+/// let failover_time = Duration::from_secs(10);
+/// let at = |seconds| Tick::from_origin(Duration::from_secs(seconds));
+/// watch.observe(at(0), std::slice::from_ref(&lease));
+/// watch.observe(at(11), std::slice::from_ref(&lease));
+/// assert!(watch.is_expired(at(11), &lease, failover_time));
+///
+/// lease.counter += 1; // A renewal.
+/// watch.observe(at(12), std::slice::from_ref(&lease));
+/// assert!(!watch.is_expired(at(12), &lease, failover_time));
+/// # Ok::<(), kcl_core::InvalidId>(())
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct LeaseWatch {
+    seen: BTreeMap<LeaseKey, Seen>,
+}
+
+/// A counter, and between which two looks at the table it stood still.
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    counter: u64,
+    first: Tick,
+    last: Tick,
+}
+
+impl LeaseWatch {
+    /// Takes in a scan of the whole table that was made at `now`. Rows that vanished are forgotten.
+    ///
+    /// A counter that moved, and a row that is seen for the first time, count from `now`. A hand-off request moves no
+    /// counter, so the age goes on: it is still the old owner whose renewals tell that it lives.
+    pub fn observe(&mut self, now: Tick, leases: &[Lease]) {
+        let mut before = std::mem::take(&mut self.seen);
+        for lease in leases {
+            let known = before.remove(&lease.key).filter(|seen| seen.counter == lease.counter);
+            let first = known.map_or(now, |seen| seen.first);
+            let last = known.map_or(now, |seen| seen.last.max(now));
+            let seen = Seen {
+                counter: lease.counter,
+                first,
+                last,
+            };
+            self.seen.insert(lease.key.clone(), seen);
+        }
+    }
+
+    /// For how long the counter is known to have stood still; `None` for a row that was not in the last scan.
+    ///
+    /// Only looks at the table count: between the last one and `now` the counter may have moved unseen. A worker that
+    /// could not read the table for a while therefore does not take all others for gone.
+    #[must_use]
+    pub fn unchanged_for(&self, now: Tick, key: &LeaseKey) -> Option<Duration> {
+        self.seen.get(key).map(|seen| seen.last.min(now).since(seen.first))
+    }
+
+    /// Whether the lease has a holder and this holder is gone: it has not renewed for longer than `failover_time`.
+    ///
+    /// A lease that nobody holds is free, not expired; and a row that is newer than the last look lives.
+    #[must_use]
+    pub fn is_expired(&self, now: Tick, lease: &Lease, failover_time: Duration) -> bool {
+        let same_row = self
+            .seen
+            .get(&lease.key)
+            .is_some_and(|seen| seen.counter == lease.counter);
+        let age = self.unchanged_for(now, &lease.key);
+        lease.holder().is_some() && same_row && age.is_some_and(|age| age > failover_time)
+    }
+
+    /// Starts to watch anew: every lease gets a whole failover time again. For an observer whose own clock cannot be
+    /// trusted, such as after the machine slept.
+    pub fn forget_history(&mut self) {
+        self.seen.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,149 @@
+//! What a scan of the table leads to: own rows resumed, moves planned.
+
+use std::collections::BTreeSet;
+
+use super::{WorkerEvent, WorkerFailure, WorkerMachine, writes::OpKind};
+use crate::{
+    assign::{AssignLimits, FleetView, Move, plan_assignment},
+    ids::{LeaseKey, WorkerId},
+    lease::{Lease, LeaseWrite},
+    store::LeaseListing,
+    time::Tick,
+};
+
+/// The most leases that one worker asks others for, or takes, in one round.
+const MAX_MOVES_PER_ROUND: usize = 100;
+
+impl WorkerMachine {
+    pub(super) fn accept_listing(&mut self, now: Tick, listing: LeaseListing) {
+        self.report_unreadable(&listing);
+        self.watch.observe(now, &listing.leases);
+        self.scanned = true;
+        for row in &listing.leases {
+            self.notice(now, row);
+        }
+        self.table = listing.leases.into_iter().map(|lease| (lease.key.clone(), lease)).collect();
+        for tenure in self.tenures.values() {
+            self.table.insert(tenure.lease.key.clone(), tenure.lease.clone());
+        }
+        if self.stopping.is_some() {
+            return;
+        }
+        self.restore_vanished(now);
+        self.resume_own(now);
+        self.balance(now);
+        self.start_ready(now);
+        self.hasten_hand_offs(now);
+    }
+
+    fn report_unreadable(&mut self, listing: &LeaseListing) {
+        let seen: BTreeSet<String> = listing.unreadable.iter().map(|row| row.key.clone()).collect();
+        for row in &listing.unreadable {
+            if !self.unreadable.contains(&row.key) {
+                self.event(WorkerEvent::UnreadableRow { key: row.key.clone(), reason: row.reason.clone() });
+            }
+        }
+        self.unreadable = seen;
+    }
+
+    /// Compares a listed row with the tenure that this worker has for it. A listing may be older than the last own
+    /// write, so only what is newer counts: a larger counter, or a hand-off request, which leaves the counter alone.
+    fn notice(&mut self, now: Tick, row: &Lease) {
+        let Some(tenure) = self.held.get(&row.key).and_then(|id| self.tenures.get(id)) else { return };
+        let newer = row.counter > tenure.lease.counter
+            || (row.counter == tenure.lease.counter && row.is_in_hand_off() && !tenure.lease.is_in_hand_off());
+        if newer && tenure.write.is_none() {
+            let id = tenure.id;
+            self.row_changed(now, id, Some(row.clone()));
+        }
+    }
+
+    /// Rows that name this worker and that it does not hold: from an earlier life, from a lapse, or passed on to it.
+    fn resume_own(&mut self, now: Tick) {
+        let me = self.config.worker.clone();
+        let mut newer_lives = std::collections::BTreeMap::new();
+        let rows: Vec<Lease> = self.table.values().filter(|row| row.holder() == Some(&me)).cloned().collect();
+        for row in rows {
+            if row.is_finished() || self.held.contains_key(&row.key) || self.busy.contains(&row.key) {
+                continue;
+            }
+            if row.session > Some(self.config.session) {
+                // A newer life of this worker holds it. Alive, it is the one to go on; dead, its lease expires.
+                let first_seen = *self.newer_lives.get(&row.key).unwrap_or(&row.counter);
+                if first_seen != row.counter {
+                    return self.duplicate(now, row.key);
+                }
+                newer_lives.insert(row.key, first_seen);
+            } else if row.is_in_hand_off() {
+                // Its consumer ended with an earlier life; nothing is left to finish before it is passed on.
+                self.send(now, OpKind::HandOffOrphan, &row, LeaseWrite::finish_hand_off(&row, None));
+            } else {
+                if row.session.is_some() && row.session != Some(self.config.session) {
+                    self.event(WorkerEvent::Resumed { key: row.key.clone(), session: row.session });
+                }
+                self.take(now, &row);
+            }
+        }
+        self.newer_lives = newer_lives;
+    }
+
+    /// Plans what to take and what to ask for, and does it.
+    pub(super) fn balance(&mut self, now: Tick) {
+        let leases: Vec<Lease> = self.table.values().cloned().collect();
+        let expired = self.expired(now);
+        let limits = AssignLimits { max_leases: self.config.max_leases, max_moves: MAX_MOVES_PER_ROUND };
+        let view = FleetView { leases: &leases, expired: &expired, me: &self.config.worker, limits, seed: self.seed };
+        for planned in plan_assignment(&view) {
+            let (Move::Take(key) | Move::RequestHandOff { key, .. }) = &planned;
+            let Some(row) = self.table.get(key).cloned() else { continue };
+            if self.held.contains_key(key) || self.busy.contains(key) {
+                continue;
+            }
+            match planned {
+                Move::Take(_) => self.take(now, &row),
+                _ => {
+                    let write = LeaseWrite::request_hand_off(&row, &self.config.worker);
+                    self.send(now, OpKind::RequestHandOff, &row, write);
+                }
+            }
+        }
+    }
+
+    fn take(&mut self, now: Tick, row: &Lease) {
+        let write = LeaseWrite::take(row, &self.config.worker, self.config.session);
+        self.send(now, OpKind::Take, row, write);
+    }
+
+    /// The leases of others whose holders are gone.
+    pub(super) fn expired(&self, now: Tick) -> BTreeSet<LeaseKey> {
+        self.table
+            .values()
+            .filter(|lease| !self.held.contains_key(&lease.key))
+            .filter(|lease| self.watch.is_expired(now, lease, self.config.failover_time))
+            .map(|lease| lease.key.clone())
+            .collect()
+    }
+
+    /// Whether this worker has the smallest id of all that hold live leases: the one that keeps table and stream in
+    /// step, so that not all do. Nothing breaks if two think so, or if for a while nobody does.
+    pub(super) fn is_first(&self, now: Tick) -> bool {
+        let expired = self.expired(now);
+        let holders = self.table.values().filter(|lease| !expired.contains(&lease.key)).filter_map(Lease::holder);
+        holders.min().is_none_or(|first: &WorkerId| *first >= self.config.worker)
+    }
+
+    /// While somebody is about to pass a lease on to this worker, it looks more often.
+    fn hasten_hand_offs(&mut self, now: Tick) {
+        let me = &self.config.worker;
+        let incoming = self.table.values().any(|row| row.is_in_hand_off() && row.owner.as_ref() == Some(me));
+        if incoming {
+            self.next_scan = self.next_scan.min(now + self.config.hand_off_poll());
+        }
+    }
+
+    /// Another worker runs under the same id, and it is the newer one.
+    pub(super) fn duplicate(&mut self, now: Tick, key: LeaseKey) {
+        let worker = self.config.worker.clone();
+        self.stop(now, Some(WorkerFailure::DuplicateWorker { worker, key }));
+    }
+}

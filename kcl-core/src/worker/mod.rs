@@ -1,0 +1,259 @@
+//! One worker of a fleet, as a machine: which leases it takes, keeps, passes on and gives back.
+//!
+//! The flow of a worker's life: scan the table; where it is empty, list the shards and add their leases; plan; take
+//! leases; start a consumer per lease; renew; react to what others wrote; scan again. All policy about *who* reads
+//! *what* is here; [`ShardMachine`](crate::shard::ShardMachine) has the policy about *how*.
+
+mod fleet;
+mod io;
+mod shards;
+mod status;
+mod stop;
+mod tenure;
+mod tenures;
+mod writes;
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    time::Duration,
+};
+
+use fastrand::Rng;
+
+pub use self::{
+    io::{
+        Exit, LossReason, OpId, ShardReport, StoreFailure, TenureId, WorkerEffect, WorkerEvent, WorkerFailure,
+        WorkerInput,
+    },
+    status::{LeaseState, LeaseStatus, WorkerPhase, WorkerStatus},
+};
+use self::{shards::Shards, stop::Stopping, tenure::Tenure, writes::Op};
+use crate::{
+    ids::{LeaseKey, Session, WorkerId},
+    lease::Lease,
+    retry::Backoff,
+    sequence::InitialPosition,
+    store::LeaseListing,
+    time::Tick,
+    watch::LeaseWatch,
+};
+
+/// How a worker takes part in its fleet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WorkerConfig {
+    /// The worker's name, its own within the fleet.
+    pub worker: WorkerId,
+    /// This life of the worker. A later life must have a larger number: begin it with the start time.
+    pub session: Session,
+    /// How long a lease may go without renewal before others take it. KCL's default is 10 s.
+    pub failover_time: Duration,
+    /// How often the lease table is scanned.
+    pub scan_interval: Duration,
+    /// How often the stream's shards are compared with the leases.
+    pub shard_sync_interval: Duration,
+    /// Where to start with shards that nobody has read before.
+    pub initial_position: InitialPosition,
+    /// How long a consumer may take to finish its batch at shutdown.
+    pub shutdown_grace: Duration,
+    /// How long a consumer may take to finish its batch when its lease is passed on. KCL's default is 30 s.
+    pub hand_off_timeout: Duration,
+    /// The most leases to hold; `None` for no limit.
+    pub max_leases: Option<usize>,
+    /// How long to wait after a failed request.
+    pub service_backoff: Backoff,
+}
+
+impl WorkerConfig {
+    /// The defaults, for this worker.
+    #[must_use]
+    pub fn new(worker: WorkerId, session: Session) -> Self {
+        let failover_time = Duration::from_secs(10);
+        Self {
+            worker,
+            session,
+            failover_time,
+            scan_interval: Self::scan_interval_for(failover_time),
+            shard_sync_interval: Duration::from_secs(60),
+            initial_position: InitialPosition::default(),
+            shutdown_grace: Duration::from_secs(30),
+            hand_off_timeout: Duration::from_secs(30),
+            max_leases: None,
+            service_backoff: Backoff::SERVICE,
+        }
+    }
+
+    /// A tenth of the failover time: a takeover then costs at most a tenth more than the failover time itself.
+    #[must_use]
+    pub fn scan_interval_for(failover_time: Duration) -> Duration {
+        failover_time / 10
+    }
+
+    /// A third of the failover time, as in KCL: two renewals may fail before a lease is lost.
+    #[must_use]
+    pub fn renew_interval(&self) -> Duration {
+        self.failover_time / 3
+    }
+
+    /// How often to look at a row that somebody is about to pass on to this worker.
+    fn hand_off_poll(&self) -> Duration {
+        self.scan_interval / 4
+    }
+}
+
+/// One worker of a fleet.
+#[derive(Debug)]
+pub struct WorkerMachine {
+    config: WorkerConfig,
+    watch: LeaseWatch,
+    /// The table as last seen, corrected by the answers to own writes.
+    table: BTreeMap<LeaseKey, Lease>,
+    /// Rows that a newer life of this worker holds, with the counter at first sight: one that moves is alive.
+    newer_lives: BTreeMap<LeaseKey, u64>,
+    /// Rows of own tenures that vanished, with the progress that this worker knew; they are put back.
+    vanished: BTreeMap<LeaseKey, Lease>,
+    tenures: BTreeMap<TenureId, Tenure>,
+    held: BTreeMap<LeaseKey, TenureId>,
+    ops: BTreeMap<OpId, Op>,
+    busy: BTreeSet<LeaseKey>,
+    next_op: u64,
+    next_tenure: u64,
+    scanned: bool,
+    scanning: bool,
+    scan_failures: u32,
+    next_scan: Tick,
+    unreadable: BTreeSet<String>,
+    shards: Shards,
+    stopping: Option<Stopping>,
+    exited: bool,
+    effects: VecDeque<WorkerEffect>,
+    rng: Rng,
+    seed: u64,
+}
+
+impl WorkerMachine {
+    /// A worker that begins at `now`. `seed` spreads the waits and the choices of workers that would else all do the
+    /// same.
+    #[must_use]
+    pub fn new(config: WorkerConfig, now: Tick, seed: u64) -> Self {
+        let mut machine = Self {
+            config,
+            watch: LeaseWatch::default(),
+            table: BTreeMap::new(),
+            newer_lives: BTreeMap::new(),
+            vanished: BTreeMap::new(),
+            tenures: BTreeMap::new(),
+            held: BTreeMap::new(),
+            ops: BTreeMap::new(),
+            busy: BTreeSet::new(),
+            next_op: 0,
+            next_tenure: 0,
+            scanned: false,
+            scanning: false,
+            scan_failures: 0,
+            next_scan: now,
+            unreadable: BTreeSet::new(),
+            shards: Shards::new(now),
+            stopping: None,
+            exited: false,
+            effects: VecDeque::new(),
+            rng: Rng::with_seed(seed),
+            seed,
+        };
+        machine.advance(now);
+        machine
+    }
+
+    /// Takes in what happened.
+    pub fn handle(&mut self, now: Tick, input: WorkerInput) {
+        if self.exited {
+            return;
+        }
+        match input {
+            WorkerInput::Leases(result) => self.leases_listed(now, result),
+            WorkerInput::Shards(result) => self.shards_listed(now, result),
+            WorkerInput::Written { op, result } => self.written(now, op, result),
+            WorkerInput::Read { op, result } => self.row_read(now, op, result),
+            WorkerInput::Shard { tenure, report } => self.shard_reported(now, tenure, report),
+            WorkerInput::Shutdown => self.stop(now, None),
+            WorkerInput::Wake => {}
+        }
+        self.advance(now);
+    }
+
+    /// The next thing to do, if there is one.
+    pub fn poll_effect(&mut self) -> Option<WorkerEffect> {
+        self.effects.pop_front()
+    }
+
+    /// When to call [`handle`](Self::handle) with [`WorkerInput::Wake`] at the latest.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Tick> {
+        if self.exited {
+            return None;
+        }
+        let scan = (!self.scanning && self.stopping.is_none()).then_some(self.next_scan);
+        let shards = if self.stopping.is_none() && self.scanned { self.shards.next_listing() } else { None };
+        let stop = self.stopping.as_ref().map(|stopping| stopping.next_deadline());
+        let tenures = self.tenures.values().filter_map(|tenure| self.tenure_deadline(tenure)).min();
+        [scan, shards, self.shards.next_child_retry(), stop, tenures].into_iter().flatten().min()
+    }
+
+    /// The worker's configuration.
+    #[must_use]
+    pub fn config(&self) -> &WorkerConfig {
+        &self.config
+    }
+
+    /// How many leases this worker holds.
+    #[must_use]
+    pub fn leases_held(&self) -> usize {
+        self.tenures.len()
+    }
+
+    /// Does whatever the state and the time now allow.
+    fn advance(&mut self, now: Tick) {
+        if self.exited {
+            return;
+        }
+        self.advance_tenures(now);
+        self.advance_children(now);
+        if self.stopping.is_some() {
+            self.advance_stop(now);
+        } else {
+            self.advance_shards(now);
+            if !self.scanning && self.next_scan <= now {
+                self.scanning = true;
+                self.push(WorkerEffect::ListLeases);
+            }
+        }
+    }
+
+    fn leases_listed(&mut self, now: Tick, result: Result<LeaseListing, StoreFailure>) {
+        self.scanning = false;
+        match result {
+            Ok(listing) => {
+                self.scan_failures = 0;
+                self.next_scan = now + self.config.scan_interval;
+                self.accept_listing(now, listing);
+            }
+            Err(StoreFailure::Unusable(message)) => self.stop(now, Some(WorkerFailure::StoreUnusable { message })),
+            Err(failure) => {
+                self.scan_failures = self.scan_failures.saturating_add(1);
+                self.next_scan = now + self.config.service_backoff.wait(self.scan_failures, &mut self.rng);
+                self.event(WorkerEvent::StoreTrouble {
+                    operation: crate::store::StoreOperation::List,
+                    message: failure.message().to_owned(),
+                    failures: self.scan_failures,
+                });
+            }
+        }
+    }
+
+    fn push(&mut self, effect: WorkerEffect) {
+        self.effects.push_back(effect);
+    }
+
+    fn event(&mut self, event: WorkerEvent) {
+        self.push(WorkerEffect::Event(event));
+    }
+}

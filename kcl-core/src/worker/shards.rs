@@ -1,0 +1,224 @@
+//! Keeping the leases in step with the stream's shards.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{
+    TenureId, WorkerEffect, WorkerEvent, WorkerFailure, WorkerMachine,
+    tenure::Stage,
+    writes::OpKind,
+};
+use crate::{
+    catalog::{ChildShard, Shard, ShardFilter},
+    fetch::{FetchFailure, FetchFailureKind},
+    ids::{LeaseKey, ShardId},
+    lease::Lease,
+    shard::StopReason,
+    sync::{SyncInput, child_leases, filter_for_empty_table, plan_cleanup, plan_shard_sync},
+    time::Tick,
+};
+
+/// What the worker knows and wants to know of the stream's shards.
+#[derive(Debug)]
+pub(super) struct Shards {
+    listing: Option<ShardFilter>,
+    next: Option<Tick>,
+    failures: u32,
+    ever_listed: bool,
+    /// Consumers whose shard the service does not know any more.
+    missing: BTreeSet<TenureId>,
+    /// The leases of children that must exist before their parents can be finished.
+    children: BTreeMap<LeaseKey, (TenureId, Lease)>,
+    /// Creations that failed and are tried again.
+    retry_children_at: Option<Tick>,
+}
+
+impl Shards {
+    pub(super) fn new(now: Tick) -> Self {
+        Self {
+            listing: None,
+            next: Some(now),
+            failures: 0,
+            ever_listed: false,
+            missing: BTreeSet::new(),
+            children: BTreeMap::new(),
+            retry_children_at: None,
+        }
+    }
+
+    pub(super) fn next_listing(&self) -> Option<Tick> {
+        if self.listing.is_none() { self.next } else { None }
+    }
+
+    pub(super) fn next_child_retry(&self) -> Option<Tick> {
+        self.retry_children_at
+    }
+}
+
+impl WorkerMachine {
+    pub(super) fn advance_children(&mut self, now: Tick) {
+        if self.shards.retry_children_at.is_some_and(|at| at <= now) {
+            self.shards.retry_children_at = None;
+            self.send_children(now);
+        }
+    }
+
+    pub(super) fn advance_shards(&mut self, now: Tick) {
+        if !self.scanned || self.shards.listing.is_some() || self.shards.next.is_none_or(|at| now < at) {
+            return;
+        }
+        let needed = self.table.is_empty() || !self.shards.missing.is_empty() || self.is_first(now);
+        if !needed {
+            self.shards.next = Some(now + self.config.shard_sync_interval);
+            return;
+        }
+        let filter = if self.table.is_empty() {
+            filter_for_empty_table(self.config.initial_position)
+        } else {
+            ShardFilter::All
+        };
+        self.shards.listing = Some(filter);
+        self.push(WorkerEffect::ListShards(filter));
+    }
+
+    pub(super) fn shards_listed(&mut self, now: Tick, result: Result<Vec<Shard>, FetchFailure>) {
+        let filter = self.shards.listing.take();
+        if self.stopping.is_some() {
+            return;
+        }
+        match result {
+            Ok(shards) => {
+                self.shards.failures = 0;
+                self.shards.ever_listed = true;
+                self.shards.next = Some(now + self.config.shard_sync_interval);
+                if filter == Some(ShardFilter::All) {
+                    self.settle_missing(now, &shards);
+                }
+                self.sync(now, filter, &shards);
+            }
+            Err(FetchFailure { kind: FetchFailureKind::NotFound, message }) => {
+                self.stop(now, Some(WorkerFailure::StreamNotFound { message }));
+            }
+            Err(FetchFailure { kind: FetchFailureKind::Denied, message }) if !self.shards.ever_listed => {
+                self.stop(now, Some(WorkerFailure::AccessDenied { message }));
+            }
+            Err(failure) => self.listing_failed(now, failure.message),
+        }
+    }
+
+    fn listing_failed(&mut self, now: Tick, message: String) {
+        self.shards.failures = self.shards.failures.saturating_add(1);
+        let retry_in = self.config.service_backoff.wait(self.shards.failures, &mut self.rng);
+        self.shards.next = Some(now + retry_in);
+        self.event(WorkerEvent::ServiceTrouble { message, retry_in });
+    }
+
+    /// Adds the leases that are missing and removes those that are over.
+    fn sync(&mut self, now: Tick, filter: Option<ShardFilter>, shards: &[Shard]) {
+        if self.table.is_empty() != (filter != Some(ShardFilter::All)) {
+            // The table changed between empty and not while the listing was under way: it answers another question.
+            self.shards.next = Some(now);
+            return;
+        }
+        let leases: Vec<Lease> = self.table.values().cloned().collect();
+        let input = SyncInput { shards, leases: &leases, initial: self.config.initial_position };
+        match plan_shard_sync(&input) {
+            Ok(plan) => {
+                for lease in plan.create {
+                    if self.may_create(&lease.key) {
+                        self.send_create(now, OpKind::Create, lease);
+                    }
+                }
+            }
+            Err(error) => return self.listing_failed(now, error.to_string()),
+        }
+        if filter == Some(ShardFilter::All) && self.is_first(now) {
+            for key in plan_cleanup(&leases, shards) {
+                if let Some(row) = self.table.get(&key).filter(|_| !self.busy.contains(&key)).cloned() {
+                    self.send_delete(now, &row);
+                }
+            }
+        }
+    }
+
+    /// Whether a row may be added under this key: none is being written, put back, or there and unreadable.
+    fn may_create(&self, key: &LeaseKey) -> bool {
+        !self.busy.contains(key) && !self.vanished.contains_key(key) && !self.unreadable.contains(key.as_str())
+    }
+
+    /// A request to add a lease ended: plan as soon as the last of a round is in, and look again soon if one failed.
+    pub(super) fn creation_ended(&mut self, now: Tick, failed: bool) {
+        if failed {
+            self.shards.next = Some(now + self.config.service_backoff.initial);
+        }
+        let creating = self.ops.values().any(|op| op.kind == OpKind::Create);
+        if !creating && self.stopping.is_none() {
+            self.balance(now);
+        }
+    }
+
+    pub(super) fn create_children(&mut self, now: Tick, tenure: TenureId, children: &[ChildShard]) {
+        let Some(parent) = self.tenures.get(&tenure).map(|tenure| tenure.lease.clone()) else { return };
+        for lease in child_leases(&parent.shard, children) {
+            self.shards.children.insert(lease.key.clone(), (tenure, lease));
+        }
+        self.send_children(now);
+    }
+
+    fn send_children(&mut self, now: Tick) {
+        self.shards.children.retain(|key, (tenure, _)| {
+            self.tenures.get(tenure).is_some_and(
+                |tenure| matches!(&tenure.stage, Stage::CreatingChildren { missing, .. } if missing.contains(key)),
+            )
+        });
+        let waiting: Vec<(TenureId, Lease)> = self.shards.children.values().cloned().collect();
+        for (tenure, lease) in waiting {
+            if self.busy.contains(&lease.key) {
+                // The row is being taken or added already; look again in a moment.
+                self.child_failed(now);
+            } else {
+                self.send_create(now, OpKind::CreateChild(tenure), lease);
+            }
+        }
+    }
+
+    pub(super) fn child_failed(&mut self, now: Tick) {
+        let at = now + self.config.service_backoff.initial;
+        self.shards.retry_children_at = Some(self.shards.retry_children_at.map_or(at, |already| already.min(at)));
+    }
+
+    /// A consumer was told that its shard, or the stream, does not exist. The listing tells which.
+    pub(super) fn check_missing(&mut self, now: Tick, tenure: TenureId) {
+        self.shards.missing.insert(tenure);
+        if self.shards.failures == 0 {
+            self.shards.next = Some(now);
+        }
+    }
+
+    fn settle_missing(&mut self, now: Tick, shards: &[Shard]) {
+        for id in std::mem::take(&mut self.shards.missing) {
+            let Some(tenure) = self.tenures.get_mut(&id) else { continue };
+            let gone: &ShardId = &tenure.lease.shard;
+            if shards.iter().any(|shard| shard.id == *gone) {
+                continue;
+            }
+            // Retention removed the shard before it was handled to its end. Its children go on.
+            let children: Vec<ChildShard> = shards
+                .iter()
+                .filter(|shard| shard.parents().any(|parent| parent == gone))
+                .map(|shard| ChildShard {
+                    id: shard.id.clone(),
+                    parents: shard.parents().cloned().collect(),
+                    hash_key_range: Some(shard.hash_key_range),
+                })
+                .collect();
+            let (key, checkpoint) = (tenure.lease.key.clone(), tenure.lease.checkpoint.clone());
+            tenure.end(&children);
+            if children.is_empty() {
+                tenure.child_exists(&key);
+            }
+            self.event(WorkerEvent::ShardExpired { key, checkpoint });
+            self.push(WorkerEffect::StopShard { tenure: id, reason: StopReason::LeaseLost });
+            self.create_children(now, id, &children);
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! One lease while this worker holds it. All writes to its row go through here, one at a time, so that renewals,
+//! checkpoints and the last write never race with each other.
+
+use std::time::Duration;
+
+use super::{OpId, TenureId};
+use crate::{
+    catalog::ChildShard,
+    ids::{LeaseKey, ShardId},
+    lease::{Lease, LeaseWrite},
+    sequence::Position,
+    shard::StopReason,
+    time::Tick,
+};
+
+/// Where a tenure stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// A parent of the shard has not been handled to its end.
+    WaitingForParents,
+    /// A consumer runs.
+    Consuming,
+    /// The consumer was told to stop and is waited for until the deadline.
+    Stopping { reason: StopReason, deadline: Tick },
+    /// The children of the finished shard get their leases first: a crash in between must not lose them.
+    CreatingChildren { children: Vec<ShardId>, missing: Vec<LeaseKey> },
+    /// No consumer runs; one write remains.
+    Closing(LastWrite),
+}
+
+/// The write that ends a tenure.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum LastWrite {
+    Release,
+    HandOff,
+    FinishShard(Vec<ShardId>),
+}
+
+#[derive(Debug)]
+pub(super) struct Tenure {
+    pub(super) id: TenureId,
+    /// The row as this worker wrote or saw it last.
+    pub(super) lease: Lease,
+    pub(super) stage: Stage,
+    pub(super) since: Tick,
+    /// When the last write that was applied was sent. Nobody may take the lease within the failover time from then on.
+    pub(super) confirmed: Tick,
+    /// A write that is under way, and when it was sent.
+    pub(super) write: Option<(OpId, Tick)>,
+    /// After a failed write: not before this.
+    pub(super) not_before: Tick,
+    pub(super) failures: u32,
+    /// The position to commit with the next write.
+    pub(super) wanted: Option<Position>,
+    /// Whether it has to be committed now.
+    pub(super) urgent: bool,
+}
+
+impl Tenure {
+    pub(super) fn new(id: TenureId, lease: Lease, sent: Tick, now: Tick) -> Self {
+        Self {
+            id,
+            lease,
+            stage: Stage::WaitingForParents,
+            since: now,
+            confirmed: sent,
+            write: None,
+            not_before: Tick::ZERO,
+            failures: 0,
+            wanted: None,
+            urgent: false,
+        }
+    }
+
+    pub(super) fn has_consumer(&self) -> bool {
+        matches!(self.stage, Stage::Consuming | Stage::Stopping { .. })
+    }
+
+    /// When the lease may be somebody else's.
+    pub(super) fn lapses_at(&self, failover_time: Duration) -> Tick {
+        self.confirmed + failover_time
+    }
+
+    /// Remembers a position to commit; positions that go back are not progress.
+    pub(super) fn want(&mut self, position: Position, urgent: bool) {
+        let current = self.wanted.as_ref().unwrap_or(&self.lease.checkpoint);
+        if current.may_advance_to(&position) && *current != position {
+            self.wanted = Some(position);
+        }
+        self.urgent |= urgent && self.wanted.is_some();
+    }
+
+    /// When the next write is due; `None` while one is under way or nothing may be written.
+    pub(super) fn write_due(&self, renew_interval: Duration) -> Option<Tick> {
+        if self.write.is_some() {
+            return None;
+        }
+        let due = match self.stage {
+            Stage::Closing(_) => self.not_before,
+            _ if self.urgent => self.not_before,
+            _ => (self.confirmed + renew_interval).max(self.not_before),
+        };
+        Some(due)
+    }
+
+    /// The write to send now.
+    pub(super) fn next_write(&self) -> LeaseWrite {
+        let wanted = self.wanted.clone();
+        match &self.stage {
+            Stage::Closing(LastWrite::Release) => LeaseWrite::release(&self.lease, wanted),
+            Stage::Closing(LastWrite::HandOff) => LeaseWrite::finish_hand_off(&self.lease, wanted),
+            Stage::Closing(LastWrite::FinishShard(children)) => {
+                LeaseWrite::finish_shard(&self.lease, children.clone())
+            }
+            _ => LeaseWrite::renew(&self.lease, wanted),
+        }
+    }
+
+    /// Takes over the row that is now in the table, and says whether it holds a new checkpoint.
+    pub(super) fn adopt(&mut self, row: Lease) -> bool {
+        let moved = row.checkpoint != self.lease.checkpoint;
+        self.lease = row;
+        if self.wanted.as_ref().is_some_and(|wanted| {
+            *wanted == self.lease.checkpoint || !self.lease.checkpoint.may_advance_to(wanted)
+        }) {
+            self.wanted = None;
+        }
+        if self.wanted.is_none() {
+            self.urgent = false;
+        }
+        moved
+    }
+
+    /// The consumer reached the end of its shard: the children need leases, then the shard is finished.
+    pub(super) fn end(&mut self, children: &[ChildShard]) {
+        let ids: Vec<ShardId> = children.iter().map(|child| child.id.clone()).collect();
+        let missing = ids.iter().map(LeaseKey::of_shard).collect();
+        self.stage = Stage::CreatingChildren { children: ids, missing };
+    }
+
+    /// Notes that a child has its lease; when all have, the shard can be finished.
+    pub(super) fn child_exists(&mut self, key: &LeaseKey) {
+        if let Stage::CreatingChildren { children, missing } = &mut self.stage {
+            missing.retain(|child| child != key);
+            if missing.is_empty() {
+                self.stage = Stage::Closing(LastWrite::FinishShard(std::mem::take(children)));
+            }
+        }
+    }
+}

@@ -1,0 +1,264 @@
+//! The life of the leases that this worker holds.
+
+use super::{
+    LossReason, ShardReport, StoreFailure, TenureId, WorkerEffect, WorkerEvent, WorkerMachine,
+    tenure::{LastWrite, Stage, Tenure},
+    writes::OpKind,
+};
+use crate::{
+    ids::LeaseKey,
+    lease::Lease,
+    lineage,
+    sequence::Position,
+    shard::{Finish, StopReason},
+    time::Tick,
+};
+
+impl WorkerMachine {
+    pub(super) fn tenure_deadline(&self, tenure: &Tenure) -> Option<Tick> {
+        let lapse = tenure.lapses_at(self.config.failover_time);
+        let stop = match tenure.stage {
+            Stage::Stopping { deadline, .. } => Some(deadline),
+            _ => None,
+        };
+        [Some(lapse), stop, tenure.write_due(self.config.renew_interval())].into_iter().flatten().min()
+    }
+
+    pub(super) fn advance_tenures(&mut self, now: Tick) {
+        let due: Vec<TenureId> = self
+            .tenures
+            .values()
+            .filter(|tenure| self.tenure_deadline(tenure).is_some_and(|at| at <= now))
+            .map(|tenure| tenure.id)
+            .collect();
+        for id in due {
+            self.advance_tenure(now, id);
+        }
+    }
+
+    fn advance_tenure(&mut self, now: Tick, id: TenureId) {
+        let Some(tenure) = self.tenures.get_mut(&id) else { return };
+        if tenure.lapses_at(self.config.failover_time) <= now {
+            return self.lose(id, LossReason::Lapsed, None);
+        }
+        if let Stage::Stopping { reason, deadline } = tenure.stage
+            && deadline <= now
+        {
+            // The consumer took too long. What it committed counts; the rest is handled again by whoever comes next.
+            let last = if reason == StopReason::HandOff { LastWrite::HandOff } else { LastWrite::Release };
+            tenure.stage = Stage::Closing(last);
+            self.push(WorkerEffect::StopShard { tenure: id, reason: StopReason::LeaseLost });
+        }
+        let Some(tenure) = self.tenures.get(&id) else { return };
+        if tenure.write_due(self.config.renew_interval()).is_some_and(|due| due <= now) {
+            let (row, write) = (tenure.lease.clone(), tenure.next_write());
+            let op = self.send(now, OpKind::Tenure(id), &row, write);
+            if let Some(tenure) = self.tenures.get_mut(&id) {
+                tenure.write = Some((op, now));
+            }
+        }
+    }
+
+    /// A lease was taken: it is held from when the write was sent.
+    pub(super) fn taken(&mut self, now: Tick, before: Option<Lease>, row: Lease, sent: Tick) {
+        self.next_tenure += 1;
+        let id = TenureId(self.next_tenure);
+        self.newer_lives.remove(&row.key);
+        self.held.insert(row.key.clone(), id);
+        let from = before.and_then(|before| before.holder().cloned());
+        let (key, checkpoint) = (row.key.clone(), row.checkpoint.clone());
+        self.event(WorkerEvent::LeaseTaken { key, from, checkpoint });
+        let mut tenure = Tenure::new(id, row, sent, now);
+        if self.stopping.is_some() {
+            // Taken by a write that was under way when the worker began to stop: nobody would renew it.
+            tenure.stage = Stage::Closing(LastWrite::Release);
+        }
+        self.tenures.insert(id, tenure);
+        if self.stopping.is_none() {
+            self.start_ready(now);
+        }
+    }
+
+    /// Starts the consumers of held leases whose parents are done.
+    pub(super) fn start_ready(&mut self, now: Tick) {
+        let waiting: Vec<TenureId> = self
+            .tenures
+            .values()
+            .filter(|tenure| tenure.stage == Stage::WaitingForParents)
+            .map(|tenure| tenure.id)
+            .collect();
+        for id in waiting {
+            let Some(tenure) = self.tenures.get_mut(&id) else { continue };
+            if !lineage::is_ready(&tenure.lease, &self.table) {
+                continue;
+            }
+            tenure.stage = Stage::Consuming;
+            tenure.since = now;
+            let start = lineage::start_position(&tenure.lease, &self.table);
+            let lease = tenure.lease.clone();
+            self.push(WorkerEffect::StartShard { tenure: id, lease, start });
+        }
+    }
+
+    pub(super) fn shard_reported(&mut self, now: Tick, id: TenureId, report: ShardReport) {
+        let Some(tenure) = self.tenures.get_mut(&id).filter(|tenure| tenure.has_consumer()) else { return };
+        match report {
+            ShardReport::Progress(position) => tenure.want(position, false),
+            ShardReport::Checkpoint(position) => {
+                tenure.want(position, true);
+                if tenure.wanted.is_none() {
+                    // There is nothing to write, so no write will tell the consumer.
+                    let position = tenure.lease.checkpoint.clone();
+                    self.push(WorkerEffect::ShardStored { tenure: id, position });
+                }
+            }
+            ShardReport::Missing => self.check_missing(now, id),
+            ShardReport::Finished(Finish::Ended(children)) => {
+                tenure.end(&children);
+                self.create_children(now, id, &children);
+            }
+            ShardReport::Finished(Finish::Drained | Finish::Lost) => {
+                let hand_off = tenure.lease.is_in_hand_off();
+                tenure.stage = Stage::Closing(if hand_off { LastWrite::HandOff } else { LastWrite::Release });
+            }
+        }
+    }
+
+    /// A write of a tenure was applied.
+    pub(super) fn tenure_written(&mut self, now: Tick, id: TenureId, row: Lease, sent: Tick) {
+        let Some(tenure) = self.tenures.get_mut(&id) else { return };
+        tenure.write = None;
+        tenure.failures = 0;
+        tenure.not_before = Tick::ZERO;
+        tenure.confirmed = sent;
+        let ended = match &tenure.stage {
+            // A renewal that was sent before the tenure began to close is not yet the last write.
+            Stage::Closing(last) if row.holder() != Some(&self.config.worker) => Some(last.clone()),
+            _ => None,
+        };
+        let key = row.key.clone();
+        let checkpoint = row.checkpoint.clone();
+        if tenure.adopt(row.clone()) {
+            let position = checkpoint.clone();
+            self.event(WorkerEvent::Checkpointed { key: key.clone(), position: position.clone() });
+            self.push(WorkerEffect::ShardStored { tenure: id, position });
+        }
+        let Some(last) = ended else { return };
+        self.forget(id);
+        match last {
+            LastWrite::Release => self.event(WorkerEvent::LeaseReleased { key, checkpoint }),
+            LastWrite::HandOff => self.event(WorkerEvent::HandOffFinished { key, to: row.owner, checkpoint }),
+            LastWrite::FinishShard(children) => {
+                self.event(WorkerEvent::ShardFinished { key, children });
+                if self.stopping.is_none() {
+                    // The children are free now: whoever has room takes them, this worker first.
+                    self.balance(now);
+                    self.start_ready(now);
+                }
+            }
+        }
+    }
+
+    /// The row of a tenure is not what this worker wrote last.
+    pub(super) fn row_changed(&mut self, now: Tick, id: TenureId, row: Option<Lease>) {
+        let Some(tenure) = self.tenures.get_mut(&id) else { return };
+        let Some(row) = row else { return self.row_vanished(now, id) };
+        if row.holder() != Some(&self.config.worker) || row.session != Some(self.config.session) {
+            let (key, holder) = (row.key.clone(), row.holder().cloned());
+            let duplicate = holder.as_ref() == Some(&self.config.worker) && row.session > Some(self.config.session);
+            self.lose(id, LossReason::Taken, holder);
+            if duplicate {
+                self.duplicate(now, key);
+            }
+            return;
+        }
+        // Still this worker's: somebody asked for a hand-off, or an own write was applied whose answer was lost.
+        let hand_off = row.is_in_hand_off().then(|| row.owner.clone()).flatten();
+        self.table.insert(row.key.clone(), row.clone());
+        let position = row.checkpoint.clone();
+        if tenure.adopt(row) {
+            self.push(WorkerEffect::ShardStored { tenure: id, position });
+        }
+        if let Some(to) = hand_off {
+            self.start_hand_off(now, id, to);
+        }
+    }
+
+    fn start_hand_off(&mut self, now: Tick, id: TenureId, to: crate::ids::WorkerId) {
+        let deadline = now + self.config.hand_off_timeout;
+        let Some(tenure) = self.tenures.get_mut(&id) else { return };
+        let key = tenure.lease.key.clone();
+        match tenure.stage {
+            Stage::WaitingForParents => tenure.stage = Stage::Closing(LastWrite::HandOff),
+            Stage::Closing(LastWrite::Release) => return tenure.stage = Stage::Closing(LastWrite::HandOff),
+            Stage::Consuming => {
+                let reason = StopReason::HandOff;
+                tenure.stage = Stage::Stopping { reason, deadline };
+                tenure.since = now;
+                self.push(WorkerEffect::StopShard { tenure: id, reason });
+            }
+            _ => return,
+        }
+        self.event(WorkerEvent::HandOffStarted { key, to });
+    }
+
+    /// The lease is gone: the consumer stops, and nothing more is written.
+    pub(super) fn lose(&mut self, id: TenureId, reason: LossReason, to: Option<crate::ids::WorkerId>) {
+        let Some(tenure) = self.forget(id) else { return };
+        if tenure.has_consumer() {
+            self.push(WorkerEffect::StopShard { tenure: id, reason: StopReason::LeaseLost });
+        }
+        self.event(WorkerEvent::LeaseLost { key: tenure.lease.key, reason, to });
+    }
+
+    /// Somebody deleted the row of a held lease. The progress that this worker knows goes back into the table: starting
+    /// again from the initial position would repeat everything, or with LATEST skip records.
+    fn row_vanished(&mut self, now: Tick, id: TenureId) {
+        let Some(tenure) = self.tenures.get(&id) else { return };
+        let mut row = Lease::new(tenure.lease.shard.clone(), Position::TrimHorizon);
+        row.checkpoint = tenure.wanted.clone().unwrap_or_else(|| tenure.lease.checkpoint.clone());
+        row.parents.clone_from(&tenure.lease.parents);
+        row.hash_key_range = tenure.lease.hash_key_range;
+        self.lose(id, LossReason::RowDeleted, None);
+        self.vanished.insert(row.key.clone(), row);
+        self.restore_vanished(now);
+    }
+
+    pub(super) fn restore_vanished(&mut self, now: Tick) {
+        let rows: Vec<Lease> = self.vanished.values().filter(|row| !self.busy.contains(&row.key)).cloned().collect();
+        for row in rows {
+            self.send_create(now, OpKind::Restore, row);
+        }
+    }
+
+    fn forget(&mut self, id: TenureId) -> Option<Tenure> {
+        let tenure = self.tenures.remove(&id)?;
+        self.held.remove(&tenure.lease.key);
+        Some(tenure)
+    }
+
+    pub(super) fn child_created(&mut self, id: TenureId, child: &LeaseKey) {
+        if let Some(tenure) = self.tenures.get_mut(&id) {
+            tenure.child_exists(child);
+        }
+    }
+
+    /// Notes a failed request of a tenure, which is tried again. Says how often in a row it failed.
+    pub(super) fn tenure_write_failed(&mut self, now: Tick, kind: OpKind, failure: Option<&StoreFailure>) -> u32 {
+        match (kind, failure) {
+            (OpKind::Tenure(id), _) => {
+                let backoff = self.config.service_backoff;
+                let Some(tenure) = self.tenures.get_mut(&id) else { return 1 };
+                tenure.write = None;
+                tenure.failures = tenure.failures.saturating_add(1);
+                tenure.not_before = now + backoff.wait(tenure.failures, &mut self.rng);
+                tenure.failures
+            }
+            (OpKind::CreateChild(_), Some(_)) => {
+                self.child_failed(now);
+                1
+            }
+            _ => 1,
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! Requests to the table that are under way, and what their answers mean.
+
+use super::{OpId, StoreFailure, TenureId, WorkerEffect, WorkerEvent, WorkerFailure, WorkerMachine};
+use crate::{
+    ids::LeaseKey,
+    lease::{Lease, LeaseWrite},
+    store::{StoreOperation, WriteOutcome},
+    time::Tick,
+};
+
+/// A request that is under way.
+#[derive(Clone, Debug)]
+pub(super) struct Op {
+    pub(super) kind: OpKind,
+    pub(super) key: LeaseKey,
+    /// The row before the write and the row that the write makes of it; none where the write adds or removes the row.
+    pub(super) change: Option<(Lease, Lease)>,
+    pub(super) sent: Tick,
+}
+
+/// What a request is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum OpKind {
+    /// To become the holder.
+    Take,
+    /// To ask the holder for the lease.
+    RequestHandOff,
+    /// To pass a lease on whose consumer ended with an earlier life.
+    HandOffOrphan,
+    /// To keep, checkpoint or end a tenure.
+    Tenure(TenureId),
+    /// To add the lease of a listed shard.
+    Create,
+    /// To add the lease of a child of a finished shard.
+    CreateChild(TenureId),
+    /// To put a row back that had vanished.
+    Restore,
+    /// To remove the lease of a shard that is over.
+    Delete,
+}
+
+impl WorkerMachine {
+    fn register(&mut self, now: Tick, kind: OpKind, key: LeaseKey, change: Option<(Lease, Lease)>) -> OpId {
+        self.next_op += 1;
+        let op = OpId(self.next_op);
+        self.busy.insert(key.clone());
+        self.ops.insert(op, Op { kind, key, change, sent: now });
+        op
+    }
+
+    /// Sends a conditional write on `row`.
+    pub(super) fn send(&mut self, now: Tick, kind: OpKind, row: &Lease, write: LeaseWrite) -> OpId {
+        let after = write.patch.apply(row);
+        let op = self.register(now, kind, row.key.clone(), Some((row.clone(), after)));
+        self.push(WorkerEffect::Update { op, write });
+        op
+    }
+
+    pub(super) fn send_create(&mut self, now: Tick, kind: OpKind, lease: Lease) {
+        let op = self.register(now, kind, lease.key.clone(), None);
+        self.push(WorkerEffect::Create { op, lease });
+    }
+
+    pub(super) fn send_delete(&mut self, now: Tick, row: &Lease) {
+        let op = self.register(now, OpKind::Delete, row.key.clone(), None);
+        let expect = crate::lease::Expect::unchanged(row);
+        self.push(WorkerEffect::Delete { op, key: row.key.clone(), expect });
+    }
+
+    pub(super) fn written(&mut self, now: Tick, op: OpId, result: Result<WriteOutcome, StoreFailure>) {
+        let Some(request) = self.ops.get(&op).cloned() else { return };
+        match result {
+            // The answer was lost: the row itself says whether the write happened.
+            Err(StoreFailure::Ambiguous(message)) => {
+                self.trouble(operation_of(request.kind), message, 1);
+                self.push(WorkerEffect::Get { op, key: request.key });
+            }
+            Ok(outcome) => self.settle(now, op, request, Ok(outcome)),
+            Err(failure) => self.settle(now, op, request, Err(failure)),
+        }
+    }
+
+    /// The row was read again after an answer was lost. Only the row as the write makes it proves that it happened.
+    pub(super) fn row_read(&mut self, now: Tick, op: OpId, result: Result<Option<Lease>, StoreFailure>) {
+        let Some(request) = self.ops.get(&op).cloned() else { return };
+        let outcome = match result {
+            Ok(row) => match (&request.change, row) {
+                (Some((_, after)), Some(row)) if *after == row => Ok(WriteOutcome::Applied(row)),
+                (_, row) => Ok(WriteOutcome::Conflict(row)),
+            },
+            Err(failure) => Err(failure),
+        };
+        self.settle(now, op, request, outcome);
+    }
+
+    fn settle(&mut self, now: Tick, op: OpId, request: Op, result: Result<WriteOutcome, StoreFailure>) {
+        self.ops.remove(&op);
+        self.busy.remove(&request.key);
+        if let Err(StoreFailure::Unusable(message)) = &result {
+            let message = message.clone();
+            self.tenure_write_failed(now, request.kind, None);
+            return self.stop(now, Some(WorkerFailure::StoreUnusable { message }));
+        }
+        match (&result, request.kind) {
+            (Ok(WriteOutcome::Applied(row)), kind) if kind != OpKind::Delete => {
+                self.table.insert(row.key.clone(), row.clone());
+            }
+            (Ok(WriteOutcome::Conflict(Some(row))), _) => {
+                self.table.insert(row.key.clone(), row.clone());
+            }
+            (Ok(_), _) => {
+                self.table.remove(&request.key);
+            }
+            (Err(_), _) => {}
+        }
+        let (kind, failed) = (request.kind, result.is_err());
+        match result {
+            Ok(WriteOutcome::Applied(row)) => self.applied(now, request, row),
+            Ok(WriteOutcome::Conflict(row)) => self.conflicted(now, request, row),
+            Err(failure) => self.write_failed(now, &request, &failure),
+        }
+        if kind == OpKind::Create {
+            self.creation_ended(now, failed);
+        }
+    }
+
+    fn applied(&mut self, now: Tick, request: Op, row: Lease) {
+        let key = request.key;
+        match request.kind {
+            OpKind::Take => self.taken(now, request.change.map(|(before, _)| before), row, request.sent),
+            OpKind::RequestHandOff => {
+                if let Some(from) = row.checkpoint_owner {
+                    self.event(WorkerEvent::HandOffRequested { key, from });
+                }
+                self.next_scan = self.next_scan.min(now + self.config.hand_off_poll());
+            }
+            OpKind::HandOffOrphan => {
+                let (to, checkpoint) = (row.owner, row.checkpoint);
+                self.event(WorkerEvent::HandOffFinished { key, to, checkpoint });
+            }
+            OpKind::Tenure(tenure) => self.tenure_written(now, tenure, row, request.sent),
+            OpKind::Create => self.event(WorkerEvent::LeaseCreated { key, checkpoint: row.checkpoint }),
+            OpKind::CreateChild(tenure) => {
+                self.child_created(tenure, &key);
+                self.event(WorkerEvent::LeaseCreated { key, checkpoint: row.checkpoint });
+            }
+            OpKind::Restore => {
+                self.vanished.remove(&key);
+                let checkpoint = row.checkpoint;
+                self.event(WorkerEvent::LeaseRestored { key, checkpoint });
+            }
+            OpKind::Delete => self.event(WorkerEvent::LeaseDeleted { key }),
+        }
+    }
+
+    fn conflicted(&mut self, now: Tick, request: Op, row: Option<Lease>) {
+        match request.kind {
+            OpKind::Tenure(tenure) => {
+                if let Some(held) = self.tenures.get_mut(&tenure) {
+                    held.write = None;
+                }
+                self.row_changed(now, tenure, row);
+            }
+            // That it exists is all that matters, whoever made it.
+            OpKind::CreateChild(tenure) if row.is_some() => self.child_created(tenure, &request.key),
+            OpKind::CreateChild(_) => self.child_failed(now),
+            OpKind::Take => {
+                let newer = row.filter(|row| {
+                    row.holder() == Some(&self.config.worker) && row.session > Some(self.config.session)
+                });
+                if let Some(row) = newer {
+                    self.duplicate(now, row.key);
+                }
+            }
+            OpKind::Restore if row.is_some() => {
+                self.vanished.remove(&request.key);
+            }
+            OpKind::RequestHandOff | OpKind::HandOffOrphan | OpKind::Create | OpKind::Restore | OpKind::Delete => {}
+        }
+    }
+
+    fn write_failed(&mut self, now: Tick, request: &Op, failure: &StoreFailure) {
+        let failures = self.tenure_write_failed(now, request.kind, Some(failure));
+        self.trouble(operation_of(request.kind), failure.message().to_owned(), failures);
+    }
+
+    pub(super) fn trouble(&mut self, operation: StoreOperation, message: String, failures: u32) {
+        self.event(WorkerEvent::StoreTrouble { operation, message, failures });
+    }
+}
+
+fn operation_of(kind: OpKind) -> StoreOperation {
+    match kind {
+        OpKind::Create | OpKind::CreateChild(_) | OpKind::Restore => StoreOperation::Create,
+        OpKind::Delete => StoreOperation::Delete,
+        OpKind::Take | OpKind::RequestHandOff | OpKind::HandOffOrphan | OpKind::Tenure(_) => StoreOperation::Update,
+    }
+}

@@ -1,0 +1,272 @@
+//! Putting a worker together: [`Worker`] and its builders.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use kcl_core::{ApplicationName, Batch, LeaseStore, Session, WorkerId, shard::CheckpointPolicy, worker::WorkerMachine};
+use tokio::sync::{mpsc, watch};
+
+use crate::{
+    clock::Clock,
+    config::Config,
+    error::{ConfigError, WorkerError},
+    function::{IntoBatchOutcome, function_factory},
+    handle::{COMMAND_QUEUE, Command, WorkerHandle},
+    metrics,
+    processor::{DynFactory, RecordProcessorFactory, erase},
+    source::RecordSource,
+    worker_task::{Parts, WorkerTask},
+};
+
+/// A worker of a fleet: it leases shards, reads them in order, and calls the user's code with what it reads.
+///
+/// ```
+/// # tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build()?.block_on(async {
+/// use std::sync::Arc;
+/// use kcl_checkpoint::MemoryLeaseStore;
+/// use kcl_core::{ApplicationName, Batch, StreamName, WorkerId};
+/// use kcl_runtime::{KinesisSource, Worker};
+/// # let broker = kcl_broker::Broker::new();
+/// # let config = aws_sdk_kinesis::Config::builder()
+/// #     .behavior_version(aws_sdk_kinesis::config::BehaviorVersion::latest())
+/// #     .region(aws_sdk_kinesis::config::Region::new("us-east-1"))
+/// #     .credentials_provider(aws_sdk_kinesis::config::Credentials::for_tests())
+/// #     .endpoint_url("http://kinesis.local")
+/// #     .http_client(broker.http_client())
+/// #     .build();
+/// # let client = aws_sdk_kinesis::Client::from_conf(config);
+/// client.create_stream().stream_name("orders").shard_count(1).send().await?;
+///
+/// let source = KinesisSource::new(client, StreamName::new("orders")?);
+/// let worker = Worker::builder(ApplicationName::new("billing")?, source, Arc::new(MemoryLeaseStore::new()))
+///     .worker_id(WorkerId::new("worker-1")?)
+///     .function(|batch: Batch| async move {
+///         println!("{} records of {}", batch.len(), batch.shard());
+///     })
+///     .build()?;
+///
+/// let handle = worker.handle();
+/// let running = tokio::spawn(worker.run());
+/// handle.wait_until(|report| report.is_idle()).await;
+/// handle.shutdown().await;
+/// running.await??;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Worker {
+    task: WorkerTask,
+    handle: WorkerHandle,
+    id: WorkerId,
+}
+
+impl Worker {
+    /// Begins a worker of `application` that reads `source` and shares `store` with the rest of its fleet.
+    #[must_use]
+    pub fn builder(application: ApplicationName, source: impl RecordSource, store: Arc<dyn LeaseStore>) -> WorkerBuilder {
+        WorkerBuilder {
+            application,
+            source: Arc::new(source),
+            store,
+            config: Config::default(),
+            worker: None,
+            seed: None,
+        }
+    }
+
+    /// Talks to this worker while it runs.
+    #[must_use]
+    pub fn handle(&self) -> WorkerHandle {
+        self.handle.clone()
+    }
+
+    /// The worker's id.
+    #[must_use]
+    pub fn id(&self) -> &WorkerId {
+        &self.id
+    }
+
+    /// Runs until [`WorkerHandle::shutdown`] or a failure that trying again cannot mend.
+    ///
+    /// # Errors
+    /// If the worker stopped on its own, or could not give its leases back in time.
+    pub async fn run(self) -> Result<(), WorkerError> {
+        let exit = Box::pin(self.task.run()).await;
+        if let Some(failure) = exit.failure {
+            return Err(failure.into());
+        }
+        if exit.unreleased.is_empty() { Ok(()) } else { Err(WorkerError::Unreleased { leases: exit.unreleased }) }
+    }
+
+    /// Runs until `signal` ends, then shuts down cleanly; see [`shutdown_signal`](crate::shutdown_signal).
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub async fn run_until(self, signal: impl Future<Output = ()>) -> Result<(), WorkerError> {
+        let handle = self.handle();
+        let mut run = std::pin::pin!(self.run());
+        tokio::select! {
+            biased;
+            result = &mut run => return result,
+            () = signal => handle.shutdown().await,
+        }
+        run.await
+    }
+}
+
+impl fmt::Debug for Worker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Worker").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+/// A worker whose handler is not chosen yet.
+#[derive(Debug)]
+pub struct WorkerBuilder {
+    application: ApplicationName,
+    source: Arc<dyn RecordSource>,
+    store: Arc<dyn LeaseStore>,
+    config: Config,
+    worker: Option<WorkerId>,
+    seed: Option<u64>,
+}
+
+impl WorkerBuilder {
+    /// Names the worker. Workers that run at the same time must not share a name; one that is started again under its
+    /// old name resumes its leases at once. By default a name is drawn.
+    #[must_use]
+    pub fn worker_id(mut self, worker: WorkerId) -> Self {
+        self.worker = Some(worker);
+        self
+    }
+
+    /// Sets everything that is data.
+    #[must_use]
+    pub fn config(mut self, config: Config) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// Makes every choice of the worker repeatable. By default the seed is drawn from the clock.
+    #[must_use]
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = Some(seed);
+        self
+    }
+
+    /// Handles batches with an async function. What it handled is checkpointed by the runtime.
+    #[must_use]
+    pub fn function<F, R>(self, function: F) -> FunctionWorkerBuilder
+    where
+        F: Fn(Batch) -> R + Send + Sync + 'static,
+        R: Future<Output: IntoBatchOutcome> + Send + 'static,
+    {
+        let factory = function_factory(function);
+        let CheckpointPolicy::Automatic { interval, records } = CheckpointPolicy::default() else {
+            unreachable!("the default policy is automatic")
+        };
+        FunctionWorkerBuilder { builder: self, factory, interval, records }
+    }
+
+    /// Handles batches with a processor per shard, which checkpoints itself through the
+    /// [`Checkpointer`](crate::Checkpointer) that it gets.
+    #[must_use]
+    pub fn processor(self, factory: impl RecordProcessorFactory) -> ProcessorWorkerBuilder {
+        ProcessorWorkerBuilder { builder: self, factory: erase(factory) }
+    }
+
+    fn build(self, factory: DynFactory, checkpoint: CheckpointPolicy) -> Result<Worker, ConfigError> {
+        self.config.validate()?;
+        metrics::describe();
+        let clock = Clock::start();
+        let started = u64::try_from(clock.wall().epoch_millis()).unwrap_or_default();
+        let seed = self.seed.unwrap_or_else(|| started ^ u64::from(std::process::id()).rotate_left(40));
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let id = match self.worker {
+            Some(id) => id,
+            None => WorkerId::new(format!("worker-{:016x}", rng.u64(..))).expect("a drawn name is a valid one"),
+        };
+        // Later lives have larger sessions; the lowest bits tell lives of the same millisecond apart.
+        let session = Session((started << 16) | u64::from(rng.u16(..)));
+        let machine = WorkerMachine::new(self.config.worker(id.clone(), session), clock.now(), rng.u64(..));
+        let (commands, receiver) = mpsc::channel::<Command>(COMMAND_QUEUE);
+        let changes = Arc::new(watch::Sender::new(0));
+        let handle = WorkerHandle { commands, changes: Arc::clone(&changes) };
+        let task = WorkerTask::new(Parts {
+            application: self.application,
+            machine,
+            shard_config: self.config.shard(checkpoint),
+            source: self.source,
+            store: self.store,
+            factory,
+            clock,
+            memory_budget: self.config.memory_budget,
+            seed: rng.u64(..),
+            commands: receiver,
+            changes,
+        });
+        Ok(Worker { task, handle, id })
+    }
+}
+
+/// A worker that handles batches with a function.
+pub struct FunctionWorkerBuilder {
+    builder: WorkerBuilder,
+    factory: DynFactory,
+    interval: Duration,
+    records: u64,
+}
+
+impl FunctionWorkerBuilder {
+    /// Checkpoints at the latest so long after a record was handled. 5 s by default; every renewal of a lease, a third
+    /// of the failover time, carries a checkpoint too.
+    #[must_use]
+    pub fn checkpoint_interval(mut self, interval: Duration) -> Self {
+        self.interval = interval;
+        self
+    }
+
+    /// Checkpoints at the latest when so many records of a shard were handled. 10,000 by default; 1 checkpoints after
+    /// every batch.
+    #[must_use]
+    pub fn checkpoint_records(mut self, records: u64) -> Self {
+        self.records = records;
+        self
+    }
+
+    /// Makes the worker.
+    ///
+    /// # Errors
+    /// If a setting is out of range.
+    pub fn build(self) -> Result<Worker, ConfigError> {
+        let policy = CheckpointPolicy::Automatic { interval: self.interval, records: self.records };
+        self.builder.build(self.factory, policy)
+    }
+}
+
+impl fmt::Debug for FunctionWorkerBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FunctionWorkerBuilder").field("builder", &self.builder).finish_non_exhaustive()
+    }
+}
+
+/// A worker that handles batches with a processor per shard.
+pub struct ProcessorWorkerBuilder {
+    builder: WorkerBuilder,
+    factory: DynFactory,
+}
+
+impl ProcessorWorkerBuilder {
+    /// Makes the worker.
+    ///
+    /// # Errors
+    /// If a setting is out of range.
+    pub fn build(self) -> Result<Worker, ConfigError> {
+        self.builder.build(self.factory, CheckpointPolicy::Manual)
+    }
+}
+
+impl fmt::Debug for ProcessorWorkerBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ProcessorWorkerBuilder").field("builder", &self.builder).finish_non_exhaustive()
+    }
+}

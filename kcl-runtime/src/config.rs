@@ -1,0 +1,151 @@
+//! The settings of a worker: plain data with defaults.
+
+use std::time::Duration;
+
+use kcl_core::{
+    InitialPosition, Session, WorkerId,
+    fetch::{MAX_RECORDS_PER_READ, PollPacing},
+    retry::Backoff,
+    shard::{CheckpointPolicy, ShardConfig},
+    worker::WorkerConfig,
+};
+
+use crate::error::ConfigError;
+
+/// The settings of a worker. Names follow KCL's and AWS's where they have one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Config {
+    /// Where to start with shards that nobody has read before. The default, TRIM_HORIZON, loses nothing.
+    pub initial_position: InitialPosition,
+    /// How long a lease may go without renewal before another worker takes it. 10 s by default, as in KCL: shorter
+    /// takes over sooner, longer forgives longer pauses of a worker or its network.
+    pub failover_time: Duration,
+    /// How often the lease table is scanned for leases that are free, expired or unevenly spread. By default a tenth
+    /// of the failover time, so that a takeover costs at most a tenth more.
+    pub scan_interval: Option<Duration>,
+    /// How often the stream's shards are compared with the leases. 60 s by default, as in KCL. Resharding does not
+    /// wait for it: the consumer that reaches the end of a shard adds its children.
+    pub shard_sync_interval: Duration,
+    /// The most leases that this worker holds; no limit by default.
+    pub max_leases: Option<usize>,
+    /// How long a batch may take to finish at shutdown, before the lease is given back without it. 30 s by default.
+    pub shutdown_grace: Duration,
+    /// How long a batch may take to finish when another worker asks for the lease. 30 s by default, as in KCL.
+    pub hand_off_timeout: Duration,
+    /// The most records that one call of the handler gets. By default as many as one read gives.
+    pub batch_size: usize,
+    /// The most records that one read asks for. 10,000 by default, the service's limit.
+    pub max_records: u32,
+    /// From the start of one read to the start of the next while there is more to read. 200 ms by default, the pace that
+    /// the service allows for all polling applications of a shard together.
+    pub idle_time_between_reads: Duration,
+    /// From the start of one read to the start of the next at the tip of a shard. 1 s by default, which leaves room for
+    /// other applications.
+    pub idle_time_at_tip: Duration,
+    /// The memory for records that were read and are not yet handled, across all shards. 64 MiB by default. A shard
+    /// may always have one batch in work and one waiting, so a very small budget slows it down and does not stop it.
+    pub memory_budget: u64,
+    /// How long to wait before the handler gets the same records again after a failure.
+    pub handler_backoff: Backoff,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        let pacing = PollPacing::default();
+        Self {
+            initial_position: InitialPosition::default(),
+            failover_time: Duration::from_secs(10),
+            scan_interval: None,
+            shard_sync_interval: Duration::from_secs(60),
+            max_leases: None,
+            shutdown_grace: Duration::from_secs(30),
+            hand_off_timeout: Duration::from_secs(30),
+            batch_size: MAX_RECORDS_PER_READ as usize,
+            max_records: MAX_RECORDS_PER_READ,
+            idle_time_between_reads: pacing.while_behind,
+            idle_time_at_tip: pacing.at_tip,
+            memory_budget: 64 * 1024 * 1024,
+            handler_backoff: Backoff::HANDLER,
+        }
+    }
+}
+
+impl Config {
+    /// Checks the settings.
+    ///
+    /// # Errors
+    /// Names the first setting that is out of range, and what it may be.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        let scan = self.scan_interval.unwrap_or(self.failover_time / 10);
+        let checks: [(&'static str, String, bool, &'static str); 8] = [
+            (
+                "failover_time",
+                format!("{:?}", self.failover_time),
+                (Duration::from_millis(500)..=Duration::from_secs(3600)).contains(&self.failover_time),
+                "use 500 ms to 1 h",
+            ),
+            (
+                "scan_interval",
+                format!("{scan:?}"),
+                scan >= Duration::from_millis(10) && scan <= self.failover_time,
+                "use 10 ms to the failover time",
+            ),
+            (
+                "shard_sync_interval",
+                format!("{:?}", self.shard_sync_interval),
+                self.shard_sync_interval >= Duration::from_secs(1),
+                "use 1 s or more: ListShards is limited per stream",
+            ),
+            ("max_leases", format!("{:?}", self.max_leases), self.max_leases != Some(0), "use 1 or more, or no limit"),
+            ("batch_size", self.batch_size.to_string(), self.batch_size > 0, "use 1 or more"),
+            (
+                "max_records",
+                self.max_records.to_string(),
+                (1..=MAX_RECORDS_PER_READ).contains(&self.max_records),
+                "use 1 to 10000, the service's limit",
+            ),
+            (
+                "memory_budget",
+                self.memory_budget.to_string(),
+                self.memory_budget >= 1024 * 1024,
+                "use 1 MiB (1048576) or more",
+            ),
+            (
+                "handler_backoff",
+                format!("{:?}", self.handler_backoff),
+                self.handler_backoff.initial <= self.handler_backoff.longest,
+                "the first wait must not be longer than the longest",
+            ),
+        ];
+        match checks.into_iter().find(|(_, _, valid, _)| !valid) {
+            Some((setting, value, _, rule)) => Err(ConfigError::OutOfRange { setting, value, rule }),
+            None => Ok(()),
+        }
+    }
+
+    pub(crate) fn worker(&self, worker: WorkerId, session: Session) -> WorkerConfig {
+        let scan_interval = self.scan_interval.unwrap_or_else(|| WorkerConfig::scan_interval_for(self.failover_time));
+        WorkerConfig {
+            failover_time: self.failover_time,
+            scan_interval,
+            shard_sync_interval: self.shard_sync_interval,
+            initial_position: self.initial_position,
+            shutdown_grace: self.shutdown_grace,
+            hand_off_timeout: self.hand_off_timeout,
+            max_leases: self.max_leases,
+            ..WorkerConfig::new(worker, session)
+        }
+    }
+
+    pub(crate) fn shard(&self, checkpoint: CheckpointPolicy) -> ShardConfig {
+        ShardConfig {
+            batch_size: self.batch_size,
+            max_records: self.max_records,
+            pacing: PollPacing { while_behind: self.idle_time_between_reads, at_tip: self.idle_time_at_tip },
+            handler_backoff: self.handler_backoff,
+            checkpoint,
+            ..ShardConfig::default()
+        }
+    }
+}

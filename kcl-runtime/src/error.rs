@@ -1,0 +1,39 @@
+//! What can go wrong with a worker as a whole.
+
+use kcl_core::{LeaseKey, worker::WorkerFailure};
+
+/// A worker cannot be built from what it was given.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// A setting is out of range.
+    #[error("{setting} is {value}: {rule}")]
+    OutOfRange {
+        /// The setting.
+        setting: &'static str,
+        /// Its value.
+        value: String,
+        /// What it may be.
+        rule: &'static str,
+    },
+}
+
+/// A worker ended otherwise than by a clean shutdown.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum WorkerError {
+    /// It stopped on its own.
+    #[error(transparent)]
+    Failed(#[from] WorkerFailure),
+    /// It stopped as asked, and some leases could not be given back in time: others take them when the failover time
+    /// has passed.
+    #[error("these leases could not be given back in time: {}", keys(.leases))]
+    Unreleased {
+        /// Which.
+        leases: Vec<LeaseKey>,
+    },
+}
+
+fn keys(leases: &[LeaseKey]) -> String {
+    leases.iter().map(LeaseKey::as_str).collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,114 @@
+//! The door for consumers that are one async function.
+
+use std::{fmt, sync::Arc};
+
+use async_trait::async_trait;
+use kcl_core::{Batch, BoxError, SequenceNumber};
+
+use crate::processor::{Checkpointer, Delivered, DynFactory, DynProcessor, ShardContext};
+
+/// What a function says about a batch when some of it failed.
+///
+/// As in Lambda's `ReportBatchItemFailures`, the lowest failed record decides: everything before it counts as handled,
+/// it and everything after it is delivered again.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BatchOutcome {
+    failures: Vec<SequenceNumber>,
+}
+
+impl BatchOutcome {
+    /// Everything was handled, until [`fail`](Self::fail) says otherwise.
+    #[must_use]
+    pub fn success() -> Self {
+        Self::default()
+    }
+
+    /// Names a record that was not handled.
+    pub fn fail(&mut self, sequence_number: SequenceNumber) {
+        self.failures.push(sequence_number);
+    }
+}
+
+/// A result names a failure that is not in the batch.
+#[derive(Debug, thiserror::Error)]
+#[error("the outcome names {0} as failed, which is not in the batch: nothing of the batch counts as handled")]
+struct UnknownFailure(SequenceNumber);
+
+/// What a function may return.
+///
+/// `()` is success; of a `Result`, an error means that nothing was handled; [`BatchOutcome`] names the failed records.
+pub trait IntoBatchOutcome {
+    /// The outcome, or the error for which nothing counts as handled.
+    ///
+    /// # Errors
+    /// If the handler failed.
+    fn into_batch_outcome(self) -> Result<BatchOutcome, BoxError>;
+}
+
+impl IntoBatchOutcome for () {
+    fn into_batch_outcome(self) -> Result<BatchOutcome, BoxError> {
+        Ok(BatchOutcome::success())
+    }
+}
+
+impl IntoBatchOutcome for BatchOutcome {
+    fn into_batch_outcome(self) -> Result<BatchOutcome, BoxError> {
+        Ok(self)
+    }
+}
+
+impl<T: IntoBatchOutcome, E: Into<BoxError>> IntoBatchOutcome for Result<T, E> {
+    fn into_batch_outcome(self) -> Result<BatchOutcome, BoxError> {
+        self.map_err(Into::into)?.into_batch_outcome()
+    }
+}
+
+struct Function<F>(Arc<F>);
+
+impl<F> fmt::Debug for Function<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Function")
+    }
+}
+
+#[async_trait]
+impl<F, R> DynProcessor for Function<F>
+where
+    F: Fn(Batch) -> R + Send + Sync + 'static,
+    R: Future<Output: IntoBatchOutcome> + Send,
+{
+    async fn initialize(&mut self, _context: &ShardContext) -> Result<(), BoxError> {
+        Ok(())
+    }
+
+    async fn process_records(&mut self, batch: Batch, _checkpointer: &Checkpointer) -> Result<Delivered, BoxError> {
+        let outcome = (self.0)(batch.clone()).await.into_batch_outcome()?;
+        let mut first = batch.len();
+        for failed in outcome.failures {
+            let index = batch.iter().position(|record| record.sequence_number == failed);
+            first = first.min(index.ok_or(UnknownFailure(failed))?);
+        }
+        Ok(if first == batch.len() { Delivered::All } else { Delivered::Before(first) })
+    }
+
+    async fn lease_lost(&mut self) -> Result<(), BoxError> {
+        Ok(())
+    }
+
+    async fn shard_ended(&mut self, _checkpointer: &Checkpointer) -> Result<(), BoxError> {
+        Ok(())
+    }
+
+    async fn shutdown_requested(&mut self, _checkpointer: &Checkpointer) -> Result<(), BoxError> {
+        Ok(())
+    }
+}
+
+pub(crate) fn function_factory<F, R>(function: F) -> DynFactory
+where
+    F: Fn(Batch) -> R + Send + Sync + 'static,
+    R: Future<Output: IntoBatchOutcome> + Send + 'static,
+{
+    let function = Arc::new(function);
+    Arc::new(move |_| Box::new(Function(Arc::clone(&function))))
+}

@@ -1,0 +1,138 @@
+//! The names, units and labels of everything that is measured, through the `metrics` facade.
+//!
+//! All carry the labels `application` and `stream`; those of a shard also `shard`, those of a worker also `worker`.
+//! Install any recorder of the `metrics` ecosystem to receive them; without one they cost next to nothing.
+
+use metrics::{Counter, Gauge, Histogram, Label, Unit};
+
+/// Gauge, milliseconds, per shard: how far behind the tip of the shard its consumer is. While records wait for the
+/// handler it is the age of the oldest of them.
+pub const ITERATOR_AGE: &str = "kcl_iterator_age_milliseconds";
+/// Gauge, milliseconds, per worker: the worst iterator age of the shards that it holds.
+pub const WORKER_ITERATOR_AGE: &str = "kcl_worker_iterator_age_milliseconds";
+/// Counter, per shard: records that were handled.
+pub const RECORDS: &str = "kcl_records_total";
+/// Counter, bytes, per shard: data and partition keys of the records that were handled.
+pub const BYTES: &str = "kcl_bytes_total";
+/// Histogram, seconds, per shard: how long calls to the handler took, failed ones included.
+pub const HANDLER_SECONDS: &str = "kcl_handler_seconds";
+/// Histogram, records, per shard: how large the batches were that the handler got.
+pub const BATCH_RECORDS: &str = "kcl_batch_records";
+/// Counter, per shard, with the label `call`: calls to the user's code that failed and are repeated.
+pub const HANDLER_FAILURES: &str = "kcl_handler_failures_total";
+/// Counter, per shard, with the label `kind`: opens and reads that failed and are repeated.
+pub const SOURCE_FAILURES: &str = "kcl_source_failures_total";
+/// Gauge, bytes, per shard: memory of the records that were read and not yet handled.
+pub const BUFFERED_BYTES: &str = "kcl_buffered_bytes";
+/// Counter, per worker: checkpoints that were written.
+pub const CHECKPOINTS: &str = "kcl_checkpoints_total";
+/// Gauge, per worker: leases that are held.
+pub const LEASES_HELD: &str = "kcl_leases_held";
+/// Counter, per worker: leases that were taken.
+pub const LEASES_TAKEN: &str = "kcl_leases_taken_total";
+/// Counter, per worker, with the label `reason`: leases that were lost against the worker's will.
+pub const LEASES_LOST: &str = "kcl_leases_lost_total";
+/// Counter, per worker, with the labels `operation` and `outcome` (applied, conflict, error): requests to the lease table.
+pub const STORE_OPERATIONS: &str = "kcl_store_operations_total";
+
+/// Tells the recorder what the metrics mean. Called by every worker; calling it again does no harm.
+pub fn describe() {
+    metrics::describe_gauge!(ITERATOR_AGE, Unit::Milliseconds, "How far behind the tip of the shard its consumer is");
+    metrics::describe_gauge!(WORKER_ITERATOR_AGE, Unit::Milliseconds, "The worst iterator age of a worker's shards");
+    metrics::describe_counter!(RECORDS, Unit::Count, "Records that were handled");
+    metrics::describe_counter!(BYTES, Unit::Bytes, "Data and partition keys of the records that were handled");
+    metrics::describe_histogram!(HANDLER_SECONDS, Unit::Seconds, "How long calls to the handler took");
+    metrics::describe_histogram!(BATCH_RECORDS, Unit::Count, "How large the batches were that the handler got");
+    metrics::describe_counter!(HANDLER_FAILURES, Unit::Count, "Calls to the user's code that failed");
+    metrics::describe_counter!(SOURCE_FAILURES, Unit::Count, "Opens and reads that failed");
+    metrics::describe_gauge!(BUFFERED_BYTES, Unit::Bytes, "Memory of records read and not yet handled");
+    metrics::describe_counter!(CHECKPOINTS, Unit::Count, "Checkpoints that were written");
+    metrics::describe_gauge!(LEASES_HELD, Unit::Count, "Leases that are held");
+    metrics::describe_counter!(LEASES_TAKEN, Unit::Count, "Leases that were taken");
+    metrics::describe_counter!(LEASES_LOST, Unit::Count, "Leases that were lost against the worker's will");
+    metrics::describe_counter!(STORE_OPERATIONS, Unit::Count, "Requests to the lease table");
+}
+
+/// The metrics of one shard, looked up once.
+#[derive(Clone)]
+pub(crate) struct ShardMetrics {
+    labels: Vec<Label>,
+    pub(crate) iterator_age: Gauge,
+    pub(crate) records: Counter,
+    pub(crate) bytes: Counter,
+    pub(crate) handler_seconds: Histogram,
+    pub(crate) batch_records: Histogram,
+    pub(crate) buffered_bytes: Gauge,
+}
+
+impl ShardMetrics {
+    pub(crate) fn new(application: &str, stream: &str, shard: &str) -> Self {
+        let labels = labels([("application", application), ("stream", stream), ("shard", shard)]);
+        Self {
+            iterator_age: metrics::gauge!(ITERATOR_AGE, labels.iter()),
+            records: metrics::counter!(RECORDS, labels.iter()),
+            bytes: metrics::counter!(BYTES, labels.iter()),
+            handler_seconds: metrics::histogram!(HANDLER_SECONDS, labels.iter()),
+            batch_records: metrics::histogram!(BATCH_RECORDS, labels.iter()),
+            buffered_bytes: metrics::gauge!(BUFFERED_BYTES, labels.iter()),
+            labels,
+        }
+    }
+
+    pub(crate) fn handler_failed(&self, call: &'static str) {
+        metrics::counter!(HANDLER_FAILURES, with(&self.labels, "call", call)).increment(1);
+    }
+
+    pub(crate) fn source_failed(&self, kind: &'static str) {
+        metrics::counter!(SOURCE_FAILURES, with(&self.labels, "kind", kind)).increment(1);
+    }
+
+    /// The consumer ended: what it measured is no longer so.
+    pub(crate) fn ended(&self) {
+        self.iterator_age.set(0.0);
+        self.buffered_bytes.set(0.0);
+    }
+}
+
+/// The metrics of one worker, looked up once.
+#[derive(Clone)]
+pub(crate) struct WorkerMetrics {
+    labels: Vec<Label>,
+    pub(crate) iterator_age: Gauge,
+    pub(crate) checkpoints: Counter,
+    pub(crate) leases_held: Gauge,
+    pub(crate) leases_taken: Counter,
+}
+
+impl WorkerMetrics {
+    pub(crate) fn new(application: &str, stream: &str, worker: &str) -> Self {
+        let labels = labels([("application", application), ("stream", stream), ("worker", worker)]);
+        Self {
+            iterator_age: metrics::gauge!(WORKER_ITERATOR_AGE, labels.iter()),
+            checkpoints: metrics::counter!(CHECKPOINTS, labels.iter()),
+            leases_held: metrics::gauge!(LEASES_HELD, labels.iter()),
+            leases_taken: metrics::counter!(LEASES_TAKEN, labels.iter()),
+            labels,
+        }
+    }
+
+    pub(crate) fn lease_lost(&self, reason: &'static str) {
+        metrics::counter!(LEASES_LOST, with(&self.labels, "reason", reason)).increment(1);
+    }
+
+    pub(crate) fn store_operation(&self, operation: &'static str, outcome: &'static str) {
+        let mut labels = with(&self.labels, "operation", operation);
+        labels.push(Label::from_static_parts("outcome", outcome));
+        metrics::counter!(STORE_OPERATIONS, labels).increment(1);
+    }
+}
+
+fn labels(pairs: [(&'static str, &str); 3]) -> Vec<Label> {
+    pairs.into_iter().map(|(key, value)| Label::new(key, value.to_owned())).collect()
+}
+
+fn with(labels: &[Label], key: &'static str, value: &'static str) -> Vec<Label> {
+    let mut labels = labels.to_vec();
+    labels.push(Label::from_static_parts(key, value));
+    labels
+}

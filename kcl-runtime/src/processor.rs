@@ -1,0 +1,242 @@
+//! The door for consumers that keep state per shard or checkpoint themselves: [`RecordProcessor`].
+
+use std::{fmt, sync::Arc};
+
+use async_trait::async_trait;
+use kcl_core::{
+    Batch, BoxError, Position, Record, RecordPosition, SequenceNumber, ShardId, StreamName,
+    shard::CheckpointRefused,
+};
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+
+/// What a processor may know about the shard that it works for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ShardContext {
+    /// The stream.
+    pub stream: StreamName,
+    /// The shard.
+    pub shard: ShardId,
+    /// How far the shard had been handled when the lease was taken.
+    pub checkpoint: Position,
+}
+
+/// Consumes one shard during one tenure of its lease. Its methods are never called at the same time.
+///
+/// An error or a panic never skips a record: the same call is made again, after a while, until it succeeds.
+///
+/// ```
+/// use kcl_core::{Batch, BoxError};
+/// use kcl_runtime::{Checkpointer, RecordProcessor};
+///
+/// struct Sum(u64);
+///
+/// impl RecordProcessor for Sum {
+///     async fn process_records(&mut self, batch: &Batch, checkpointer: &Checkpointer) -> Result<(), BoxError> {
+///         self.0 += batch.iter().map(|record| record.data.len() as u64).sum::<u64>();
+///         checkpointer.checkpoint().await?;
+///         Ok(())
+///     }
+/// }
+/// ```
+pub trait RecordProcessor: Send + 'static {
+    /// Called before the first batch.
+    fn initialize(&mut self, context: &ShardContext) -> impl Future<Output = Result<(), BoxError>> + Send {
+        let _ = context;
+        async { Ok(()) }
+    }
+
+    /// Called with every batch, in order. The batch is delivered again if this fails.
+    fn process_records(
+        &mut self,
+        batch: &Batch,
+        checkpointer: &Checkpointer,
+    ) -> impl Future<Output = Result<(), BoxError>> + Send;
+
+    /// Called when the lease is gone. Another worker may be at work: nothing can be checkpointed any more.
+    fn lease_lost(&mut self) -> impl Future<Output = Result<(), BoxError>> + Send {
+        async { Ok(()) }
+    }
+
+    /// Called when the shard was read to its end and every batch was handled. Success means that everything is done:
+    /// the end is then checkpointed by the runtime, and the shard's children begin.
+    fn shard_ended(&mut self, checkpointer: &Checkpointer) -> impl Future<Output = Result<(), BoxError>> + Send {
+        let _ = checkpointer;
+        async { Ok(()) }
+    }
+
+    /// Called when the worker shuts down or passes the lease on: the last chance to checkpoint.
+    fn shutdown_requested(&mut self, checkpointer: &Checkpointer) -> impl Future<Output = Result<(), BoxError>> + Send {
+        let _ = checkpointer;
+        async { Ok(()) }
+    }
+}
+
+/// Makes a processor for every shard that a worker takes. Closures are factories.
+pub trait RecordProcessorFactory: Send + Sync + 'static {
+    /// The processors that it makes.
+    type Processor: RecordProcessor;
+
+    /// Makes the processor for a shard.
+    fn create(&self, context: &ShardContext) -> Self::Processor;
+}
+
+impl<F, P> RecordProcessorFactory for F
+where
+    F: Fn(&ShardContext) -> P + Send + Sync + 'static,
+    P: RecordProcessor,
+{
+    type Processor = P;
+
+    fn create(&self, context: &ShardContext) -> P {
+        self(context)
+    }
+}
+
+/// A checkpoint could not be written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CheckpointError {
+    /// The position may not be checkpointed.
+    #[error(transparent)]
+    Refused(#[from] CheckpointRefused),
+    /// The sequence number is not one.
+    #[error(transparent)]
+    Invalid(#[from] kcl_core::InvalidSequenceNumber),
+}
+
+impl CheckpointError {
+    /// Whether the lease is lost, so that no later attempt can succeed.
+    #[must_use]
+    pub fn is_lease_lost(&self) -> bool {
+        matches!(self, Self::Refused(CheckpointRefused::LeaseLost))
+    }
+}
+
+/// A request of the user's code to commit a position; `None` means everything that was delivered.
+#[derive(Debug)]
+pub(crate) struct CheckpointCommand {
+    pub(crate) position: Option<Position>,
+    pub(crate) answer: oneshot::Sender<Result<(), CheckpointRefused>>,
+}
+
+/// Commits how far a shard has been handled. It is good for one tenure of the lease: when the lease is lost, it says so.
+#[derive(Clone)]
+pub struct Checkpointer {
+    commands: mpsc::Sender<CheckpointCommand>,
+    lost: CancellationToken,
+}
+
+impl Checkpointer {
+    pub(crate) fn new(commands: mpsc::Sender<CheckpointCommand>, lost: CancellationToken) -> Self {
+        Self { commands, lost }
+    }
+
+    /// Commits everything that was delivered so far, the current batch included, and returns when the lease table has it.
+    ///
+    /// # Errors
+    /// If the lease is lost.
+    pub async fn checkpoint(&self) -> Result<(), CheckpointError> {
+        self.request(None).await
+    }
+
+    /// Commits `record` and everything before it.
+    ///
+    /// # Errors
+    /// If the record was not delivered yet, lies before the checkpoint, or the lease is lost.
+    pub async fn checkpoint_record(&self, record: &Record) -> Result<(), CheckpointError> {
+        self.request(Some(Position::Record(record.position()))).await
+    }
+
+    /// Commits the record with these numbers and everything before it; `sub_sequence_number` is 0 for a plain record.
+    ///
+    /// # Errors
+    /// If the record was not delivered yet, lies before the checkpoint, or the lease is lost.
+    pub async fn checkpoint_at(
+        &self,
+        sequence_number: SequenceNumber,
+        sub_sequence_number: u64,
+    ) -> Result<(), CheckpointError> {
+        self.request(Some(Position::Record(RecordPosition { sequence_number, sub_sequence_number }))).await
+    }
+
+    /// Ends when the lease is lost: long work can watch it and stop.
+    pub async fn lease_lost(&self) {
+        self.lost.cancelled().await;
+    }
+
+    /// Whether the lease is lost.
+    #[must_use]
+    pub fn is_lease_lost(&self) -> bool {
+        self.lost.is_cancelled()
+    }
+
+    async fn request(&self, position: Option<Position>) -> Result<(), CheckpointError> {
+        let (answer, answered) = oneshot::channel();
+        let lost = CheckpointError::Refused(CheckpointRefused::LeaseLost);
+        if self.commands.send(CheckpointCommand { position, answer }).await.is_err() {
+            return Err(lost);
+        }
+        match answered.await {
+            Ok(result) => Ok(result?),
+            Err(_) => Err(lost),
+        }
+    }
+}
+
+impl fmt::Debug for Checkpointer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Checkpointer").field("lease_lost", &self.is_lease_lost()).finish_non_exhaustive()
+    }
+}
+
+/// What a delivery to the user's code came to.
+#[derive(Debug)]
+pub(crate) enum Delivered {
+    All,
+    /// The records before this index.
+    Before(usize),
+}
+
+/// A processor with its type erased: the one place where it happens.
+#[async_trait]
+pub(crate) trait DynProcessor: Send {
+    async fn initialize(&mut self, context: &ShardContext) -> Result<(), BoxError>;
+    async fn process_records(&mut self, batch: Batch, checkpointer: &Checkpointer) -> Result<Delivered, BoxError>;
+    async fn lease_lost(&mut self) -> Result<(), BoxError>;
+    async fn shard_ended(&mut self, checkpointer: &Checkpointer) -> Result<(), BoxError>;
+    async fn shutdown_requested(&mut self, checkpointer: &Checkpointer) -> Result<(), BoxError>;
+}
+
+struct Erased<P>(P);
+
+#[async_trait]
+impl<P: RecordProcessor> DynProcessor for Erased<P> {
+    async fn initialize(&mut self, context: &ShardContext) -> Result<(), BoxError> {
+        self.0.initialize(context).await
+    }
+
+    async fn process_records(&mut self, batch: Batch, checkpointer: &Checkpointer) -> Result<Delivered, BoxError> {
+        self.0.process_records(&batch, checkpointer).await.map(|()| Delivered::All)
+    }
+
+    async fn lease_lost(&mut self) -> Result<(), BoxError> {
+        self.0.lease_lost().await
+    }
+
+    async fn shard_ended(&mut self, checkpointer: &Checkpointer) -> Result<(), BoxError> {
+        self.0.shard_ended(checkpointer).await
+    }
+
+    async fn shutdown_requested(&mut self, checkpointer: &Checkpointer) -> Result<(), BoxError> {
+        self.0.shutdown_requested(checkpointer).await
+    }
+}
+
+/// Makes processors whose type is erased.
+pub(crate) type DynFactory = Arc<dyn Fn(&ShardContext) -> Box<dyn DynProcessor> + Send + Sync>;
+
+pub(crate) fn erase(factory: impl RecordProcessorFactory) -> DynFactory {
+    Arc::new(move |context| Box::new(Erased(factory.create(context))))
+}

@@ -1,0 +1,56 @@
+//! What happens to a shard, as log events and metrics: one event per change of state, none per record.
+
+use kcl_core::shard::{Call, ShardEvent};
+use tracing::Span;
+
+use crate::metrics::ShardMetrics;
+
+/// The span of one call to the user's code.
+pub(crate) fn call_span(call: &Call) -> Span {
+    match call {
+        Call::Process { batch, attempt } => {
+            let first = batch.first().map(|record| record.position().to_string());
+            tracing::debug_span!("batch", first, records = batch.len(), attempt)
+        }
+        call => tracing::debug_span!("call", name = call.name()),
+    }
+}
+
+pub(crate) fn event(metrics: &ShardMetrics, event: &ShardEvent) {
+    match event {
+        ShardEvent::Phase(phase) => tracing::debug!(%phase, "consumer"),
+        ShardEvent::Opened { position } => tracing::info!(%position, "shard opened"),
+        ShardEvent::Fetched { records, bytes, millis_behind_latest } => {
+            tracing::trace!(records, bytes, millis_behind_latest, "read");
+        }
+        ShardEvent::FetchFailed { kind, message, failures, retry_in } => {
+            metrics.source_failed(kind.as_str());
+            let retry_in_ms = retry_in.as_millis();
+            // One expired iterator is ordinary; trouble that goes on is told louder.
+            if *failures <= 1 {
+                tracing::info!(kind = kind.as_str(), %message, retry_in_ms, "read failed, it is tried again");
+            } else {
+                tracing::warn!(kind = kind.as_str(), %message, failures, retry_in_ms, "read fails, it is tried again");
+            }
+        }
+        ShardEvent::Handled { records, bytes } => {
+            metrics.records.increment(*records as u64);
+            metrics.bytes.increment(*bytes);
+        }
+        ShardEvent::CallFailed { call, attempt, error, retry_in } => {
+            metrics.handler_failed(call);
+            let retry_in_ms = retry_in.map(|wait| wait.as_millis());
+            match retry_in_ms {
+                Some(_) => tracing::warn!(
+                    call, attempt, %error, retry_in_ms,
+                    "the handler failed; the shard waits and the same records are delivered again"
+                ),
+                None => tracing::warn!(
+                    call, attempt, %error,
+                    "the handler failed while the consumer stops; the next holder of the lease gets the records"
+                ),
+            }
+        }
+        _ => {}
+    }
+}

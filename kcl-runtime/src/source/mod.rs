@@ -1,0 +1,35 @@
+//! Where records come from.
+
+mod kinesis;
+
+use std::fmt;
+
+use async_trait::async_trait;
+use kcl_core::{
+    Position, Shard, ShardFilter, ShardId, StreamName,
+    fetch::{Fetch, FetchFailure},
+};
+
+pub use self::kinesis::KinesisSource;
+
+/// A stream that can be read.
+#[async_trait]
+pub trait RecordSource: fmt::Debug + Send + Sync + 'static {
+    /// The stream's name.
+    fn stream(&self) -> &StreamName;
+
+    /// Lists the stream's shards.
+    async fn list_shards(&self, filter: ShardFilter) -> Result<Vec<Shard>, FetchFailure>;
+
+    /// Places a reader in a shard so that it gives everything after `position`. It may give the record at the position
+    /// again; the caller leaves that out.
+    async fn open(&self, shard: &ShardId, position: &Position) -> Result<Box<dyn ShardReader>, FetchFailure>;
+}
+
+/// A place in a shard.
+#[async_trait]
+pub trait ShardReader: fmt::Debug + Send + 'static {
+    /// Reads the next records, at most `max_records`, and moves on behind them. After a failure the place is where it
+    /// was.
+    async fn read(&mut self, max_records: u32) -> Result<Fetch, FetchFailure>;
+}

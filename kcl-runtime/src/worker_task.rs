@@ -1,0 +1,346 @@
+//! The driver of the worker's machine: it performs effects, supervises one task per shard, and holds no policy.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
+use kcl_core::{
+    ApplicationName, Lease, LeaseStore, Position, StoreError, StoreOperation, WriteOutcome,
+    shard::{Finish, ShardConfig, ShardMachine, ShardStatus, StopReason},
+    worker::{Exit, ShardReport, StoreFailure, TenureId, WorkerEffect, WorkerInput, WorkerMachine},
+};
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinSet,
+};
+
+use crate::{
+    clock::Clock,
+    handle::{Command, Report, ShardReportStatus, iterator_age},
+    metrics::{ShardMetrics, WorkerMetrics},
+    processor::{DynFactory, ShardContext},
+    shard_task::{CANCEL_GRACE, Control, ShardTask},
+    source::RecordSource,
+    worker_log,
+};
+
+/// The most reports of consumers that wait for the worker.
+const REPORT_QUEUE: usize = 1_024;
+
+/// How often the gauges are brought up to date though nothing happened.
+const GAUGE_INTERVAL: Duration = Duration::from_secs(1);
+
+type Answer = BoxFuture<'static, WorkerInput>;
+
+/// A consumer, as its worker sees it.
+struct Consumer {
+    control: watch::Sender<Control>,
+    status: watch::Receiver<ShardStatus>,
+    context: ShardContext,
+    metrics: ShardMetrics,
+}
+
+/// What a worker is made of.
+pub(crate) struct Parts {
+    pub(crate) application: ApplicationName,
+    pub(crate) machine: WorkerMachine,
+    pub(crate) shard_config: ShardConfig,
+    pub(crate) source: Arc<dyn RecordSource>,
+    pub(crate) store: Arc<dyn LeaseStore>,
+    pub(crate) factory: DynFactory,
+    pub(crate) clock: Clock,
+    pub(crate) memory_budget: u64,
+    pub(crate) seed: u64,
+    pub(crate) commands: mpsc::Receiver<Command>,
+    pub(crate) changes: Arc<watch::Sender<u64>>,
+}
+
+pub(crate) struct WorkerTask {
+    parts: Parts,
+    metrics: WorkerMetrics,
+    consumers: BTreeMap<TenureId, Consumer>,
+    tasks: JoinSet<()>,
+    task_ids: BTreeMap<tokio::task::Id, TenureId>,
+    answers: FuturesUnordered<Answer>,
+    share: watch::Sender<u64>,
+    report_sender: mpsc::Sender<(TenureId, ShardReport)>,
+    reports: mpsc::Receiver<(TenureId, ShardReport)>,
+    store_timeout: Duration,
+}
+
+impl WorkerTask {
+    pub(crate) fn new(parts: Parts) -> Self {
+        let (report_sender, reports) = mpsc::channel(REPORT_QUEUE);
+        let config = parts.machine.config();
+        let metrics =
+            WorkerMetrics::new(parts.application.as_str(), parts.source.stream().as_str(), config.worker.as_str());
+        // A request that takes longer than this would leave no time for another before the lease lapses.
+        let store_timeout = config.renew_interval();
+        let share = watch::Sender::new(parts.memory_budget);
+        Self {
+            metrics,
+            consumers: BTreeMap::new(),
+            tasks: JoinSet::new(),
+            task_ids: BTreeMap::new(),
+            answers: FuturesUnordered::new(),
+            share,
+            report_sender,
+            reports,
+            store_timeout,
+            parts,
+        }
+    }
+
+    /// Runs until the machine is done and every consumer has ended.
+    pub(crate) async fn run(mut self) -> Exit {
+        let mut gauges_at = self.parts.clock.now();
+        let exit = loop {
+            if let Some(exit) = self.perform() {
+                break exit;
+            }
+            let deadline = self.parts.machine.next_deadline();
+            tokio::select! {
+                biased;
+                Some(command) = self.parts.commands.recv() => self.command(command),
+                Some(input) = self.answers.next() => self.handle(input),
+                Some((tenure, report)) = self.reports.recv() => self.reported(tenure, report),
+                Some(ended) = self.tasks.join_next_with_id() => self.task_ended(ended),
+                () = self.parts.clock.sleep_until(deadline) => self.handle(WorkerInput::Wake),
+                () = self.parts.clock.sleep_until(Some(gauges_at)) => {
+                    gauges_at = self.parts.clock.now() + GAUGE_INTERVAL;
+                    self.measure();
+                }
+            }
+        };
+        self.end_tasks().await;
+        self.measure();
+        self.metrics.leases_held.set(0.0);
+        self.parts.commands.close();
+        self.changed();
+        exit
+    }
+
+    fn handle(&mut self, input: WorkerInput) {
+        let now = self.parts.clock.now();
+        self.parts.machine.handle(now, input);
+        self.changed();
+    }
+
+    fn changed(&self) {
+        self.parts.changes.send_modify(|generation| *generation = generation.wrapping_add(1));
+    }
+
+    fn reported(&mut self, tenure: TenureId, report: ShardReport) {
+        if matches!(report, ShardReport::Finished(_)) {
+            self.consumers.remove(&tenure);
+        }
+        self.handle(WorkerInput::Shard { tenure, report });
+    }
+
+    /// Performs all effects; gives the end if the machine is done.
+    fn perform(&mut self) -> Option<Exit> {
+        while let Some(effect) = self.parts.machine.poll_effect() {
+            match effect {
+                WorkerEffect::ListLeases => self.list_leases(),
+                WorkerEffect::ListShards(filter) => {
+                    let source = Arc::clone(&self.parts.source);
+                    let answer = async move { WorkerInput::Shards(source.list_shards(filter).await) };
+                    self.answers.push(answer.boxed());
+                }
+                WorkerEffect::Create { op, lease } => {
+                    let store = Arc::clone(&self.parts.store);
+                    let write = async move { store.create(&lease).await };
+                    self.write(StoreOperation::Create, write, move |result| WorkerInput::Written { op, result });
+                }
+                WorkerEffect::Update { op, write } => {
+                    let store = Arc::clone(&self.parts.store);
+                    let write = async move { store.update(&write).await };
+                    self.write(StoreOperation::Update, write, move |result| WorkerInput::Written { op, result });
+                }
+                WorkerEffect::Delete { op, key, expect } => {
+                    let store = Arc::clone(&self.parts.store);
+                    let write = async move { store.delete(&key, &expect).await };
+                    self.write(StoreOperation::Delete, write, move |result| WorkerInput::Written { op, result });
+                }
+                WorkerEffect::Get { op, key } => {
+                    let store = Arc::clone(&self.parts.store);
+                    let read = async move { store.get(&key).await };
+                    self.read(StoreOperation::Get, read, move |result| WorkerInput::Read { op, result });
+                }
+                WorkerEffect::StartShard { tenure, lease, start } => self.start(tenure, lease, start),
+                WorkerEffect::ShardStored { tenure, position } => {
+                    self.control(tenure, |control| control.stored = Some(position));
+                }
+                WorkerEffect::StopShard { tenure, reason } => {
+                    self.control(tenure, |control| control.stop = Some(reason));
+                }
+                WorkerEffect::Event(event) => worker_log::event(&self.metrics, &event),
+                WorkerEffect::Exit(exit) => return Some(exit),
+            }
+        }
+        None
+    }
+
+    fn control(&self, tenure: TenureId, change: impl FnOnce(&mut Control)) {
+        if let Some(consumer) = self.consumers.get(&tenure) {
+            consumer.control.send_modify(change);
+        }
+    }
+
+    fn list_leases(&mut self) {
+        let store = Arc::clone(&self.parts.store);
+        let read = async move { store.list().await };
+        self.read(StoreOperation::List, read, WorkerInput::Leases);
+    }
+
+    /// Asks the table; a read that gives no answer in time can be repeated.
+    fn read<T: Send + 'static>(
+        &self,
+        operation: StoreOperation,
+        read: impl Future<Output = Result<T, StoreError>> + Send + 'static,
+        input: impl FnOnce(Result<T, StoreFailure>) -> WorkerInput + Send + 'static,
+    ) {
+        let (timeout, metrics) = (self.store_timeout, self.metrics.clone());
+        let answer = async move {
+            let result = match tokio::time::timeout(timeout, read).await {
+                Ok(result) => result.map_err(|error| StoreFailure::from(&error)),
+                Err(_) => Err(StoreFailure::Retry(no_answer(operation, timeout))),
+            };
+            metrics.store_operation(operation.as_str(), if result.is_ok() { "applied" } else { "error" });
+            input(result)
+        };
+        self.answers.push(answer.boxed());
+    }
+
+    /// Asks the table to write; without an answer in time nobody knows what happened.
+    fn write(
+        &self,
+        operation: StoreOperation,
+        write: impl Future<Output = Result<WriteOutcome, StoreError>> + Send + 'static,
+        input: impl FnOnce(Result<WriteOutcome, StoreFailure>) -> WorkerInput + Send + 'static,
+    ) {
+        let (timeout, metrics) = (self.store_timeout, self.metrics.clone());
+        let answer = async move {
+            let result = match tokio::time::timeout(timeout, write).await {
+                Ok(result) => result.map_err(|error| StoreFailure::from(&error)),
+                Err(_) => Err(StoreFailure::Ambiguous(no_answer(operation, timeout))),
+            };
+            let outcome = match &result {
+                Ok(WriteOutcome::Applied(_)) => "applied",
+                Ok(WriteOutcome::Conflict(_)) => "conflict",
+                Err(_) => "error",
+            };
+            metrics.store_operation(operation.as_str(), outcome);
+            input(result)
+        };
+        self.answers.push(answer.boxed());
+    }
+
+    fn start(&mut self, tenure: TenureId, lease: Lease, start: Position) {
+        let (clock, stream) = (self.parts.clock, self.parts.source.stream().clone());
+        let context = ShardContext { stream, shard: lease.shard.clone(), checkpoint: lease.checkpoint };
+        let seed = self.parts.seed.wrapping_add(tenure.0.wrapping_mul(0x9E37_79B9_7F4A_7C15));
+        let machine =
+            ShardMachine::new(self.parts.shard_config, start, clock.wall(), *self.share.borrow(), seed);
+        let (control, control_receiver) = watch::channel(Control::default());
+        let (status, status_receiver) = watch::channel(machine.status(clock.now()));
+        let metrics = ShardMetrics::new(
+            self.parts.application.as_str(),
+            context.stream.as_str(),
+            context.shard.as_str(),
+        );
+        let task = ShardTask {
+            tenure,
+            shard: lease.shard,
+            machine,
+            source: Arc::clone(&self.parts.source),
+            factory: Arc::clone(&self.parts.factory),
+            context: context.clone(),
+            clock,
+            control: control_receiver,
+            share: self.share.subscribe(),
+            reports: self.report_sender.clone(),
+            status,
+            changes: Arc::clone(&self.parts.changes),
+            metrics: metrics.clone(),
+        };
+        let worker = &self.parts.machine.config().worker;
+        let span = tracing::info_span!("shard", stream = %context.stream, shard = %context.shard, %worker);
+        let id = self.tasks.spawn(tracing::Instrument::instrument(task.run(), span)).id();
+        self.task_ids.insert(id, tenure);
+        let consumer = Consumer { control, status: status_receiver, context, metrics };
+        self.consumers.insert(tenure, consumer);
+        self.spread_budget();
+    }
+
+    /// Every consumer gets the same share of the memory budget.
+    fn spread_budget(&self) {
+        let consumers = u64::try_from(self.consumers.len()).unwrap_or(u64::MAX).max(1);
+        let share = self.parts.memory_budget / consumers;
+        self.share.send_if_modified(|current| std::mem::replace(current, share) != share);
+    }
+
+    /// A consumer's task ended. If it did so without a report, it failed by a fault of ours: the lease goes back to the
+    /// table at the last checkpoint, and whoever takes it starts anew.
+    fn task_ended(&mut self, ended: Result<(tokio::task::Id, ()), tokio::task::JoinError>) {
+        let id = match &ended {
+            Ok((id, ())) => *id,
+            Err(error) => error.id(),
+        };
+        let Some(tenure) = self.task_ids.remove(&id) else { return };
+        self.spread_budget();
+        if let Err(error) = ended {
+            tracing::error!(%error, "a consumer failed; its lease is given back and taken again");
+            self.reported(tenure, ShardReport::Finished(Finish::Drained));
+        }
+    }
+
+    fn command(&mut self, command: Command) {
+        match command {
+            Command::Shutdown => self.handle(WorkerInput::Shutdown),
+            // Nobody waits for an answer whose receiver is gone.
+            Command::Report(answer) => drop(answer.send(self.report())),
+        }
+    }
+
+    fn report(&self) -> Report {
+        let (now, wall) = (self.parts.clock.now(), self.parts.clock.wall());
+        let shards = self.consumers.values().map(|consumer| {
+            let status = consumer.status.borrow().clone();
+            let iterator_age = iterator_age(&status, wall);
+            ShardReportStatus { shard: consumer.context.shard.clone(), status, iterator_age }
+        });
+        Report { worker: self.parts.machine.status(now), shards: shards.collect() }
+    }
+
+    /// Brings the gauges up to date.
+    #[expect(clippy::cast_precision_loss, reason = "gauges are floats")]
+    fn measure(&self) {
+        let wall = self.parts.clock.wall();
+        let mut worst = Duration::ZERO;
+        for consumer in self.consumers.values() {
+            if let Some(age) = iterator_age(&consumer.status.borrow(), wall) {
+                consumer.metrics.iterator_age.set(age.as_millis() as f64);
+                worst = worst.max(age);
+            }
+        }
+        self.metrics.iterator_age.set(worst.as_millis() as f64);
+        self.metrics.leases_held.set(self.parts.machine.leases_held() as f64);
+    }
+
+    /// Waits for consumers that were told to stop, and ends those that do not.
+    async fn end_tasks(&mut self) {
+        for consumer in self.consumers.values() {
+            consumer.control.send_modify(|control| control.stop = Some(StopReason::LeaseLost));
+        }
+        // Their last reports have no reader any more, and must not block them.
+        self.reports.close();
+        let all = async { while self.tasks.join_next().await.is_some() {} };
+        if tokio::time::timeout(CANCEL_GRACE + Duration::from_secs(1), all).await.is_err() {
+            self.tasks.shutdown().await;
+        }
+    }
+}
+
+fn no_answer(operation: StoreOperation, timeout: Duration) -> String {
+    format!("{operation} gave no answer within {} s", timeout.as_secs_f64())
+}
