@@ -93,8 +93,9 @@ impl<'a> Search<'a> {
             return Vec::new();
         }
         let mut listed = Vec::new();
-        for parent in parents.iter().filter(|parent| !self.leased.contains_key(parent)) {
+        for parent in parents {
             match self.graph.get(parent) {
+                _ if self.leased.contains_key(parent) => {}
                 Some(shard) => listed.push(shard),
                 None => self.bury(parent),
             }
