@@ -71,6 +71,28 @@ impl Broker {
     /// An HTTP client for an AWS SDK, which comes here without a socket whatever endpoint the SDK is given.
     ///
     /// It needs no runtime of its own and never waits, so that it works with tokio's paused time.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), aws_sdk_kinesis::Error> {
+    /// use aws_sdk_kinesis::{
+    ///     Client, Config,
+    ///     config::{BehaviorVersion, Credentials, Region},
+    /// };
+    /// use kcl_broker::Broker;
+    ///
+    /// let broker = Broker::new();
+    /// let config = Config::builder()
+    ///     .behavior_version(BehaviorVersion::v2026_01_12())
+    ///     .region(Region::new("us-east-1"))
+    ///     .credentials_provider(Credentials::new("any", "any", None, None, "local"))
+    ///     .http_client(broker.http_client())
+    ///     .build();
+    /// let client = Client::from_conf(config);
+    /// client.create_stream().stream_name("rides").shard_count(1).send().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn http_client(&self) -> LocalHttpClient {
         LocalHttpClient::new(self.clone())

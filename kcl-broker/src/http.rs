@@ -113,7 +113,7 @@ async fn respond(State(broker): State<Broker>, request: Request<Body>) -> Respon
     let (head, body) = request.into_parts();
     let response = match to_bytes(body, wire::BODY_BYTES_MAX).await {
         Ok(body) => wire::respond(&broker, &head.method, &head.headers, &body),
-        Err(_) => wire::body_too_large(),
+        Err(_) => wire::body_too_large(&broker),
     };
     response.map(Body::from)
 }

@@ -48,7 +48,7 @@ async fn respond(broker: &Broker, request: HttpRequest) -> Result<HttpResponse, 
         .map_err(|error| ConnectorError::io(error.into()))?
         .into_bytes();
     let response = if body.len() > wire::BODY_BYTES_MAX {
-        wire::body_too_large()
+        wire::body_too_large(broker)
     } else {
         wire::respond(broker, &head.method, &head.headers, &body)
     };

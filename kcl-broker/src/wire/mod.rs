@@ -46,17 +46,23 @@ pub(crate) fn respond(broker: &Broker, method: &Method, headers: &HeaderMap, bod
     if let Some(content_type) = content_type {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     }
-    let (request_id, extended_id) = broker.request_ids().next();
-    headers.insert(REQUEST_ID, request_id);
-    headers.insert(EXTENDED_ID, extended_id);
+    stamp(broker, headers);
     response
 }
 
 /// Answers a request whose body is longer than [`BODY_BYTES_MAX`].
-pub(crate) fn body_too_large() -> Response<Bytes> {
+pub(crate) fn body_too_large(broker: &Broker) -> Response<Bytes> {
     let mut response = Response::new(Bytes::new());
     *response.status_mut() = StatusCode::PAYLOAD_TOO_LARGE;
+    stamp(broker, response.headers_mut());
     response
+}
+
+/// Puts the ids of the response into its headers.
+fn stamp(broker: &Broker, headers: &mut HeaderMap) {
+    let (request_id, extended_id) = broker.request_ids().next();
+    headers.insert(REQUEST_ID, request_id);
+    headers.insert(EXTENDED_ID, extended_id);
 }
 
 /// The checks, in the order in which the service makes them.
