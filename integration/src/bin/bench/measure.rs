@@ -1,0 +1,72 @@
+//! Wall time, CPU time and memory of a process, and the table of all runs.
+
+use std::{error::Error, time::Instant};
+
+use serde::{Deserialize, Serialize};
+
+/// What one run took.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) struct Run {
+    pub(crate) records: usize,
+    pub(crate) seconds: f64,
+    pub(crate) cpu_seconds: f64,
+    pub(crate) peak_mib: f64,
+}
+
+/// Runs a consumer and prints what it took.
+pub(crate) async fn report(
+    consume: impl Future<Output = Result<usize, Box<dyn Error>>>,
+) -> Result<(), Box<dyn Error>> {
+    let (started, cpu) = (now(), cpu_seconds()?);
+    let records = consume.await?;
+    let run = Run {
+        records,
+        seconds: started.elapsed().as_secs_f64(),
+        cpu_seconds: cpu_seconds()? - cpu,
+        peak_mib: peak_mib()?,
+    };
+    println!("{}", serde_json::to_string(&run)?);
+    Ok(())
+}
+
+#[expect(clippy::disallowed_methods, reason = "a benchmark measures real time, here and nowhere else")]
+fn now() -> Instant {
+    Instant::now()
+}
+
+/// The CPU time that this process has used, from the scheduler's own count of ticks (100 a second on Linux).
+fn cpu_seconds() -> Result<f64, Box<dyn Error>> {
+    let stat = std::fs::read_to_string("/proc/self/stat")?;
+    let after_name = stat.rsplit(')').next().ok_or("the process's state has no name")?;
+    let ticks: u64 = after_name.split_whitespace().skip(11).take(2).map(str::parse::<u64>).sum::<Result<_, _>>()?;
+    #[expect(clippy::cast_precision_loss, reason = "ticks of one run are few")]
+    Ok(ticks as f64 / 100.0)
+}
+
+fn peak_mib() -> Result<f64, Box<dyn Error>> {
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).ok_or("the kernel tells no peak memory")?;
+    let kib: f64 = line.trim().trim_end_matches("kB").trim().parse()?;
+    Ok(kib / 1024.0)
+}
+
+/// Prints medians and their ratios.
+pub(crate) fn print(bare: &[Run], worker: &[Run]) {
+    #[expect(clippy::cast_precision_loss, reason = "numbers of records are far below 2^52")]
+    let lines: [(&str, fn(&Run) -> f64); 3] = [
+        ("records/s", |run| run.records as f64 / run.seconds),
+        ("CPU s per million records", |run| run.cpu_seconds * 1e6 / run.records as f64),
+        ("peak MiB", |run| run.peak_mib),
+    ];
+    println!("{:28}{:>14}{:>14}{:>16}", "median", "bare loop", "worker", "worker / loop");
+    for (name, figure) in lines {
+        let (bare, worker) = (median(bare, figure), median(worker, figure));
+        println!("{name:28}{bare:>14.1}{worker:>14.1}{:>16.2}", worker / bare);
+    }
+}
+
+fn median(runs: &[Run], figure: fn(&Run) -> f64) -> f64 {
+    let mut figures: Vec<f64> = runs.iter().map(figure).collect();
+    figures.sort_by(f64::total_cmp);
+    figures.get(figures.len() / 2).copied().unwrap_or(f64::NAN)
+}
