@@ -1,1 +1,113 @@
+use std::time::Duration;
 
+use super::LeaseWatch;
+use crate::{
+    ids::{Session, ShardId, WorkerId},
+    lease::{Lease, LeaseWrite},
+    sequence::Position,
+    time::Tick,
+};
+
+const FAILOVER: Duration = Duration::from_secs(10);
+
+fn at(seconds: u64) -> Tick {
+    Tick::from_origin(Duration::from_secs(seconds))
+}
+
+fn free() -> Lease {
+    Lease::new(ShardId::new("shard").unwrap(), Position::TrimHorizon)
+}
+
+fn worker(name: &str) -> WorkerId {
+    WorkerId::new(name).unwrap()
+}
+
+fn held() -> Lease {
+    LeaseWrite::take(&free(), &worker("a"), Session(1)).patch.apply(&free())
+}
+
+fn look(watch: &mut LeaseWatch, now: Tick, lease: &Lease) {
+    watch.observe(now, std::slice::from_ref(lease));
+}
+
+#[test]
+fn given_a_held_lease_when_first_seen_then_it_gets_a_whole_failover_time() {
+    let (mut watch, lease) = (LeaseWatch::default(), held());
+    assert!(!watch.is_expired(at(100), &lease, FAILOVER));
+    look(&mut watch, at(100), &lease);
+    look(&mut watch, at(110), &lease);
+    assert!(!watch.is_expired(at(110), &lease, FAILOVER));
+    look(&mut watch, at(111), &lease);
+    assert!(watch.is_expired(at(111), &lease, FAILOVER));
+    assert_eq!(watch.unchanged_for(at(111), &lease.key), Some(Duration::from_secs(11)));
+}
+
+#[test]
+fn given_renewals_when_watched_then_the_lease_never_expires() {
+    let (mut watch, mut lease) = (LeaseWatch::default(), held());
+    for second in 0..100 {
+        if second % 9 == 0 {
+            lease = LeaseWrite::renew(&lease, None).patch.apply(&lease);
+        }
+        look(&mut watch, at(second), &lease);
+        assert!(!watch.is_expired(at(second), &lease, FAILOVER));
+    }
+}
+
+#[test]
+fn given_a_hand_off_request_when_the_holder_is_gone_then_the_age_goes_on() {
+    let (mut watch, lease) = (LeaseWatch::default(), held());
+    look(&mut watch, at(0), &lease);
+    let asked = LeaseWrite::request_hand_off(&lease, &worker("b")).patch.apply(&lease);
+    look(&mut watch, at(9), &asked);
+    assert!(!watch.is_expired(at(9), &asked, FAILOVER));
+    look(&mut watch, at(11), &asked);
+    assert!(watch.is_expired(at(11), &asked, FAILOVER));
+}
+
+#[test]
+fn given_a_free_lease_when_it_lies_about_then_it_ages_and_is_not_expired() {
+    let (mut watch, lease) = (LeaseWatch::default(), free());
+    look(&mut watch, at(0), &lease);
+    look(&mut watch, at(60), &lease);
+    assert!(!watch.is_expired(at(60), &lease, FAILOVER));
+    assert_eq!(watch.unchanged_for(at(60), &lease.key), Some(Duration::from_secs(60)));
+}
+
+#[test]
+fn given_no_look_at_the_table_when_time_passes_then_nobody_is_taken_for_gone() {
+    let (mut watch, lease) = (LeaseWatch::default(), held());
+    look(&mut watch, at(0), &lease);
+    assert!(!watch.is_expired(at(60), &lease, FAILOVER));
+    look(&mut watch, at(61), &lease);
+    assert!(watch.is_expired(at(61), &lease, FAILOVER));
+}
+
+#[test]
+fn given_a_row_newer_than_the_last_look_when_judged_then_it_lives() {
+    let (mut watch, lease) = (LeaseWatch::default(), held());
+    look(&mut watch, at(0), &lease);
+    look(&mut watch, at(20), &lease);
+    let renewed = LeaseWrite::renew(&lease, None).patch.apply(&lease);
+    assert!(watch.is_expired(at(20), &lease, FAILOVER));
+    assert!(!watch.is_expired(at(20), &renewed, FAILOVER));
+}
+
+#[test]
+fn given_a_row_that_vanished_when_it_comes_back_then_it_counts_anew() {
+    let (mut watch, lease) = (LeaseWatch::default(), held());
+    look(&mut watch, at(0), &lease);
+    watch.observe(at(5), &[]);
+    assert_eq!(watch.unchanged_for(at(5), &lease.key), None);
+    look(&mut watch, at(11), &lease);
+    assert!(!watch.is_expired(at(11), &lease, FAILOVER));
+}
+
+#[test]
+fn given_history_when_forgotten_then_every_lease_counts_anew() {
+    let (mut watch, lease) = (LeaseWatch::default(), held());
+    look(&mut watch, at(0), &lease);
+    watch.forget_history();
+    look(&mut watch, at(60), &lease);
+    assert!(!watch.is_expired(at(60), &lease, FAILOVER));
+}
