@@ -57,7 +57,7 @@ impl<'a> Census<'a> {
         if lease.holder() != Some(me) {
             self.salt = self.salt.wrapping_add(scatter(lease.counter, lease.key.as_str()));
         }
-        let Some(receiver) = lease.owner.as_ref().or(lease.holder()) else {
+        let Some(receiver) = lease.owner.as_ref().or_else(|| lease.holder()) else {
             return;
         };
         if lease.is_finished() {
