@@ -1,1 +1,20 @@
-fn main() {}
+//! `kclctl`: the Kinesis consumer's command line.
+
+mod aws;
+mod cli;
+mod clock;
+mod cmd;
+mod consume;
+mod error;
+mod lease_table;
+mod output;
+mod parse;
+mod put;
+mod signals;
+mod stream;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::main()
+}

@@ -1,0 +1,169 @@
+//! `kclctl consume`.
+
+use std::{net::SocketAddr, time::Duration};
+
+use kcl_core::{ApplicationName, InitialPosition, StreamName, WorkerId};
+use kcl_runtime::{Config, KinesisSource, Worker};
+
+use crate::{
+    aws::{ConnectionArgs, Kinesis},
+    consume::{Sink, failure, serve_metrics, until_idle},
+    error::Error,
+    lease_table::LeaseTable,
+    parse,
+    signals::Signals,
+};
+
+/// Write the records of a stream to stdout, one JSON object per line.
+///
+/// The keys of a line are `stream`, `shard_id`, `sequence_number`, `sub_sequence_number`, `partition_key`,
+/// `approximate_arrival_timestamp` (RFC 3339), and `data`, or `data_base64` where the data is not UTF-8.
+///
+/// Every record is written at least once. A batch is checkpointed only after all its lines went to stdout. Start several
+/// with the same --app and the same lease table, and they share the shards; start one again, and it goes on where it was.
+///
+/// SIGTERM or SIGINT stops it: the batches under way are written and checkpointed and the leases are given back. A second
+/// signal ends it at once. It also stops when the reader of its stdout is gone.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ConsumeArgs {
+    /// The stream.
+    #[arg(long, value_name = "NAME")]
+    stream: StreamName,
+
+    /// The application: those of the same name share the stream's shards and the checkpoints.
+    #[arg(long, value_name = "NAME")]
+    app: ApplicationName,
+
+    /// Where leases and checkpoints are kept: `memory`, which is gone afterwards, or `sqlite:PATH`, a file that the
+    /// processes of this machine share.
+    #[arg(long, value_name = "TABLE", default_value_t = LeaseTable::Memory)]
+    lease_table: LeaseTable,
+
+    /// Where to start with shards that the application has not read before: `trim-horizon` (with the oldest record),
+    /// `latest` (with records from now on) or a time such as 2013-01-01T10:00:00Z.
+    #[arg(long, value_name = "POSITION", default_value = "trim-horizon")]
+    from: InitialPosition,
+
+    /// This worker's name in the lease table, different from all others' [default: a drawn one].
+    #[arg(long, value_name = "ID")]
+    worker_id: Option<WorkerId>,
+
+    /// How long a lease may go without renewal before another worker takes it.
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = humantime::parse_duration)]
+    failover_time: Duration,
+
+    /// Stop when there was nothing to do for so long: every shard is read to its tip.
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    until_idle: Option<Duration>,
+
+    /// Serve metrics in Prometheus' format at this address, such as 127.0.0.1:9464: kcl_records_total,
+    /// kcl_iterator_age_milliseconds, kcl_handler_seconds, kcl_leases_held and others.
+    #[arg(long, value_name = "ADDRESS", value_parser = parse::address)]
+    metrics: Option<SocketAddr>,
+
+    /// Checkpoint at the latest so long after a record was written.
+    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = humantime::parse_duration)]
+    checkpoint_interval: Duration,
+
+    #[command(flatten)]
+    tuning: TuningArgs,
+}
+
+/// Settings that are right by default.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Tuning")]
+struct TuningArgs {
+    /// The most records that one read asks for, up to 10000.
+    #[arg(long, value_name = "N")]
+    max_records: Option<u32>,
+
+    /// From one read of a shard to the next while there is more to read.
+    #[arg(long, value_name = "DURATION", default_value = "200ms", value_parser = humantime::parse_duration)]
+    idle_time_between_reads: Duration,
+
+    /// From one read of a shard to the next at its tip.
+    #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = humantime::parse_duration)]
+    idle_time_at_tip: Duration,
+
+    /// The most leases that this worker holds [default: no limit].
+    #[arg(long, value_name = "N")]
+    max_leases: Option<usize>,
+
+    /// The memory for records that are read and not yet written.
+    #[arg(long, value_name = "BYTES", default_value = "64MiB", value_parser = parse::bytes)]
+    memory_budget: u64,
+
+    /// How often the stream's shards are compared with the leases.
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = humantime::parse_duration)]
+    shard_sync_interval: Duration,
+
+    /// How long a batch may take to be written at shutdown.
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = humantime::parse_duration)]
+    shutdown_grace: Duration,
+}
+
+impl ConsumeArgs {
+    fn config(&self) -> Config {
+        let mut config = Config::default();
+        config.initial_position = self.from;
+        config.failover_time = self.failover_time;
+        config.shard_sync_interval = self.tuning.shard_sync_interval;
+        config.max_leases = self.tuning.max_leases;
+        config.shutdown_grace = self.tuning.shutdown_grace;
+        config.idle_time_between_reads = self.tuning.idle_time_between_reads;
+        config.idle_time_at_tip = self.tuning.idle_time_at_tip;
+        config.memory_budget = self.tuning.memory_budget;
+        if let Some(records) = self.tuning.max_records {
+            config.max_records = records;
+        }
+        config
+    }
+}
+
+pub(crate) async fn run(args: ConsumeArgs, connection: &ConnectionArgs) -> Result<(), Error> {
+    args.config().validate()?;
+    let mut signals = Signals::listen()?;
+    if let Some(address) = args.metrics {
+        serve_metrics(address)?;
+    }
+    let kinesis = Kinesis::connect(connection).await?;
+    let store = args.lease_table.open(&args.app).await?;
+    let sink = Sink::stdout();
+    let source = KinesisSource::new(kinesis.client.clone(), args.stream.clone());
+    let mut builder = Worker::builder(args.app.clone(), source, store).config(args.config());
+    if let Some(id) = &args.worker_id {
+        builder = builder.worker_id(id.clone());
+    }
+    let writer = sink.clone();
+    let worker = builder
+        .function(move |batch| {
+            let writer = writer.clone();
+            async move { writer.write(batch).await }
+        })
+        .checkpoint_interval(args.checkpoint_interval)
+        .build()?;
+
+    let handle = worker.handle();
+    // A task of its own, so that a slow report never delays the worker.
+    let mut running = tokio::spawn(worker.run());
+    let ended_early = tokio::select! {
+        biased;
+        ended = &mut running => Some(ended),
+        () = signals.next() => None,
+        () = sink.closed() => None,
+        () = until_idle(&handle, &sink, args.until_idle) => None,
+    };
+    let ended = match ended_early {
+        Some(ended) => ended,
+        None => {
+            handle.shutdown().await;
+            signals.or_exit(running).await
+        }
+    };
+    match ended {
+        Ok(result) => result.map_err(|error| failure(error, &kinesis, &args.stream))?,
+        // A panic of the worker is a fault of ours: let it be seen as one.
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
+    sink.finish()
+}

@@ -1,0 +1,7 @@
+//! The commands, one file each.
+
+pub(crate) mod broker;
+pub(crate) mod consume;
+pub(crate) mod leases;
+pub(crate) mod put;
+pub(crate) mod stream;

@@ -1,0 +1,41 @@
+//! `--until-idle`: when a worker has had nothing to do for a while.
+
+use std::time::Duration;
+
+use kcl_runtime::WorkerHandle;
+use tokio::time::{Instant, MissedTickBehavior};
+
+use super::sink::Sink;
+
+/// A worker is asked a few times within the wished duration, within these limits.
+const SHORTEST: Duration = Duration::from_millis(10);
+const LONGEST: Duration = Duration::from_millis(250);
+
+/// Ends when the worker has been idle for `duration`; never without one.
+///
+/// What happens between two looks is not missed: the sink counts the records that pass through.
+pub(crate) async fn until_idle(handle: &WorkerHandle, sink: &Sink, duration: Option<Duration>) {
+    let Some(duration) = duration else {
+        return std::future::pending().await;
+    };
+    let mut looks = tokio::time::interval((duration / 10).clamp(SHORTEST, LONGEST));
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut delivered = sink.records();
+    let mut idle_since: Option<Instant> = None;
+    loop {
+        let now = looks.tick().await;
+        // Counted before the look: a record that arrives after it makes the next look count anew.
+        let records = sink.records();
+        let Some(report) = handle.report().await else {
+            return std::future::pending().await;
+        };
+        if !report.is_idle() || records != delivered {
+            delivered = records;
+            idle_since = None;
+            continue;
+        }
+        if now.duration_since(*idle_since.get_or_insert(now)) >= duration {
+            return;
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! What commands write to stdout: lines, tables, JSON.
+
+use std::io::{self, Write as _};
+
+use comfy_table::{ContentArrangement, Table, presets};
+use serde::Serialize;
+
+use crate::error::Error;
+
+/// Writes one line and flushes: whoever waits for it must see it.
+pub(crate) fn line(text: &str) -> Result<(), Error> {
+    written(writeln!(io::stdout().lock(), "{text}"))
+}
+
+/// Writes a value as indented JSON.
+pub(crate) fn json(value: &impl Serialize) -> Result<(), Error> {
+    let text = serde_json::to_string_pretty(value).map_err(|error| Error::Output(error.into()))?;
+    line(&text)
+}
+
+/// Writes a table; its columns are separated by spaces, so that `awk` reads them too.
+pub(crate) fn table<const N: usize>(
+    header: [&str; N],
+    rows: impl IntoIterator<Item = [String; N]>,
+) -> Result<(), Error> {
+    let mut table = Table::new();
+    table
+        .load_style(presets::NOTHING)
+        .set_content_arrangement(ContentArrangement::Disabled)
+        .set_header(header);
+    for row in rows {
+        // An empty cell would shift the columns behind it for whoever splits at spaces.
+        table.add_row(row.map(|cell| if cell.is_empty() { "-".to_owned() } else { cell }));
+    }
+    let lines: Vec<String> = table.lines().map(|line| line.trim_end().to_owned()).collect();
+    line(&lines.join("\n"))
+}
+
+fn written(result: io::Result<()>) -> Result<(), Error> {
+    match result.and_then(|()| io::stdout().lock().flush()) {
+        // The reader has seen enough, as `head` has.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        result => result.map_err(Error::Output),
+    }
+}

@@ -1,0 +1,56 @@
+//! Values on the command line.
+
+use std::net::{SocketAddr, ToSocketAddrs as _};
+
+/// Reads a number of bytes: digits, and `KiB`, `MiB` or `GiB` if wished.
+pub(crate) fn bytes(text: &str) -> Result<u64, String> {
+    let problem = || format!("{text:?} is not a number of bytes such as 1048576 or 64MiB");
+    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (digits, unit) = text.split_at(end);
+    let shift = match unit.trim().to_ascii_lowercase().as_str() {
+        "" | "b" => 0,
+        "k" | "kib" => 10,
+        "m" | "mib" => 20,
+        "g" | "gib" => 30,
+        _ => return Err(problem()),
+    };
+    let number: u64 = digits.parse().map_err(|_| problem())?;
+    number.checked_mul(1 << shift).ok_or_else(problem)
+}
+
+/// Reads an address to listen at: an IP address or a name such as `localhost`, and a port.
+pub(crate) fn address(text: &str) -> Result<SocketAddr, String> {
+    let problem = || format!("{text:?} is not an address such as 127.0.0.1:4567");
+    let mut found = text.to_socket_addrs().map_err(|_| problem())?;
+    found.next().ok_or_else(problem)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_have_units() {
+        assert_eq!(bytes("17"), Ok(17));
+        assert_eq!(bytes("64MiB"), Ok(64 << 20));
+        assert_eq!(bytes("2 g"), Ok(2 << 30));
+        for wrong in [
+            "",
+            "MiB",
+            "1TB",
+            "-1",
+            "1.5MiB",
+            "99999999999999999999",
+            "99999999999GiB",
+        ] {
+            assert!(bytes(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn addresses_have_a_port() {
+        assert_eq!(address("127.0.0.1:80"), Ok(([127, 0, 0, 1], 80).into()));
+        assert!(address("localhost:80").unwrap().ip().is_loopback());
+        assert!(address("127.0.0.1").is_err());
+    }
+}

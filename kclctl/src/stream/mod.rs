@@ -1,0 +1,6 @@
+//! What the stream commands do with a stream.
+
+pub(crate) mod describe;
+pub(crate) mod listing;
+pub(crate) mod ready;
+pub(crate) mod reshard;

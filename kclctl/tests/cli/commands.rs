@@ -1,0 +1,152 @@
+//! `kclctl broker`, `kclctl stream`, and what all commands have in common.
+
+use crate::common::{Bench, Running, error, json, kclctl, ok, run, stdout};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_tells_its_address_and_ends_on_a_signal() {
+    for signal in ["TERM", "INT"] {
+        let mut broker = Running::start(&mut kclctl(&["broker", "--listen", "127.0.0.1:0"]));
+        let line = broker.line().await;
+        let endpoint = line.strip_prefix("listening on ").unwrap();
+        assert!(endpoint.starts_with("http://127.0.0.1:"), "{endpoint}");
+        ok(&run(&["stream", "create", "s", "--shards", "2", "--endpoint", endpoint]).await);
+        broker.signal(signal).await;
+        assert_eq!(broker.end().await.status.code(), Some(0));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_port_that_is_taken_is_named() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let output = run(&["broker", "--listen", &address]).await;
+    let expected = format!("error: the broker cannot listen at {address}: Address already in use (os error 98)");
+    assert_eq!(error(&output, 1), expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn streams_live_and_die() {
+    let bench = Bench::with_shards(2).await;
+    assert_eq!(
+        ok(&bench.run(&["stream", "create", "t"]).await),
+        "created t with 1 shard\n"
+    );
+    assert_eq!(ok(&bench.run(&["stream", "list"]).await), "s\nt\n");
+    assert_eq!(
+        json(&ok(&bench.run(&["stream", "list", "--json"]).await))["streams"][1],
+        "t"
+    );
+    let exists = error(&bench.run(&["stream", "create", "t", "--shards", "1"]).await, 1);
+    assert!(exists.contains("the stream t exists already"), "{exists}");
+    assert_eq!(ok(&bench.run(&["stream", "delete", "t"]).await), "deleted t\n");
+    for command in ["delete", "describe"] {
+        let unknown = error(&bench.run(&["stream", command, "t"]).await, 1);
+        assert!(unknown.contains("the stream t does not exist"), "{unknown}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_is_described() {
+    let bench = Bench::with_shards(1).await;
+    let half = (1_u128 << 127).to_string();
+    ok(&bench
+        .run(&["stream", "split", "s", "--shard", "shardId-000000000000"])
+        .await);
+    let described = json(&ok(&bench.run(&["stream", "describe", "s", "--json"]).await));
+    assert_eq!(
+        (&described["stream"], &described["status"]),
+        (&json("\"s\""), &json("\"ACTIVE\""))
+    );
+    assert_eq!(described["open_shards"], 2);
+    let shards = described["shards"].as_array().unwrap();
+    assert_eq!(
+        (&shards[0]["open"], &shards[2]["open"]),
+        (&json("false"), &json("true"))
+    );
+    assert_eq!(shards[2]["parents"][0], "shardId-000000000000");
+    assert_eq!(shards[2]["hash_key_range"]["start"], half.as_str());
+
+    let shown = ok(&bench.run(&["stream", "describe", "s"]).await);
+    let row = shown
+        .lines()
+        .find(|line| line.contains("shardId-000000000002"))
+        .unwrap();
+    let row: Vec<&str> = row.split_whitespace().collect();
+    assert_eq!(
+        (row.len(), row[1], row[2]),
+        (5, "open", "shardId-000000000000"),
+        "{shown}"
+    );
+    assert!(row[3].starts_with(&half), "{shown}");
+
+    let closed = error(
+        &bench
+            .run(&["stream", "split", "s", "--shard", "shardId-000000000000"])
+            .await,
+        1,
+    );
+    assert!(closed.contains("is closed"), "{closed}");
+    let unknown = error(
+        &bench
+            .run(&["stream", "split", "s", "--shard", "shardId-000000000009"])
+            .await,
+        1,
+    );
+    assert!(unknown.contains("has no shard shardId-000000000009"), "{unknown}");
+    let at = [
+        "stream",
+        "split",
+        "s",
+        "--shard",
+        "shardId-000000000001",
+        "--at",
+        "12345",
+    ];
+    ok(&bench.run(&at).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_command_has_help() {
+    let commands: [&[&str]; 12] = [
+        &[],
+        &["broker"],
+        &["stream"],
+        &["stream", "create"],
+        &["stream", "delete"],
+        &["stream", "list"],
+        &["stream", "describe"],
+        &["stream", "split"],
+        &["stream", "merge"],
+        &["put"],
+        &["consume"],
+        &["leases"],
+    ];
+    for command in commands {
+        let help = ok(&run(&[command, &["--help"]].concat()).await);
+        assert!(help.contains("Usage: kclctl") && help.contains("--endpoint"), "{help}");
+    }
+    assert!(stdout(&run(&["--help"]).await).contains("Exit codes:"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn wrong_usage_has_a_code_of_its_own() {
+    for arguments in [
+        &["consume", "--stream", "s"][..],
+        &[
+            "consume",
+            "--stream",
+            "s p",
+            "--app",
+            "a",
+            "--endpoint",
+            "http://localhost:1",
+        ],
+        &["stream", "list", "--endpoint", "localhost:4567"],
+        &["consume", "--stream", "s", "--app", "a", "--lease-table", "dynamodb:t"],
+        &["put", "--stream", "s", "--key", "a", "--key-field", "b"],
+        &["stream", "list", "--log", "a=b=c"],
+        &["nothing"],
+    ] {
+        assert_eq!(run(arguments).await.status.code(), Some(2), "{arguments:?}");
+    }
+}

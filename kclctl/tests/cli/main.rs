@@ -1,0 +1,8 @@
+//! The command line as its users meet it: the real binary against a broker of this process.
+
+#![expect(clippy::unwrap_used, reason = "a test ends where it cannot go on")]
+
+mod commands;
+mod common;
+mod consume;
+mod put;
