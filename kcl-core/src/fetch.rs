@@ -82,7 +82,10 @@ pub struct PollPacing {
 
 impl Default for PollPacing {
     fn default() -> Self {
-        Self { while_behind: Duration::from_millis(200), at_tip: Duration::from_secs(1) }
+        Self {
+            while_behind: Duration::from_millis(200),
+            at_tip: Duration::from_secs(1),
+        }
     }
 }
 
@@ -108,14 +111,18 @@ pub struct ReadSize {
 
 impl Default for ReadSize {
     fn default() -> Self {
-        Self { weight_per_record: 1024 }
+        Self {
+            weight_per_record: 1024,
+        }
     }
 }
 
 impl ReadSize {
     /// Learns from an answer. Growth counts at once, shrinking slowly: memory matters more than speed.
     pub fn observe(&mut self, batch: &Batch) {
-        let Ok(records @ 1..) = u64::try_from(batch.len()) else { return };
+        let Ok(records @ 1..) = u64::try_from(batch.len()) else {
+            return;
+        };
         let seen = (batch.weight() / records).max(1);
         let known = self.weight_per_record;
         self.weight_per_record = if seen > known { seen } else { (known * 3 + seen) / 4 };
@@ -125,6 +132,6 @@ impl ReadSize {
     #[must_use]
     pub fn records_for(&self, free: u64, at_most: u32) -> u32 {
         let fitting = free / self.weight_per_record.max(1);
-        u32::try_from(fitting).unwrap_or(u32::MAX).clamp(1, at_most)
+        u32::try_from(fitting).unwrap_or(u32::MAX).clamp(1, at_most.max(1))
     }
 }

@@ -297,6 +297,18 @@ impl LeaseWrite {
         Self::on(lease, patch)
     }
 
+    /// Takes back a request for a hand-off: its holder keeps the lease.
+    #[must_use]
+    pub fn cancel_hand_off(lease: &Lease) -> Self {
+        // The counter moves, so that the holder tells this row from the one with the request.
+        let patch = Patch {
+            owner: Some(lease.checkpoint_owner.clone()),
+            checkpoint_owner: Some(None),
+            ..Patch::renewal()
+        };
+        Self::on(lease, patch)
+    }
+
     /// Ends a hand-off on the giving side: the owner that the row names may start, from `checkpoint` if there is one to commit.
     #[must_use]
     pub fn finish_hand_off(lease: &Lease, checkpoint: Option<Position>) -> Self {

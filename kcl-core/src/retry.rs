@@ -25,9 +25,15 @@ pub struct Backoff {
 
 impl Backoff {
     /// For calls to a service: quick at first, since most trouble is over at once.
-    pub const SERVICE: Self = Self { initial: Duration::from_millis(100), longest: Duration::from_secs(5) };
+    pub const SERVICE: Self = Self {
+        initial: Duration::from_millis(100),
+        longest: Duration::from_secs(5),
+    };
     /// For a user's handler: the trouble is often a dependency that needs time.
-    pub const HANDLER: Self = Self { initial: Duration::from_millis(500), longest: Duration::from_secs(30) };
+    pub const HANDLER: Self = Self {
+        initial: Duration::from_millis(500),
+        longest: Duration::from_secs(30),
+    };
 
     /// How long to wait after the `failures`-th failure in a row (from 1): between half of the step and the whole of it,
     /// where each step doubles the last.

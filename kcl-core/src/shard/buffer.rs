@@ -21,10 +21,10 @@ impl Buffer {
         }
     }
 
-    /// Takes the next batch, of at most `at_most` records.
+    /// Takes the next batch, of at most `at_most` records and at least one.
     pub(super) fn pop(&mut self, at_most: usize) -> Option<Batch> {
         let batch = self.batches.pop_front()?;
-        let (head, tail) = batch.split_at(at_most);
+        let (head, tail) = batch.split_at(at_most.max(1));
         if !tail.is_empty() {
             self.batches.push_front(tail);
         }
@@ -47,7 +47,10 @@ impl Buffer {
 
     /// When the oldest record arrived.
     pub(super) fn oldest_arrival(&self) -> Option<Timestamp> {
-        self.batches.front()?.first().map(|record| record.approximate_arrival_timestamp)
+        self.batches
+            .front()?
+            .first()
+            .map(|record| record.approximate_arrival_timestamp)
     }
 
     /// The memory that the batches take.

@@ -23,7 +23,10 @@ struct Current {
 enum CallState {
     Running,
     /// It failed and is repeated at this time.
-    Failed { retry_at: Tick, error: String },
+    Failed {
+        retry_at: Tick,
+        error: String,
+    },
 }
 
 #[derive(Debug)]
@@ -59,8 +62,16 @@ impl Handling {
         }
     }
 
+    /// Nothing was delivered yet, and reading starts here.
+    pub(super) fn start_at(&mut self, position: Position) {
+        self.handled = position.clone();
+        self.delivered = position;
+    }
+
     pub(super) fn is_calling(&self) -> bool {
-        self.current.as_ref().is_some_and(|current| matches!(current.state, CallState::Running))
+        self.current
+            .as_ref()
+            .is_some_and(|current| matches!(current.state, CallState::Running))
     }
 
     pub(super) fn retry_at(&self) -> Option<Tick> {
@@ -99,14 +110,19 @@ impl Handling {
     }
 
     pub(super) fn oldest_arrival(&self) -> Option<Timestamp> {
-        self.outstanding()?.first().map(|record| record.approximate_arrival_timestamp)
+        self.outstanding()?
+            .first()
+            .map(|record| record.approximate_arrival_timestamp)
     }
 
     pub(super) fn waiting(&self, now: Tick) -> Option<Waiting> {
         let current = self.current.as_ref()?;
         let call = current.call.name();
         Some(match &current.state {
-            CallState::Running => Waiting::ForHandler { call, attempt: current.attempt },
+            CallState::Running => Waiting::ForHandler {
+                call,
+                attempt: current.attempt,
+            },
             CallState::Failed { retry_at, error } => Waiting::ForRetry {
                 call,
                 failures: current.attempt,
@@ -127,7 +143,11 @@ impl Handling {
     }
 
     pub(super) fn checkpoint_stored(&mut self, now: Tick, checkpoint: &Position) {
-        if self.checkpoint_requested.as_ref().is_some_and(|requested| requested <= checkpoint) {
+        if self
+            .checkpoint_requested
+            .as_ref()
+            .is_some_and(|requested| requested <= checkpoint)
+        {
             self.checkpoint_requested = None;
         }
         if *checkpoint >= self.handled {
@@ -141,7 +161,12 @@ impl Handling {
 
 impl ShardMachine {
     pub(super) fn start_call(&mut self, call: Call) {
-        self.start(Current { call, ticket: None, attempt: 1, state: CallState::Running });
+        self.start(Current {
+            call,
+            ticket: None,
+            attempt: 1,
+            state: CallState::Running,
+        });
     }
 
     fn start(&mut self, current: Current) {
@@ -180,14 +205,27 @@ impl ShardMachine {
         let ticket = self.handling.acks.push(end.clone());
         self.handling.delivered = end;
         let call = Call::Process { batch, attempt: 1 };
-        self.start(Current { call, ticket: Some(ticket), attempt: 1, state: CallState::Running });
+        self.start(Current {
+            call,
+            ticket: Some(ticket),
+            attempt: 1,
+            state: CallState::Running,
+        });
     }
 
     pub(super) fn called(&mut self, now: Tick, outcome: Outcome) {
-        let Some(current) = self.handling.current.take() else { return };
-        // What a call says after the lease was lost does not count: another worker may have handled the same records.
+        // Only a running call can end; an answer that comes twice must not count for the call that is to be repeated.
+        if !self.handling.is_calling() {
+            return;
+        }
+        let Some(current) = self.handling.current.take() else {
+            return;
+        };
         let lost = self.stop == Some(StopReason::LeaseLost);
         match (outcome, current.call.clone()) {
+            // What was set up is told that the lease is lost, however late.
+            (Outcome::Success | Outcome::SuccessBefore(_), call @ Call::Initialize { .. }) => self.milestone(&call),
+            // What a call says after the lease was lost does not count: another worker may have handled the same records.
             _ if lost => {}
             (Outcome::Success, Call::Process { batch, .. }) => self.handled(now, current.ticket, &batch),
             (Outcome::SuccessBefore(index), Call::Process { batch, .. }) if index < batch.len() => {
@@ -198,9 +236,23 @@ impl ShardMachine {
             }
             (Outcome::Success | Outcome::SuccessBefore(_), call) => self.milestone(&call),
             (Outcome::Failure(error), _) => self.failed(now, current, error),
-            // Only a driver whose task is torn down cancels a call that was not to be cancelled; treat it as a failure.
-            (Outcome::Cancelled, _) => self.failed(now, current, "the call was cancelled".to_owned()),
+            (Outcome::Cancelled, _) => self.cancelled(&current),
         }
+    }
+
+    /// A call was ended that was not to be: the user's object is gone with it, and nobody is left to call. The lease is
+    /// given back at what was handled; whoever takes it starts with a new object.
+    fn cancelled(&mut self, current: &Current) {
+        let (call, attempt) = (current.call.name(), current.attempt);
+        let error = "the call was cancelled".to_owned();
+        self.effects.push_back(ShardEffect::Event(ShardEvent::CallFailed {
+            call,
+            attempt,
+            error,
+            retry_in: None,
+        }));
+        self.handling.last_call_made = true;
+        self.stop(StopReason::Shutdown);
     }
 
     /// A call other than a delivery succeeded.
@@ -223,10 +275,14 @@ impl ShardMachine {
 
     fn handled(&mut self, now: Tick, ticket: Option<Ticket>, batch: &Batch) {
         if let Some(ticket) = ticket {
-            self.handling.acks.complete(ticket).expect("a ticket is completed once, when its call succeeds");
+            self.handling
+                .acks
+                .complete(ticket)
+                .expect("a ticket is completed once, when its call succeeds");
         }
         let (records, bytes) = (batch.len(), batch.size() as u64);
-        self.effects.push_back(ShardEffect::Event(ShardEvent::Handled { records, bytes }));
+        self.effects
+            .push_back(ShardEffect::Event(ShardEvent::Handled { records, bytes }));
         self.handling.handled_records += records as u64;
         self.handling.uncommitted_records += records as u64;
         self.handling.uncommitted_since.get_or_insert(now);
@@ -243,13 +299,20 @@ impl ShardMachine {
         let (head, tail) = batch.split_at(index);
         let mut rest = current;
         if let (Some(ticket), Some(end)) = (rest.ticket, head.end_position()) {
-            let tail_ticket = self.handling.acks.split(ticket, end).expect("the ticket of a running call is outstanding");
+            let tail_ticket = self
+                .handling
+                .acks
+                .split(ticket, end)
+                .expect("the ticket of a running call is outstanding");
             self.handled(now, Some(ticket), &head);
             rest.ticket = Some(tail_ticket);
             rest.attempt = 1;
         }
         let error = format!("the handler named record {index} of {} as failed", batch.len());
-        rest.call = Call::Process { batch: tail, attempt: rest.attempt };
+        rest.call = Call::Process {
+            batch: tail,
+            attempt: rest.attempt,
+        };
         self.failed(now, rest, error);
     }
 
@@ -266,7 +329,10 @@ impl ShardMachine {
             retry_in,
         }));
         if let Some(wait) = retry_in {
-            let state = CallState::Failed { retry_at: now + wait, error };
+            let state = CallState::Failed {
+                retry_at: now + wait,
+                error,
+            };
             self.handling.current = Some(Current { state, ..current });
         }
     }
@@ -276,12 +342,18 @@ impl ShardMachine {
     }
 
     pub(super) fn checkpoint_due(&self) -> Option<Tick> {
-        let CheckpointPolicy::Automatic { interval, records } = self.config.checkpoint else { return None };
+        let CheckpointPolicy::Automatic { interval, records } = self.config.checkpoint else {
+            return None;
+        };
         let since = self.handling.uncommitted_since?;
         if self.stop.is_some() || self.handling.checkpoint_requested.is_some() {
             return None;
         }
-        Some(if self.handling.uncommitted_records >= records { since } else { since + interval })
+        Some(if self.handling.uncommitted_records >= records {
+            since
+        } else {
+            since + interval
+        })
     }
 
     pub(super) fn advance_checkpoint(&mut self, now: Tick) {
@@ -290,6 +362,9 @@ impl ShardMachine {
         }
         let position = self.handling.handled.clone();
         self.handling.checkpoint_requested = Some(position.clone());
+        // What is handled from here on counts for the next checkpoint: else a busy shard would ask for one after another.
+        self.handling.uncommitted_since = None;
+        self.handling.uncommitted_records = 0;
         self.effects.push_back(ShardEffect::Checkpoint(position));
     }
 }

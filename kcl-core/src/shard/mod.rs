@@ -14,11 +14,11 @@ use std::{collections::VecDeque, time::Duration};
 
 use fastrand::Rng;
 
+use self::{handling::Handling, reading::Reading};
 pub use self::{
     io::{Call, Finish, Outcome, ShardEffect, ShardEvent, ShardInput, ShardPhase, StopReason},
     status::{ShardStatus, Waiting},
 };
-use self::{handling::Handling, reading::Reading};
 use crate::{
     fetch::{MAX_RECORDS_PER_READ, PollPacing},
     retry::Backoff,
@@ -44,7 +44,10 @@ pub enum CheckpointPolicy {
 impl Default for CheckpointPolicy {
     /// Every 5 seconds or 10,000 records.
     fn default() -> Self {
-        Self::Automatic { interval: Duration::from_secs(5), records: 10_000 }
+        Self::Automatic {
+            interval: Duration::from_secs(5),
+            records: 10_000,
+        }
     }
 }
 
@@ -87,7 +90,9 @@ pub const LATEST_PIN_MARGIN: Duration = Duration::from_secs(2);
 #[non_exhaustive]
 pub enum CheckpointRefused {
     /// The position lies beyond everything that was delivered.
-    #[error("{requested} was not delivered yet (the last record delivered is {delivered}): checkpoint what was received")]
+    #[error(
+        "{requested} was not delivered yet (the last record delivered is {delivered}): checkpoint what was received"
+    )]
     NotDelivered {
         /// What was asked for.
         requested: Position,
@@ -135,7 +140,9 @@ impl ShardMachine {
             rng: Rng::with_seed(seed),
             config,
         };
-        machine.effects.push_back(ShardEffect::Event(ShardEvent::Phase(ShardPhase::Initializing)));
+        machine
+            .effects
+            .push_back(ShardEffect::Event(ShardEvent::Phase(ShardPhase::Initializing)));
         machine.start_call(Call::Initialize { checkpoint: start });
         machine
     }
@@ -169,7 +176,11 @@ impl ShardMachine {
             return None;
         }
         let reading = self.reading_deadline();
-        let handling = if self.stop.is_none() { self.handling.retry_at() } else { None };
+        let handling = if self.stop.is_none() {
+            self.handling.retry_at()
+        } else {
+            None
+        };
         let checkpoint = self.checkpoint_due();
         [reading, handling, checkpoint].into_iter().flatten().min()
     }
@@ -187,6 +198,11 @@ impl ShardMachine {
         if requested > delivered {
             let (requested, delivered) = (requested.clone(), delivered.clone());
             return Err(CheckpointRefused::NotDelivered { requested, delivered });
+        }
+        if requested.is_start() && self.checkpoint.is_start() {
+            // Nothing was delivered, so there is nothing to commit; and the place where reading starts is not the user's
+            // to move: LATEST in place of its pin would skip records after a restart.
+            return Ok(CheckpointRequest::AlreadyStored);
         }
         if requested < &self.checkpoint {
             let (requested, checkpoint) = (requested.clone(), self.checkpoint.clone());
@@ -215,7 +231,10 @@ impl ShardMachine {
             handled: self.handling.handled().clone(),
             checkpoint: self.checkpoint.clone(),
             millis_behind_latest: self.reading.millis_behind_latest,
-            oldest_unhandled: self.handling.oldest_arrival().or_else(|| self.reading.buffer.oldest_arrival()),
+            oldest_unhandled: self
+                .handling
+                .oldest_arrival()
+                .or_else(|| self.reading.buffer.oldest_arrival()),
             buffered_records: self.reading.buffer.records() + self.handling.outstanding_records(),
             buffered_bytes: self.reading.buffer.weight() + self.handling.outstanding_weight(),
             handled_records: self.handling.handled_records(),
@@ -227,10 +246,17 @@ impl ShardMachine {
             return waiting;
         }
         if let Some(failure) = &self.reading.last_failure {
-            return Waiting::ForService { kind: failure.kind, message: failure.message.clone() };
+            return Waiting::ForService {
+                kind: failure.kind,
+                message: failure.message.clone(),
+            };
         }
         let at_tip = self.phase == ShardPhase::Reading && self.reading.millis_behind_latest == Some(0);
-        if at_tip && self.reading.buffer.is_empty() { Waiting::ForRecords } else { Waiting::ForNextRead }
+        if at_tip && self.reading.buffer.is_empty() {
+            Waiting::ForRecords
+        } else {
+            Waiting::ForNextRead
+        }
     }
 
     fn stop(&mut self, reason: StopReason) {
@@ -246,9 +272,10 @@ impl ShardMachine {
     }
 
     fn stored(&mut self, now: Tick, position: Position) {
-        if position > self.checkpoint || position.is_start() {
+        if self.checkpoint.may_advance_to(&position) {
             self.checkpoint = position;
         }
+        self.reading.pinning &= self.checkpoint == Position::Latest;
         self.handling.checkpoint_stored(now, &self.checkpoint);
     }
 
@@ -260,8 +287,9 @@ impl ShardMachine {
         if self.stop.is_some() {
             self.advance_stop();
         } else {
-            self.advance_reading(now);
+            // What is delivered makes room to read more.
             self.advance_handling(now);
+            self.advance_reading(now);
             self.advance_checkpoint(now);
         }
     }

@@ -1,6 +1,6 @@
 //! The reading side: open, read, and open again at the exact position when the service forgot the place.
 
-use super::{ShardEffect, ShardEvent, ShardMachine, ShardPhase, buffer::Buffer, LATEST_PIN_MARGIN};
+use super::{LATEST_PIN_MARGIN, ShardEffect, ShardEvent, ShardMachine, ShardPhase, buffer::Buffer};
 use crate::{
     catalog::ChildShard,
     fetch::{Fetch, FetchFailure, FetchFailureKind, ReadSize},
@@ -38,6 +38,8 @@ pub(super) struct Reading {
     size: ReadSize,
     opened_at: Timestamp,
     initialized: bool,
+    /// The place that `LATEST` stands for is not in the table yet.
+    pub(super) pinning: bool,
 }
 
 impl Reading {
@@ -56,6 +58,7 @@ impl Reading {
             size: ReadSize::default(),
             opened_at,
             initialized: false,
+            pinning: false,
         }
     }
 
@@ -66,7 +69,7 @@ impl Reading {
     }
 
     fn wants_to_read(&self) -> bool {
-        self.initialized && self.end.is_none() && (self.buffer.is_empty() || self.free() > 0)
+        self.initialized && !self.pinning && self.end.is_none() && (self.buffer.is_empty() || self.free() > 0)
     }
 
     /// Whether the record-free part of the shard is over: read to the end, nothing left to deliver.
@@ -97,12 +100,18 @@ impl ShardMachine {
         } else {
             self.reading.place = Place::Busy;
             self.reading.read_started = now;
-            let max_records = self.reading.size.records_for(self.reading.free(), self.config.max_records);
+            let max_records = self
+                .reading
+                .size
+                .records_for(self.reading.free(), self.config.max_records);
             self.effects.push_back(ShardEffect::Fetch { max_records });
         }
     }
 
     pub(super) fn opened(&mut self, now: Tick, result: Result<(), FetchFailure>) {
+        if self.reading.place != Place::Opening {
+            return;
+        }
         self.reading.place = Place::Closed;
         if self.stop.is_some() {
             return;
@@ -113,16 +122,29 @@ impl ShardMachine {
         self.reading.place = Place::Open;
         self.enter(ShardPhase::Reading);
         let position = self.reading.read.clone();
-        self.effects.push_back(ShardEffect::Event(ShardEvent::Opened { position }));
+        self.effects
+            .push_back(ShardEffect::Event(ShardEvent::Opened { position }));
         if self.reading.read == Position::Latest {
-            // Were the worker restarted before its first checkpoint, LATEST would mean another, later place, and the
-            // records in between would be skipped. The time at which the shard was opened is a place that stays.
-            let pin = Position::AtTimestamp(self.reading.opened_at.saturating_sub(LATEST_PIN_MARGIN));
-            self.effects.push_back(ShardEffect::Checkpoint(pin));
+            self.pin_latest();
         }
     }
 
+    /// Were the shard opened again before its first checkpoint, by this worker after a failed read or by the next one,
+    /// LATEST would mean another, later place, and the records in between would be skipped. The time at which the shard
+    /// was opened is a place that stays. No record is delivered before it is in the table: with nothing delivered,
+    /// whoever opens at LATEST next leaves no gap.
+    fn pin_latest(&mut self) {
+        let pin = Position::AtTimestamp(self.reading.opened_at.saturating_sub(LATEST_PIN_MARGIN));
+        self.reading.read = pin.clone();
+        self.reading.pinning = true;
+        self.handling.start_at(pin.clone());
+        self.effects.push_back(ShardEffect::Checkpoint(pin));
+    }
+
     pub(super) fn fetched(&mut self, now: Tick, result: Result<Fetch, FetchFailure>) {
+        if self.reading.place != Place::Busy {
+            return;
+        }
         self.reading.place = Place::Open;
         if self.stop.is_some() {
             return;
@@ -167,11 +189,19 @@ impl ShardMachine {
         let failures = self.reading.failures;
         // An expired place is no trouble of the service: the first time, open again at once.
         let at_once = failure.kind == FetchFailureKind::Expired && failures == 1;
-        let retry_in =
-            if at_once { std::time::Duration::ZERO } else { self.config.service_backoff.wait(failures, &mut self.rng) };
+        let retry_in = if at_once {
+            std::time::Duration::ZERO
+        } else {
+            self.config.service_backoff.wait(failures, &mut self.rng)
+        };
         self.reading.not_before = now + retry_in;
         let (kind, message) = (failure.kind, failure.message.clone());
-        self.effects.push_back(ShardEffect::Event(ShardEvent::FetchFailed { kind, message, failures, retry_in }));
+        self.effects.push_back(ShardEffect::Event(ShardEvent::FetchFailed {
+            kind,
+            message,
+            failures,
+            retry_in,
+        }));
         self.reading.last_failure = Some(failure);
     }
 }
@@ -184,15 +214,21 @@ fn check_end(fetch: Fetch) -> Result<Fetch, FetchFailure> {
         Some(children) if children.iter().any(|child| child.parents.is_empty()) => "a child shard came without parents",
         _ => return Ok(fetch),
     };
-    Err(FetchFailure { kind: FetchFailureKind::Malformed, message: problem.to_owned() })
+    Err(FetchFailure {
+        kind: FetchFailureKind::Malformed,
+        message: problem.to_owned(),
+    })
 }
 
 /// The records after `read`: a reader that was placed at a record gives that record again.
 fn unread_part(read: &Position, batch: &Batch) -> Batch {
-    let Some(read) = read.record() else { return batch.clone() };
+    let Some(read) = read.record() else {
+        return batch.clone();
+    };
     let seen = batch.partition_point(|record| {
         record.sequence_number < read.sequence_number
-            || (record.sequence_number == read.sequence_number && record.sub_sequence_number <= read.sub_sequence_number)
+            || (record.sequence_number == read.sequence_number
+                && record.sub_sequence_number <= read.sub_sequence_number)
     });
     batch.split_at(seen).1
 }

@@ -46,8 +46,17 @@ impl fmt::Display for Waiting {
             Self::ForService { kind, message } => write!(f, "waiting for the service ({}): {message}", kind.as_str()),
             Self::ForHandler { call, attempt: 1 } => write!(f, "{call} is running"),
             Self::ForHandler { call, attempt } => write!(f, "{call} is running, attempt {attempt}"),
-            Self::ForRetry { call, failures, error, retry_in } => {
-                write!(f, "{call} failed {failures} times, again in {:.1} s: {error}", retry_in.as_secs_f64())
+            Self::ForRetry {
+                call,
+                failures,
+                error,
+                retry_in,
+            } => {
+                write!(
+                    f,
+                    "{call} failed {failures} times, again in {:.1} s: {error}",
+                    retry_in.as_secs_f64()
+                )
             }
             Self::ForNextRead => f.write_str("waiting for the next read"),
         }

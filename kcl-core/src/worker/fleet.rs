@@ -22,7 +22,11 @@ impl WorkerMachine {
         for row in &listing.leases {
             self.notice(now, row);
         }
-        self.table = listing.leases.into_iter().map(|lease| (lease.key.clone(), lease)).collect();
+        self.table = listing
+            .leases
+            .into_iter()
+            .map(|lease| (lease.key.clone(), lease))
+            .collect();
         for tenure in self.tenures.values() {
             self.table.insert(tenure.lease.key.clone(), tenure.lease.clone());
         }
@@ -40,7 +44,10 @@ impl WorkerMachine {
         let seen: BTreeSet<String> = listing.unreadable.iter().map(|row| row.key.clone()).collect();
         for row in &listing.unreadable {
             if !self.unreadable.contains(&row.key) {
-                self.event(WorkerEvent::UnreadableRow { key: row.key.clone(), reason: row.reason.clone() });
+                self.event(WorkerEvent::UnreadableRow {
+                    key: row.key.clone(),
+                    reason: row.reason.clone(),
+                });
             }
         }
         self.unreadable = seen;
@@ -49,7 +56,9 @@ impl WorkerMachine {
     /// Compares a listed row with the tenure that this worker has for it. A listing may be older than the last own
     /// write, so only what is newer counts: a larger counter, or a hand-off request, which leaves the counter alone.
     fn notice(&mut self, now: Tick, row: &Lease) {
-        let Some(tenure) = self.held.get(&row.key).and_then(|id| self.tenures.get(id)) else { return };
+        let Some(tenure) = self.held.get(&row.key).and_then(|id| self.tenures.get(id)) else {
+            return;
+        };
         let newer = row.counter > tenure.lease.counter
             || (row.counter == tenure.lease.counter && row.is_in_hand_off() && !tenure.lease.is_in_hand_off());
         if newer && tenure.write.is_none() {
@@ -62,7 +71,12 @@ impl WorkerMachine {
     fn resume_own(&mut self, now: Tick) {
         let me = self.config.worker.clone();
         let mut newer_lives = std::collections::BTreeMap::new();
-        let rows: Vec<Lease> = self.table.values().filter(|row| row.holder() == Some(&me)).cloned().collect();
+        let rows: Vec<Lease> = self
+            .table
+            .values()
+            .filter(|row| row.holder() == Some(&me))
+            .cloned()
+            .collect();
         for row in rows {
             if row.is_finished() || self.held.contains_key(&row.key) || self.busy.contains(&row.key) {
                 continue;
@@ -76,10 +90,18 @@ impl WorkerMachine {
                 newer_lives.insert(row.key, first_seen);
             } else if row.is_in_hand_off() {
                 // Its consumer ended with an earlier life; nothing is left to finish before it is passed on.
-                self.send(now, OpKind::HandOffOrphan, &row, LeaseWrite::finish_hand_off(&row, None));
+                self.send(
+                    now,
+                    OpKind::HandOffOrphan,
+                    &row,
+                    LeaseWrite::finish_hand_off(&row, None),
+                );
             } else {
                 if row.session.is_some() && row.session != Some(self.config.session) {
-                    self.event(WorkerEvent::Resumed { key: row.key.clone(), session: row.session });
+                    self.event(WorkerEvent::Resumed {
+                        key: row.key.clone(),
+                        session: row.session,
+                    });
                 }
                 self.take(now, &row);
             }
@@ -91,11 +113,22 @@ impl WorkerMachine {
     pub(super) fn balance(&mut self, now: Tick) {
         let leases: Vec<Lease> = self.table.values().cloned().collect();
         let expired = self.expired(now);
-        let limits = AssignLimits { max_leases: self.config.max_leases, max_moves: MAX_MOVES_PER_ROUND };
-        let view = FleetView { leases: &leases, expired: &expired, me: &self.config.worker, limits, seed: self.seed };
+        let limits = AssignLimits {
+            max_leases: self.config.max_leases,
+            max_moves: MAX_MOVES_PER_ROUND,
+        };
+        let view = FleetView {
+            leases: &leases,
+            expired: &expired,
+            me: &self.config.worker,
+            limits,
+            seed: self.seed,
+        };
         for planned in plan_assignment(&view) {
             let (Move::Take(key) | Move::RequestHandOff { key, .. }) = &planned;
-            let Some(row) = self.table.get(key).cloned() else { continue };
+            let Some(row) = self.table.get(key).cloned() else {
+                continue;
+            };
             if self.held.contains_key(key) || self.busy.contains(key) {
                 continue;
             }
@@ -128,14 +161,23 @@ impl WorkerMachine {
     /// step, so that not all do. Nothing breaks if two think so, or if for a while nobody does.
     pub(super) fn is_first(&self, now: Tick) -> bool {
         let expired = self.expired(now);
-        let holders = self.table.values().filter(|lease| !expired.contains(&lease.key)).filter_map(Lease::holder);
-        holders.min().is_none_or(|first: &WorkerId| *first >= self.config.worker)
+        let holders = self
+            .table
+            .values()
+            .filter(|lease| !expired.contains(&lease.key))
+            .filter_map(Lease::holder);
+        holders
+            .min()
+            .is_none_or(|first: &WorkerId| *first >= self.config.worker)
     }
 
     /// While somebody is about to pass a lease on to this worker, it looks more often.
     fn hasten_hand_offs(&mut self, now: Tick) {
         let me = &self.config.worker;
-        let incoming = self.table.values().any(|row| row.is_in_hand_off() && row.owner.as_ref() == Some(me));
+        let incoming = self
+            .table
+            .values()
+            .any(|row| row.is_in_hand_off() && row.owner.as_ref() == Some(me));
         if incoming {
             self.next_scan = self.next_scan.min(now + self.config.hand_off_poll());
         }

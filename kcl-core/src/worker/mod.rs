@@ -168,6 +168,10 @@ impl WorkerMachine {
         if self.exited {
             return;
         }
+        if !matches!(input, WorkerInput::Written { .. } | WorkerInput::Read { .. }) {
+            // Only the answer to a write can tell that a lease did not lapse.
+            self.fence(now);
+        }
         match input {
             WorkerInput::Leases(result) => self.leases_listed(now, result),
             WorkerInput::Shards(result) => self.shards_listed(now, result),
@@ -192,10 +196,21 @@ impl WorkerMachine {
             return None;
         }
         let scan = (!self.scanning && self.stopping.is_none()).then_some(self.next_scan);
-        let shards = if self.stopping.is_none() && self.scanned { self.shards.next_listing() } else { None };
+        let shards = if self.stopping.is_none() && self.scanned {
+            self.shards.next_listing()
+        } else {
+            None
+        };
         let stop = self.stopping.as_ref().map(|stopping| stopping.next_deadline());
-        let tenures = self.tenures.values().filter_map(|tenure| self.tenure_deadline(tenure)).min();
-        [scan, shards, self.shards.next_child_retry(), stop, tenures].into_iter().flatten().min()
+        let tenures = self
+            .tenures
+            .values()
+            .filter_map(|tenure| self.tenure_deadline(tenure))
+            .min();
+        [scan, shards, self.shards.next_child_retry(), stop, tenures]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// The worker's configuration.

@@ -2,11 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{
-    TenureId, WorkerEffect, WorkerEvent, WorkerFailure, WorkerMachine,
-    tenure::Stage,
-    writes::OpKind,
-};
+use super::{TenureId, WorkerEffect, WorkerEvent, WorkerFailure, WorkerMachine, tenure::Stage, writes::OpKind};
 use crate::{
     catalog::{ChildShard, Shard, ShardFilter},
     fetch::{FetchFailure, FetchFailureKind},
@@ -27,8 +23,10 @@ pub(super) struct Shards {
     /// Consumers whose shard the service does not know any more.
     missing: BTreeSet<TenureId>,
     /// The leases of children that must exist before their parents can be finished.
-    children: BTreeMap<LeaseKey, (TenureId, Lease)>,
-    /// Creations that failed and are tried again.
+    children: BTreeMap<LeaseKey, Lease>,
+    /// How often in a row leases could not be added.
+    creation_failures: u32,
+    /// Creations of children that failed and are tried again.
     retry_children_at: Option<Tick>,
 }
 
@@ -41,12 +39,18 @@ impl Shards {
             ever_listed: false,
             missing: BTreeSet::new(),
             children: BTreeMap::new(),
+            creation_failures: 0,
             retry_children_at: None,
         }
     }
 
     pub(super) fn next_listing(&self) -> Option<Tick> {
         if self.listing.is_none() { self.next } else { None }
+    }
+
+    /// A tenure is over.
+    pub(super) fn forget(&mut self, tenure: TenureId) {
+        self.missing.remove(&tenure);
     }
 
     pub(super) fn next_child_retry(&self) -> Option<Tick> {
@@ -95,10 +99,16 @@ impl WorkerMachine {
                 }
                 self.sync(now, filter, &shards);
             }
-            Err(FetchFailure { kind: FetchFailureKind::NotFound, message }) => {
+            Err(FetchFailure {
+                kind: FetchFailureKind::NotFound,
+                message,
+            }) => {
                 self.stop(now, Some(WorkerFailure::StreamNotFound { message }));
             }
-            Err(FetchFailure { kind: FetchFailureKind::Denied, message }) if !self.shards.ever_listed => {
+            Err(FetchFailure {
+                kind: FetchFailureKind::Denied,
+                message,
+            }) if !self.shards.ever_listed => {
                 self.stop(now, Some(WorkerFailure::AccessDenied { message }));
             }
             Err(failure) => self.listing_failed(now, failure.message),
@@ -120,7 +130,11 @@ impl WorkerMachine {
             return;
         }
         let leases: Vec<Lease> = self.table.values().cloned().collect();
-        let input = SyncInput { shards, leases: &leases, initial: self.config.initial_position };
+        let input = SyncInput {
+            shards,
+            leases: &leases,
+            initial: self.config.initial_position,
+        };
         match plan_shard_sync(&input) {
             Ok(plan) => {
                 for lease in plan.create {
@@ -148,7 +162,14 @@ impl WorkerMachine {
     /// A request to add a lease ended: plan as soon as the last of a round is in, and look again soon if one failed.
     pub(super) fn creation_ended(&mut self, now: Tick, failed: bool) {
         if failed {
-            self.shards.next = Some(now + self.config.service_backoff.initial);
+            self.shards.creation_failures = self.shards.creation_failures.saturating_add(1);
+            let wait = self
+                .config
+                .service_backoff
+                .wait(self.shards.creation_failures, &mut self.rng);
+            self.shards.next = Some(now + wait);
+        } else {
+            self.shards.creation_failures = 0;
         }
         let creating = self.ops.values().any(|op| op.kind == OpKind::Create);
         if !creating && self.stopping.is_none() {
@@ -157,26 +178,28 @@ impl WorkerMachine {
     }
 
     pub(super) fn create_children(&mut self, now: Tick, tenure: TenureId, children: &[ChildShard]) {
-        let Some(parent) = self.tenures.get(&tenure).map(|tenure| tenure.lease.clone()) else { return };
+        let Some(parent) = self.tenures.get(&tenure).map(|tenure| tenure.lease.clone()) else {
+            return;
+        };
         for lease in child_leases(&parent.shard, children) {
-            self.shards.children.insert(lease.key.clone(), (tenure, lease));
+            self.shards.children.insert(lease.key.clone(), lease);
         }
         self.send_children(now);
     }
 
     fn send_children(&mut self, now: Tick) {
-        self.shards.children.retain(|key, (tenure, _)| {
-            self.tenures.get(tenure).is_some_and(
-                |tenure| matches!(&tenure.stage, Stage::CreatingChildren { missing, .. } if missing.contains(key)),
-            )
+        self.shards.children.retain(|key, _| {
+            self.tenures
+                .values()
+                .any(|tenure| matches!(&tenure.stage, Stage::CreatingChildren { missing, .. } if missing.contains(key)))
         });
-        let waiting: Vec<(TenureId, Lease)> = self.shards.children.values().cloned().collect();
-        for (tenure, lease) in waiting {
+        let waiting: Vec<Lease> = self.shards.children.values().cloned().collect();
+        for lease in waiting {
             if self.busy.contains(&lease.key) {
                 // The row is being taken or added already; look again in a moment.
                 self.child_failed(now);
             } else {
-                self.send_create(now, OpKind::CreateChild(tenure), lease);
+                self.send_create(now, OpKind::CreateChild, lease);
             }
         }
     }
@@ -196,7 +219,9 @@ impl WorkerMachine {
 
     fn settle_missing(&mut self, now: Tick, shards: &[Shard]) {
         for id in std::mem::take(&mut self.shards.missing) {
-            let Some(tenure) = self.tenures.get_mut(&id) else { continue };
+            let Some(tenure) = self.tenures.get_mut(&id).filter(|tenure| tenure.has_consumer()) else {
+                continue;
+            };
             let gone: &ShardId = &tenure.lease.shard;
             if shards.iter().any(|shard| shard.id == *gone) {
                 continue;
@@ -213,11 +238,11 @@ impl WorkerMachine {
                 .collect();
             let (key, checkpoint) = (tenure.lease.key.clone(), tenure.lease.checkpoint.clone());
             tenure.end(&children);
-            if children.is_empty() {
-                tenure.child_exists(&key);
-            }
             self.event(WorkerEvent::ShardExpired { key, checkpoint });
-            self.push(WorkerEffect::StopShard { tenure: id, reason: StopReason::LeaseLost });
+            self.push(WorkerEffect::StopShard {
+                tenure: id,
+                reason: StopReason::LeaseLost,
+            });
             self.create_children(now, id, &children);
         }
     }

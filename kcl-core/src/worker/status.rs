@@ -102,7 +102,10 @@ impl WorkerMachine {
             (None, _, true) => WorkerPhase::Running,
             (None, _, false) => WorkerPhase::Starting,
         };
-        WorkerStatus { phase, leases: self.table.values().map(|lease| self.lease_status(now, lease)).collect() }
+        WorkerStatus {
+            phase,
+            leases: self.table.values().map(|lease| self.lease_status(now, lease)).collect(),
+        }
     }
 
     fn lease_status(&self, now: Tick, lease: &Lease) -> LeaseStatus {
@@ -114,21 +117,32 @@ impl WorkerMachine {
                 Stage::CreatingChildren { .. } | Stage::Closing(_) => LeaseState::HeldClosing,
             };
             let unchanged_for = Some(now.since(tenure.since));
-            return LeaseStatus { lease: tenure.lease.clone(), state, unchanged_for, tenure: Some(tenure.id) };
+            return LeaseStatus {
+                lease: tenure.lease.clone(),
+                state,
+                unchanged_for,
+                tenure: Some(tenure.id),
+            };
         }
         let state = match lease.holder() {
             _ if lease.is_finished() => LeaseState::Finished,
             Some(holder) if self.watch.is_expired(now, lease, self.config.failover_time) => {
                 LeaseState::Expired(holder.clone())
             }
-            Some(from) if lease.is_in_hand_off() => {
-                LeaseState::HandOff { from: from.clone(), to: lease.owner.clone() }
-            }
+            Some(from) if lease.is_in_hand_off() => LeaseState::HandOff {
+                from: from.clone(),
+                to: lease.owner.clone(),
+            },
             Some(holder) => LeaseState::HeldBy(holder.clone()),
             None if lineage::is_ready(lease, &self.table) => LeaseState::Free,
             None => LeaseState::WaitingForParents,
         };
         let unchanged_for = self.watch.unchanged_for(now, &lease.key);
-        LeaseStatus { lease: lease.clone(), state, unchanged_for, tenure: None }
+        LeaseStatus {
+            lease: lease.clone(),
+            state,
+            unchanged_for,
+            tenure: None,
+        }
     }
 }

@@ -23,7 +23,10 @@ pub(super) enum Stage {
     /// The consumer was told to stop and is waited for until the deadline.
     Stopping { reason: StopReason, deadline: Tick },
     /// The children of the finished shard get their leases first: a crash in between must not lose them.
-    CreatingChildren { children: Vec<ShardId>, missing: Vec<LeaseKey> },
+    CreatingChildren {
+        children: Vec<ShardId>,
+        missing: Vec<LeaseKey>,
+    },
     /// No consumer runs; one write remains.
     Closing(LastWrite),
 }
@@ -31,8 +34,8 @@ pub(super) enum Stage {
 /// The write that ends a tenure.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum LastWrite {
-    Release,
-    HandOff,
+    /// To the worker that asked for it, or to whoever takes it.
+    GiveBack,
     FinishShard(Vec<ShardId>),
 }
 
@@ -52,8 +55,8 @@ pub(super) struct Tenure {
     pub(super) failures: u32,
     /// The position to commit with the next write.
     pub(super) wanted: Option<Position>,
-    /// Whether it has to be committed now.
-    pub(super) urgent: bool,
+    /// At least this has to be committed now.
+    pub(super) urgent: Option<Position>,
 }
 
 impl Tenure {
@@ -68,7 +71,7 @@ impl Tenure {
             not_before: Tick::ZERO,
             failures: 0,
             wanted: None,
-            urgent: false,
+            urgent: None,
         }
     }
 
@@ -87,7 +90,9 @@ impl Tenure {
         if current.may_advance_to(&position) && *current != position {
             self.wanted = Some(position);
         }
-        self.urgent |= urgent && self.wanted.is_some();
+        if urgent {
+            self.urgent.clone_from(&self.wanted);
+        }
     }
 
     /// When the next write is due; `None` while one is under way or nothing may be written.
@@ -97,7 +102,7 @@ impl Tenure {
         }
         let due = match self.stage {
             Stage::Closing(_) => self.not_before,
-            _ if self.urgent => self.not_before,
+            _ if self.urgent.is_some() => self.not_before,
             _ => (self.confirmed + renew_interval).max(self.not_before),
         };
         Some(due)
@@ -107,11 +112,11 @@ impl Tenure {
     pub(super) fn next_write(&self) -> LeaseWrite {
         let wanted = self.wanted.clone();
         match &self.stage {
-            Stage::Closing(LastWrite::Release) => LeaseWrite::release(&self.lease, wanted),
-            Stage::Closing(LastWrite::HandOff) => LeaseWrite::finish_hand_off(&self.lease, wanted),
-            Stage::Closing(LastWrite::FinishShard(children)) => {
-                LeaseWrite::finish_shard(&self.lease, children.clone())
+            Stage::Closing(LastWrite::GiveBack) if self.is_in_hand_off() => {
+                LeaseWrite::finish_hand_off(&self.lease, wanted)
             }
+            Stage::Closing(LastWrite::GiveBack) => LeaseWrite::release(&self.lease, wanted),
+            Stage::Closing(LastWrite::FinishShard(children)) => LeaseWrite::finish_shard(&self.lease, children.clone()),
             _ => LeaseWrite::renew(&self.lease, wanted),
         }
     }
@@ -120,22 +125,45 @@ impl Tenure {
     pub(super) fn adopt(&mut self, row: Lease) -> bool {
         let moved = row.checkpoint != self.lease.checkpoint;
         self.lease = row;
-        if self.wanted.as_ref().is_some_and(|wanted| {
-            *wanted == self.lease.checkpoint || !self.lease.checkpoint.may_advance_to(wanted)
-        }) {
-            self.wanted = None;
-        }
-        if self.wanted.is_none() {
-            self.urgent = false;
-        }
+        let checkpoint = &self.lease.checkpoint;
+        let open = |position: &Position| *position != *checkpoint && checkpoint.may_advance_to(position);
+        self.wanted.take_if(|wanted| !open(wanted));
+        // What became known since the write was sent can wait for the next renewal.
+        self.urgent.take_if(|urgent| !open(urgent));
         moved
+    }
+
+    /// Whether the lease goes to another worker when it is given back.
+    fn is_in_hand_off(&self) -> bool {
+        self.lease.is_in_hand_off() && self.lease.owner != self.lease.checkpoint_owner
     }
 
     /// The consumer reached the end of its shard: the children need leases, then the shard is finished.
     pub(super) fn end(&mut self, children: &[ChildShard]) {
         let ids: Vec<ShardId> = children.iter().map(|child| child.id.clone()).collect();
-        let missing = ids.iter().map(LeaseKey::of_shard).collect();
-        self.stage = Stage::CreatingChildren { children: ids, missing };
+        let missing: Vec<LeaseKey> = ids.iter().map(LeaseKey::of_shard).collect();
+        self.stage = if missing.is_empty() {
+            Stage::Closing(LastWrite::FinishShard(ids))
+        } else {
+            Stage::CreatingChildren { children: ids, missing }
+        };
+    }
+
+    /// The row to put back if it vanishes: with the progress that this worker knows.
+    pub(super) fn restored(&self) -> Lease {
+        let mut row = Lease::new(
+            self.lease.shard.clone(),
+            self.wanted.as_ref().unwrap_or(&self.lease.checkpoint).clone(),
+        );
+        row.key.clone_from(&self.lease.key);
+        row.parents.clone_from(&self.lease.parents);
+        row.hash_key_range = self.lease.hash_key_range;
+        if let Stage::Closing(LastWrite::FinishShard(children)) = &self.stage {
+            // It may have vanished because it was finished, by a write whose answer was lost, and cleaned up.
+            row.checkpoint = Position::ShardEnd;
+            row.children.clone_from(children);
+        }
+        row
     }
 
     /// Notes that a child has its lease; when all have, the shard can be finished.

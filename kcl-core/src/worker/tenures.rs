@@ -9,7 +9,6 @@ use crate::{
     ids::LeaseKey,
     lease::Lease,
     lineage,
-    sequence::Position,
     shard::{Finish, StopReason},
     time::Tick,
 };
@@ -21,10 +20,14 @@ impl WorkerMachine {
             Stage::Stopping { deadline, .. } => Some(deadline),
             _ => None,
         };
-        [Some(lapse), stop, tenure.write_due(self.config.renew_interval())].into_iter().flatten().min()
+        [Some(lapse), stop, tenure.write_due(self.config.renew_interval())]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     pub(super) fn advance_tenures(&mut self, now: Tick) {
+        self.fence(now);
         let due: Vec<TenureId> = self
             .tenures
             .values()
@@ -36,21 +39,39 @@ impl WorkerMachine {
         }
     }
 
-    fn advance_tenure(&mut self, now: Tick, id: TenureId) {
-        let Some(tenure) = self.tenures.get_mut(&id) else { return };
-        if tenure.lapses_at(self.config.failover_time) <= now {
-            return self.lose(id, LossReason::Lapsed, None);
+    /// Gives up what has lapsed. Before anything else is done at `now`: a worker that slept must not act on leases that
+    /// others may have by now.
+    pub(super) fn fence(&mut self, now: Tick) {
+        let lapsed: Vec<TenureId> = self
+            .tenures
+            .values()
+            .filter(|tenure| tenure.lapses_at(self.config.failover_time) <= now)
+            .map(|tenure| tenure.id)
+            .collect();
+        for id in lapsed {
+            self.lose(id, LossReason::Lapsed, None);
         }
-        if let Stage::Stopping { reason, deadline } = tenure.stage
+    }
+
+    fn advance_tenure(&mut self, now: Tick, id: TenureId) {
+        let Some(tenure) = self.tenures.get_mut(&id) else {
+            return;
+        };
+        if let Stage::Stopping { deadline, .. } = tenure.stage
             && deadline <= now
         {
             // The consumer took too long. What it committed counts; the rest is handled again by whoever comes next.
-            let last = if reason == StopReason::HandOff { LastWrite::HandOff } else { LastWrite::Release };
-            tenure.stage = Stage::Closing(last);
-            self.push(WorkerEffect::StopShard { tenure: id, reason: StopReason::LeaseLost });
+            tenure.stage = Stage::Closing(LastWrite::GiveBack);
+            self.push(WorkerEffect::StopShard {
+                tenure: id,
+                reason: StopReason::LeaseLost,
+            });
         }
         let Some(tenure) = self.tenures.get(&id) else { return };
-        if tenure.write_due(self.config.renew_interval()).is_some_and(|due| due <= now) {
+        if tenure
+            .write_due(self.config.renew_interval())
+            .is_some_and(|due| due <= now)
+        {
             let (row, write) = (tenure.lease.clone(), tenure.next_write());
             let op = self.send(now, OpKind::Tenure(id), &row, write);
             if let Some(tenure) = self.tenures.get_mut(&id) {
@@ -61,6 +82,10 @@ impl WorkerMachine {
 
     /// A lease was taken: it is held from when the write was sent.
     pub(super) fn taken(&mut self, now: Tick, before: Option<Lease>, row: Lease, sent: Tick) {
+        if sent + self.config.failover_time <= now {
+            // The answer came so late that others may have it already. If not, the next scan shows the row as this one's.
+            return;
+        }
         self.next_tenure += 1;
         let id = TenureId(self.next_tenure);
         self.newer_lives.remove(&row.key);
@@ -71,7 +96,7 @@ impl WorkerMachine {
         let mut tenure = Tenure::new(id, row, sent, now);
         if self.stopping.is_some() {
             // Taken by a write that was under way when the worker began to stop: nobody would renew it.
-            tenure.stage = Stage::Closing(LastWrite::Release);
+            tenure.stage = Stage::Closing(LastWrite::GiveBack);
         }
         self.tenures.insert(id, tenure);
         if self.stopping.is_none() {
@@ -88,7 +113,9 @@ impl WorkerMachine {
             .map(|tenure| tenure.id)
             .collect();
         for id in waiting {
-            let Some(tenure) = self.tenures.get_mut(&id) else { continue };
+            let Some(tenure) = self.tenures.get_mut(&id) else {
+                continue;
+            };
             if !lineage::is_ready(&tenure.lease, &self.table) {
                 continue;
             }
@@ -96,12 +123,18 @@ impl WorkerMachine {
             tenure.since = now;
             let start = lineage::start_position(&tenure.lease, &self.table);
             let lease = tenure.lease.clone();
-            self.push(WorkerEffect::StartShard { tenure: id, lease, start });
+            self.push(WorkerEffect::StartShard {
+                tenure: id,
+                lease,
+                start,
+            });
         }
     }
 
     pub(super) fn shard_reported(&mut self, now: Tick, id: TenureId, report: ShardReport) {
-        let Some(tenure) = self.tenures.get_mut(&id).filter(|tenure| tenure.has_consumer()) else { return };
+        let Some(tenure) = self.tenures.get_mut(&id).filter(|tenure| tenure.has_consumer()) else {
+            return;
+        };
         match report {
             ShardReport::Progress(position) => tenure.want(position, false),
             ShardReport::Checkpoint(position) => {
@@ -117,16 +150,15 @@ impl WorkerMachine {
                 tenure.end(&children);
                 self.create_children(now, id, &children);
             }
-            ShardReport::Finished(Finish::Drained | Finish::Lost) => {
-                let hand_off = tenure.lease.is_in_hand_off();
-                tenure.stage = Stage::Closing(if hand_off { LastWrite::HandOff } else { LastWrite::Release });
-            }
+            ShardReport::Finished(Finish::Drained | Finish::Lost) => tenure.stage = Stage::Closing(LastWrite::GiveBack),
         }
     }
 
     /// A write of a tenure was applied.
     pub(super) fn tenure_written(&mut self, now: Tick, id: TenureId, row: Lease, sent: Tick) {
-        let Some(tenure) = self.tenures.get_mut(&id) else { return };
+        let Some(tenure) = self.tenures.get_mut(&id) else {
+            return;
+        };
         tenure.write = None;
         tenure.failures = 0;
         tenure.not_before = Tick::ZERO;
@@ -140,14 +172,23 @@ impl WorkerMachine {
         let checkpoint = row.checkpoint.clone();
         if tenure.adopt(row.clone()) {
             let position = checkpoint.clone();
-            self.event(WorkerEvent::Checkpointed { key: key.clone(), position: position.clone() });
+            self.event(WorkerEvent::Checkpointed {
+                key: key.clone(),
+                position: position.clone(),
+            });
             self.push(WorkerEffect::ShardStored { tenure: id, position });
         }
         let Some(last) = ended else { return };
         self.forget(id);
         match last {
-            LastWrite::Release => self.event(WorkerEvent::LeaseReleased { key, checkpoint }),
-            LastWrite::HandOff => self.event(WorkerEvent::HandOffFinished { key, to: row.owner, checkpoint }),
+            LastWrite::GiveBack => self.event(match row.owner {
+                Some(to) => WorkerEvent::HandOffFinished {
+                    key,
+                    to: Some(to),
+                    checkpoint,
+                },
+                None => WorkerEvent::LeaseReleased { key, checkpoint },
+            }),
             LastWrite::FinishShard(children) => {
                 self.event(WorkerEvent::ShardFinished { key, children });
                 if self.stopping.is_none() {
@@ -161,8 +202,12 @@ impl WorkerMachine {
 
     /// The row of a tenure is not what this worker wrote last.
     pub(super) fn row_changed(&mut self, now: Tick, id: TenureId, row: Option<Lease>) {
-        let Some(tenure) = self.tenures.get_mut(&id) else { return };
-        let Some(row) = row else { return self.row_vanished(now, id) };
+        let Some(tenure) = self.tenures.get_mut(&id) else {
+            return;
+        };
+        let Some(row) = row else {
+            return self.row_vanished(now, id);
+        };
         if row.holder() != Some(&self.config.worker) || row.session != Some(self.config.session) {
             let (key, holder) = (row.key.clone(), row.holder().cloned());
             let duplicate = holder.as_ref() == Some(&self.config.worker) && row.session > Some(self.config.session);
@@ -186,11 +231,12 @@ impl WorkerMachine {
 
     fn start_hand_off(&mut self, now: Tick, id: TenureId, to: crate::ids::WorkerId) {
         let deadline = now + self.config.hand_off_timeout;
-        let Some(tenure) = self.tenures.get_mut(&id) else { return };
+        let Some(tenure) = self.tenures.get_mut(&id) else {
+            return;
+        };
         let key = tenure.lease.key.clone();
         match tenure.stage {
-            Stage::WaitingForParents => tenure.stage = Stage::Closing(LastWrite::HandOff),
-            Stage::Closing(LastWrite::Release) => return tenure.stage = Stage::Closing(LastWrite::HandOff),
+            Stage::WaitingForParents => tenure.stage = Stage::Closing(LastWrite::GiveBack),
             Stage::Consuming => {
                 let reason = StopReason::HandOff;
                 tenure.stage = Stage::Stopping { reason, deadline };
@@ -206,26 +252,39 @@ impl WorkerMachine {
     pub(super) fn lose(&mut self, id: TenureId, reason: LossReason, to: Option<crate::ids::WorkerId>) {
         let Some(tenure) = self.forget(id) else { return };
         if tenure.has_consumer() {
-            self.push(WorkerEffect::StopShard { tenure: id, reason: StopReason::LeaseLost });
+            self.push(WorkerEffect::StopShard {
+                tenure: id,
+                reason: StopReason::LeaseLost,
+            });
         }
-        self.event(WorkerEvent::LeaseLost { key: tenure.lease.key, reason, to });
+        self.event(WorkerEvent::LeaseLost {
+            key: tenure.lease.key,
+            reason,
+            to,
+        });
     }
 
     /// Somebody deleted the row of a held lease. The progress that this worker knows goes back into the table: starting
     /// again from the initial position would repeat everything, or with LATEST skip records.
     fn row_vanished(&mut self, now: Tick, id: TenureId) {
         let Some(tenure) = self.tenures.get(&id) else { return };
-        let mut row = Lease::new(tenure.lease.shard.clone(), Position::TrimHorizon);
-        row.checkpoint = tenure.wanted.clone().unwrap_or_else(|| tenure.lease.checkpoint.clone());
-        row.parents.clone_from(&tenure.lease.parents);
-        row.hash_key_range = tenure.lease.hash_key_range;
+        if tenure.lapses_at(self.config.failover_time) <= now {
+            // Others may have gone on since, to the shard's end and the clean-up even: this progress is out of date.
+            return self.lose(id, LossReason::Lapsed, None);
+        }
+        let row = tenure.restored();
         self.lose(id, LossReason::RowDeleted, None);
         self.vanished.insert(row.key.clone(), row);
         self.restore_vanished(now);
     }
 
     pub(super) fn restore_vanished(&mut self, now: Tick) {
-        let rows: Vec<Lease> = self.vanished.values().filter(|row| !self.busy.contains(&row.key)).cloned().collect();
+        let rows: Vec<Lease> = self
+            .vanished
+            .values()
+            .filter(|row| !self.busy.contains(&row.key))
+            .cloned()
+            .collect();
         for row in rows {
             self.send_create(now, OpKind::Restore, row);
         }
@@ -234,11 +293,13 @@ impl WorkerMachine {
     fn forget(&mut self, id: TenureId) -> Option<Tenure> {
         let tenure = self.tenures.remove(&id)?;
         self.held.remove(&tenure.lease.key);
+        self.shards.forget(id);
         Some(tenure)
     }
 
-    pub(super) fn child_created(&mut self, id: TenureId, child: &LeaseKey) {
-        if let Some(tenure) = self.tenures.get_mut(&id) {
+    /// A merged shard has two parents, and both may end here: whoever asked for the lease, it is there for both.
+    pub(super) fn child_created(&mut self, child: &LeaseKey) {
+        for tenure in self.tenures.values_mut() {
             tenure.child_exists(child);
         }
     }
@@ -248,13 +309,15 @@ impl WorkerMachine {
         match (kind, failure) {
             (OpKind::Tenure(id), _) => {
                 let backoff = self.config.service_backoff;
-                let Some(tenure) = self.tenures.get_mut(&id) else { return 1 };
+                let Some(tenure) = self.tenures.get_mut(&id) else {
+                    return 1;
+                };
                 tenure.write = None;
                 tenure.failures = tenure.failures.saturating_add(1);
                 tenure.not_before = now + backoff.wait(tenure.failures, &mut self.rng);
                 tenure.failures
             }
-            (OpKind::CreateChild(_), Some(_)) => {
+            (OpKind::CreateChild, Some(_)) => {
                 self.child_failed(now);
                 1
             }

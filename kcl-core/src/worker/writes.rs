@@ -32,9 +32,11 @@ pub(super) enum OpKind {
     /// To add the lease of a listed shard.
     Create,
     /// To add the lease of a child of a finished shard.
-    CreateChild(TenureId),
+    CreateChild,
     /// To put a row back that had vanished.
     Restore,
+    /// To turn down a lease that is passed on to a worker that stops.
+    Decline,
     /// To remove the lease of a shard that is over.
     Delete,
 }
@@ -44,7 +46,15 @@ impl WorkerMachine {
         self.next_op += 1;
         let op = OpId(self.next_op);
         self.busy.insert(key.clone());
-        self.ops.insert(op, Op { kind, key, change, sent: now });
+        self.ops.insert(
+            op,
+            Op {
+                kind,
+                key,
+                change,
+                sent: now,
+            },
+        );
         op
     }
 
@@ -64,11 +74,17 @@ impl WorkerMachine {
     pub(super) fn send_delete(&mut self, now: Tick, row: &Lease) {
         let op = self.register(now, OpKind::Delete, row.key.clone(), None);
         let expect = crate::lease::Expect::unchanged(row);
-        self.push(WorkerEffect::Delete { op, key: row.key.clone(), expect });
+        self.push(WorkerEffect::Delete {
+            op,
+            key: row.key.clone(),
+            expect,
+        });
     }
 
     pub(super) fn written(&mut self, now: Tick, op: OpId, result: Result<WriteOutcome, StoreFailure>) {
-        let Some(request) = self.ops.get(&op).cloned() else { return };
+        let Some(request) = self.ops.get(&op).cloned() else {
+            return;
+        };
         match result {
             // The answer was lost: the row itself says whether the write happened.
             Err(StoreFailure::Ambiguous(message)) => {
@@ -82,7 +98,9 @@ impl WorkerMachine {
 
     /// The row was read again after an answer was lost. Only the row as the write makes it proves that it happened.
     pub(super) fn row_read(&mut self, now: Tick, op: OpId, result: Result<Option<Lease>, StoreFailure>) {
-        let Some(request) = self.ops.get(&op).cloned() else { return };
+        let Some(request) = self.ops.get(&op).cloned() else {
+            return;
+        };
         let outcome = match result {
             Ok(row) => match (&request.change, row) {
                 (Some((_, after)), Some(row)) if *after == row => Ok(WriteOutcome::Applied(row)),
@@ -113,14 +131,26 @@ impl WorkerMachine {
             }
             (Err(_), _) => {}
         }
-        let (kind, failed) = (request.kind, result.is_err());
+        let seen = match (&result, &request.change) {
+            // What did not change is not tried again at once.
+            (Ok(WriteOutcome::Conflict(row)), Some((before, _))) if row.as_ref() == Some(before) => None,
+            (Ok(_), _) => self.table.get(&request.key).cloned(),
+            (Err(_), _) => None,
+        };
+        let (kind, failed) = (
+            request.kind,
+            matches!(result, Err(_) | Ok(WriteOutcome::Conflict(None))),
+        );
         match result {
             Ok(WriteOutcome::Applied(row)) => self.applied(now, request, row),
-            Ok(WriteOutcome::Conflict(row)) => self.conflicted(now, request, row),
+            Ok(WriteOutcome::Conflict(row)) => self.conflicted(now, &request, row),
             Err(failure) => self.write_failed(now, &request, &failure),
         }
         if kind == OpKind::Create {
             self.creation_ended(now, failed);
+        }
+        if let Some(row) = seen {
+            self.decline(now, &row);
         }
     }
 
@@ -134,15 +164,22 @@ impl WorkerMachine {
                 }
                 self.next_scan = self.next_scan.min(now + self.config.hand_off_poll());
             }
+            OpKind::Decline => {}
             OpKind::HandOffOrphan => {
                 let (to, checkpoint) = (row.owner, row.checkpoint);
                 self.event(WorkerEvent::HandOffFinished { key, to, checkpoint });
             }
             OpKind::Tenure(tenure) => self.tenure_written(now, tenure, row, request.sent),
-            OpKind::Create => self.event(WorkerEvent::LeaseCreated { key, checkpoint: row.checkpoint }),
-            OpKind::CreateChild(tenure) => {
-                self.child_created(tenure, &key);
-                self.event(WorkerEvent::LeaseCreated { key, checkpoint: row.checkpoint });
+            OpKind::Create => self.event(WorkerEvent::LeaseCreated {
+                key,
+                checkpoint: row.checkpoint,
+            }),
+            OpKind::CreateChild => {
+                self.child_created(&key);
+                self.event(WorkerEvent::LeaseCreated {
+                    key,
+                    checkpoint: row.checkpoint,
+                });
             }
             OpKind::Restore => {
                 self.vanished.remove(&key);
@@ -153,21 +190,25 @@ impl WorkerMachine {
         }
     }
 
-    fn conflicted(&mut self, now: Tick, request: Op, row: Option<Lease>) {
+    fn conflicted(&mut self, now: Tick, request: &Op, row: Option<Lease>) {
         match request.kind {
             OpKind::Tenure(tenure) => {
                 if let Some(held) = self.tenures.get_mut(&tenure) {
                     held.write = None;
+                    if row.as_ref() == Some(&held.lease) {
+                        // Nobody wrote, and neither did this worker: the write was lost on its way, so it is no conflict.
+                        self.tenure_write_failed(now, request.kind, None);
+                        return;
+                    }
                 }
                 self.row_changed(now, tenure, row);
             }
             // That it exists is all that matters, whoever made it.
-            OpKind::CreateChild(tenure) if row.is_some() => self.child_created(tenure, &request.key),
-            OpKind::CreateChild(_) => self.child_failed(now),
+            OpKind::CreateChild if row.is_some() => self.child_created(&request.key),
+            OpKind::CreateChild => self.child_failed(now),
             OpKind::Take => {
-                let newer = row.filter(|row| {
-                    row.holder() == Some(&self.config.worker) && row.session > Some(self.config.session)
-                });
+                let newer = row
+                    .filter(|row| row.holder() == Some(&self.config.worker) && row.session > Some(self.config.session));
                 if let Some(row) = newer {
                     self.duplicate(now, row.key);
                 }
@@ -175,7 +216,12 @@ impl WorkerMachine {
             OpKind::Restore if row.is_some() => {
                 self.vanished.remove(&request.key);
             }
-            OpKind::RequestHandOff | OpKind::HandOffOrphan | OpKind::Create | OpKind::Restore | OpKind::Delete => {}
+            OpKind::RequestHandOff
+            | OpKind::HandOffOrphan
+            | OpKind::Decline
+            | OpKind::Create
+            | OpKind::Restore
+            | OpKind::Delete => {}
         }
     }
 
@@ -185,14 +231,20 @@ impl WorkerMachine {
     }
 
     pub(super) fn trouble(&mut self, operation: StoreOperation, message: String, failures: u32) {
-        self.event(WorkerEvent::StoreTrouble { operation, message, failures });
+        self.event(WorkerEvent::StoreTrouble {
+            operation,
+            message,
+            failures,
+        });
     }
 }
 
 fn operation_of(kind: OpKind) -> StoreOperation {
     match kind {
-        OpKind::Create | OpKind::CreateChild(_) | OpKind::Restore => StoreOperation::Create,
+        OpKind::Create | OpKind::CreateChild | OpKind::Restore => StoreOperation::Create,
         OpKind::Delete => StoreOperation::Delete,
-        OpKind::Take | OpKind::RequestHandOff | OpKind::HandOffOrphan | OpKind::Tenure(_) => StoreOperation::Update,
+        OpKind::Take | OpKind::RequestHandOff | OpKind::HandOffOrphan | OpKind::Decline | OpKind::Tenure(_) => {
+            StoreOperation::Update
+        }
     }
 }
