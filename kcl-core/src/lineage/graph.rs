@@ -94,17 +94,25 @@ impl<'a> ShardGraph<'a> {
     /// A shard of a cycle has no beginning; it stands for itself, so that no shard is without one.
     #[must_use]
     pub fn oldest_ancestors(&self, id: &ShardId) -> Vec<&'a Shard> {
-        let ancestors = self.ancestors(id);
-        let itself = self.get(id);
-        let family = itself.into_iter().chain(ancestors);
-        let oldest: Vec<&Shard> = family
-            .filter(|shard| self.parents(&shard.id).next().is_none())
-            .collect();
-        if oldest.is_empty() {
-            itself.into_iter().collect()
-        } else {
-            oldest
+        self.oldest_ancestors_among(id, |_| true)
+    }
+
+    /// [`oldest_ancestors`](Self::oldest_ancestors), as if only those shards were listed that `counts` accepts.
+    pub(crate) fn oldest_ancestors_among(&self, id: &ShardId, counts: impl Fn(&ShardId) -> bool) -> Vec<&'a Shard> {
+        let Some(itself) = self.get(id).filter(|shard| counts(&shard.id)) else {
+            return Vec::new();
+        };
+        let mut seen: BTreeSet<&ShardId> = BTreeSet::from([&itself.id]);
+        let mut open = vec![itself];
+        let mut oldest = Vec::new();
+        while let Some(shard) = open.pop() {
+            let parents: Vec<&Shard> = self.parents(&shard.id).filter(|parent| counts(&parent.id)).collect();
+            if parents.is_empty() {
+                oldest.push(shard);
+            }
+            open.extend(parents.into_iter().filter(|parent| seen.insert(&parent.id)));
         }
+        if oldest.is_empty() { vec![itself] } else { oldest }
     }
 
     /// The shards without a listed parent, by id.

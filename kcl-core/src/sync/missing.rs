@@ -18,6 +18,7 @@ pub(super) fn missing_leases(graph: &ShardGraph<'_>, leases: &[Lease], initial: 
         graph,
         leased,
         following,
+        passed: leases.iter().flat_map(|lease| &lease.parents).collect(),
         initial,
         create: BTreeMap::new(),
     };
@@ -30,6 +31,9 @@ struct Search<'a> {
     leased: BTreeMap<&'a ShardId, &'a Lease>,
     /// The shards that descend from a leased one.
     following: BTreeSet<&'a ShardId>,
+    /// The shards whose children have leases. Whatever an old listing says, these are not new to the application: they
+    /// were handled and cleaned up, or lie before the position where it began.
+    passed: BTreeSet<&'a ShardId>,
     initial: InitialPosition,
     create: BTreeMap<&'a ShardId, Lease>,
 }
@@ -38,7 +42,7 @@ impl<'a> Search<'a> {
     fn run(&mut self, leases: &'a [Lease]) {
         let mut wanted: Vec<&Shard> = self.graph.open_shards().collect();
         for lease in leases {
-            wanted.extend(self.awaited_parents(&lease.parents, &lease.checkpoint));
+            wanted.extend(self.awaited_parents(lease));
         }
         // Every shard is looked at once, however many ways lead to it.
         let mut seen = BTreeSet::new();
@@ -56,9 +60,12 @@ impl<'a> Search<'a> {
 
     /// A shard whose history has no lease at all: it is new to the application.
     fn begin(&mut self, shard: &'a Shard) {
+        let is_new = |id: &ShardId| !self.passed.contains(id);
         let first = match self.initial {
-            InitialPosition::Latest => vec![shard],
-            InitialPosition::TrimHorizon | InitialPosition::AtTimestamp(_) => self.graph.oldest_ancestors(&shard.id),
+            InitialPosition::Latest => Some(shard).filter(|shard| is_new(&shard.id)).into_iter().collect(),
+            InitialPosition::TrimHorizon | InitialPosition::AtTimestamp(_) => {
+                self.graph.oldest_ancestors_among(&shard.id, is_new)
+            }
         };
         for shard in first {
             self.create.insert(&shard.id, lease_for(shard, self.initial.into()));
@@ -84,20 +91,25 @@ impl<'a> Search<'a> {
         waiting
     }
 
-    /// The parents without a lease that a merged shard waits for, see [`is_ready`](crate::lineage::is_ready). Those that
-    /// are still listed are to be looked at. Those that are not cannot be read any more: they get a lease that is finished
-    /// from the start, which ends the wait.
-    fn awaited_parents(&mut self, parents: &'a [ShardId], checkpoint: &Position) -> Vec<&'a Shard> {
-        let follows = parents.iter().any(|parent| self.leased.contains_key(parent));
-        if !follows || *checkpoint != Position::TrimHorizon {
-            return Vec::new();
-        }
+    /// The parents without a lease of a merged shard that has not started, though one of its parents has a lease. Those
+    /// that are still listed were not handled, so they are to be looked at. Those that are not cannot be read any more;
+    /// where the merged shard waits for them, see [`is_ready`](crate::lineage::is_ready), they get a lease that is
+    /// finished from the start.
+    fn awaited_parents(&mut self, lease: &'a Lease) -> Vec<&'a Shard> {
+        let follows = lease.parents.iter().any(|parent| self.leased.contains_key(parent));
         let mut listed = Vec::new();
-        for parent in parents {
+        if !follows || !lease.checkpoint.is_start() {
+            return listed;
+        }
+        for parent in &lease.parents {
             match self.graph.get(parent) {
                 _ if self.leased.contains_key(parent) => {}
-                Some(shard) => listed.push(shard),
-                None => self.bury(parent),
+                Some(shard) => {
+                    self.passed.remove(parent);
+                    listed.push(shard);
+                }
+                None if lease.checkpoint == Position::TrimHorizon => self.bury(parent),
+                None => {}
             }
         }
         listed
