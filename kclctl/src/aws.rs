@@ -60,10 +60,10 @@ impl FromStr for Endpoint {
             .filter(|scheme| matches!(*scheme, "http" | "https"))
             .ok_or_else(problem)?;
         let host = uri.host().filter(|host| !host.is_empty()).ok_or_else(problem)?;
-        let address: Option<IpAddr> = host.trim_matches(['[', ']']).parse().ok();
-        let loopback = address.map_or(host == "localhost" || host.ends_with(".localhost"), |ip| {
-            ip.is_loopback()
-        });
+        let loopback = match host.trim_matches(['[', ']']).parse::<IpAddr>() {
+            Ok(address) => address.is_loopback(),
+            Err(_) => host == "localhost" || host.ends_with(".localhost"),
+        };
         Ok(Self {
             url: text.to_owned(),
             is_plain_loopback: loopback && scheme == "http",

@@ -58,18 +58,14 @@ Exit codes:
 
 Results go to stdout; logs, progress and errors to stderr.";
 
+// What the commands are for stands with their arguments: a comment here would hide it from `--help`.
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Serve the Kinesis API on this machine, with streams in memory.
     Broker(broker::BrokerArgs),
-    /// Create, delete, list, describe, split and merge.
     #[command(subcommand)]
     Stream(stream::StreamCommand),
-    /// Put the lines or rows of a file into a stream.
     Put(put::PutArgs),
-    /// Write the records of a stream to stdout, one JSON object per line.
     Consume(Box<consume::ConsumeArgs>),
-    /// Show who reads which shard, and how far.
     Leases(leases::LeasesArgs),
 }
 

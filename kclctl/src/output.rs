@@ -32,7 +32,7 @@ pub(crate) fn table<const N: usize>(
         // An empty cell would shift the columns behind it for whoever splits at spaces.
         table.add_row(row.map(|cell| if cell.is_empty() { "-".to_owned() } else { cell }));
     }
-    let lines: Vec<String> = table.lines().map(|line| line.trim_end().to_owned()).collect();
+    let lines: Vec<String> = table.lines().map(|line| line.trim().to_owned()).collect();
     line(&lines.join("\n"))
 }
 

@@ -23,7 +23,7 @@ pub(crate) struct BrokerArgs {
     #[arg(long, value_name = "DURATION", default_value = "24h", value_parser = humantime::parse_duration)]
     retention: Duration,
 
-    /// The most bytes that all records may take; puts beyond are throttled [default: the broker's own limit].
+    /// The most bytes that all records may take; puts beyond them are refused [default: 2 GiB].
     #[arg(long, value_name = "BYTES", value_parser = parse::bytes)]
     max_bytes: Option<u64>,
 }

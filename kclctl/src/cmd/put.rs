@@ -16,19 +16,19 @@ use crate::{
 
 /// Put the lines or rows of a file into a stream.
 ///
-/// Formats:
-///   lines   the data is the line, without its end
-///   csv     the first row names the fields; the data is a JSON object per row, with the fields in order, as strings
-///   jsonl   the data is the line as it is, which must be JSON; blank lines are skipped
+/// lines: the data is the line, without its end.
+///
+/// csv: the first row names the fields; the data is a JSON object per row, with the fields in order, as strings.
+///
+/// jsonl: the data is the line as it is, which must be JSON; blank lines are skipped.
 ///
 /// The partition key, whose hash decides to which shard a record goes, is a field (--key-field, for csv and jsonl), the
 /// same for all records (--key), or else the number of the line or row, which spreads records evenly.
 ///
 /// A record that cannot be put (malformed, no key, more than 1 MiB) ends the command with exit code 3: the error names the
 /// line, everything before it was put, nothing after it was. Records that the service refuses for the moment are put again
-/// until it takes them.
+/// until it takes them. A record may be put twice when an answer of the service is lost on the way.
 #[derive(Debug, clap::Args)]
-#[command(verbatim_doc_comment)]
 pub(crate) struct PutArgs {
     /// The stream.
     #[arg(long, value_name = "NAME")]
