@@ -6,3 +6,4 @@ mod commands;
 mod common;
 mod consume;
 mod put;
+mod refusals;
