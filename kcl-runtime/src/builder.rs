@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use kcl_core::{ApplicationName, Batch, LeaseStore, Session, WorkerId, shard::CheckpointPolicy, worker::WorkerMachine};
+use kcl_core::{ApplicationName, Batch, LeaseStore, Session, Timestamp, WorkerId, shard::CheckpointPolicy, worker::WorkerMachine};
 use tokio::sync::{mpsc, watch};
 
 use crate::{
@@ -70,6 +70,7 @@ impl Worker {
             config: Config::default(),
             worker: None,
             seed: None,
+            started_at: None,
         }
     }
 
@@ -128,6 +129,7 @@ pub struct WorkerBuilder {
     config: Config,
     worker: Option<WorkerId>,
     seed: Option<u64>,
+    started_at: Option<Timestamp>,
 }
 
 impl WorkerBuilder {
@@ -150,6 +152,16 @@ impl WorkerBuilder {
     #[must_use]
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = Some(seed);
+        self
+    }
+
+    /// What the wall clock says now; it goes on with tokio's timer. By default the system's clock is asked.
+    ///
+    /// For tests under paused time, where the system's clock stands still while hours pass: give the time of the
+    /// simulated service, so that lives of a worker are told apart and arrival times mean something.
+    #[must_use]
+    pub fn started_at(mut self, now: Timestamp) -> Self {
+        self.started_at = Some(now);
         self
     }
 
@@ -177,7 +189,7 @@ impl WorkerBuilder {
     fn build(self, factory: DynFactory, checkpoint: CheckpointPolicy) -> Result<Worker, ConfigError> {
         self.config.validate()?;
         metrics::describe();
-        let clock = Clock::start();
+        let clock = Clock::start(self.started_at);
         let started = u64::try_from(clock.wall().epoch_millis()).unwrap_or_default();
         let seed = self.seed.unwrap_or_else(|| started ^ u64::from(std::process::id()).rotate_left(40));
         let mut rng = fastrand::Rng::with_seed(seed);

@@ -13,12 +13,14 @@ pub(crate) struct Clock {
 }
 
 impl Clock {
-    /// A clock whose origin is now.
+    /// A clock whose origin is now, and `wall` if that is given. By default the system tells what now is.
     #[expect(clippy::disallowed_methods, reason = "the one place where the runtime reads a clock")]
-    pub(crate) fn start() -> Self {
-        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let millis = i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX);
-        Self { origin: Instant::now(), origin_wall: Timestamp::from_epoch_millis(millis) }
+    pub(crate) fn start(wall: Option<Timestamp>) -> Self {
+        let origin_wall = wall.unwrap_or_else(|| {
+            let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            Timestamp::from_epoch_millis(i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX))
+        });
+        Self { origin: Instant::now(), origin_wall }
     }
 
     pub(crate) fn now(&self) -> Tick {
