@@ -272,3 +272,6 @@ impl WorkerMachine {
         self.push(WorkerEffect::Event(event));
     }
 }
+
+#[cfg(test)]
+mod tests;
