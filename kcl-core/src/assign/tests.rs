@@ -171,6 +171,52 @@ fn given_leases_in_hand_off_when_planning_then_they_count_for_the_receiver_and_a
 }
 
 #[test]
+fn given_several_that_lack_leases_when_they_plan_with_the_same_view_then_they_ask_for_no_more_than_there_is_to_give() {
+    let (x, y, z) = (held(6, "x"), held(6, "y"), held(5, "z"));
+    let leases: Vec<Lease> = x
+        .chain(y)
+        .chain(z)
+        .chain(held(1, "a"))
+        .chain(held(1, "b"))
+        .chain(held(1, "c"))
+        .collect();
+    let fleet = Fleet::of(leases.into_iter());
+    let mut asked: BTreeMap<String, usize> = BTreeMap::new();
+    for me in ["a", "b", "c"] {
+        for (donor, count) in requests(&fleet.plan_own_part(&worker(me), 1)) {
+            *asked.entry(donor).or_default() += count;
+        }
+    }
+    // 20 leases, 6 workers: two of those that have more keep four, the third keeps three.
+    let kept: Vec<usize> = [("x", 6), ("y", 6), ("z", 5)]
+        .map(|(donor, count)| count - asked[donor])
+        .into();
+    assert!(
+        kept.iter().all(|kept| (3..=4).contains(kept)) && kept.iter().sum::<usize>() == 11,
+        "{asked:?}"
+    );
+}
+
+#[test]
+fn given_a_free_lease_that_another_should_take_when_planning_then_nobody_is_asked_meanwhile() {
+    let leases: Vec<Lease> = held(10, "a")
+        .chain(held(5, "b"))
+        .chain(held(1, "c"))
+        .chain(held(2, "nobody"))
+        .collect();
+    for seed in 0..100 {
+        let view = FleetView {
+            leases: &leases,
+            expired: &BTreeSet::new(),
+            me: &worker("b"),
+            limits: NO_LIMITS,
+            seed,
+        };
+        assert_eq!(requests(&plan_assignment(&view)), BTreeMap::new());
+    }
+}
+
+#[test]
 fn given_a_worker_that_stops_taking_when_others_have_their_share_then_its_leases_do_not_lie_about() {
     // b is about to stop: it gave two leases back and still finishes the third.
     let mut fleet = Fleet::of(
