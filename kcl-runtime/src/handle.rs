@@ -93,7 +93,12 @@ impl WorkerHandle {
             if condition(&report) {
                 return Some(report);
             }
-            changes.changed().await.ok()?;
+            tokio::select! {
+                biased;
+                changed = changes.changed() => changed.ok()?,
+                // A worker that is dropped while it runs says nothing any more.
+                () = self.commands.closed() => return None,
+            }
         }
     }
 }

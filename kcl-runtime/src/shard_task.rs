@@ -12,11 +12,8 @@ use kcl_core::{
     },
     worker::{ShardReport, TenureId},
 };
-use tokio::{
-    sync::{mpsc, oneshot, watch},
-    task::JoinHandle,
-};
-use tokio_util::sync::CancellationToken;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use crate::{
     clock::{Clock, seconds},
@@ -61,9 +58,10 @@ type Reader = Box<dyn ShardReader>;
 type Opening = BoxFuture<'static, Result<Reader, FetchFailure>>;
 type ReadingFuture = BoxFuture<'static, (Reader, Result<Fetch, FetchFailure>)>;
 
-/// A call to the user's code that runs in a task of its own, so that slow code does not hold up the consumer.
+/// A call to the user's code that runs in a task of its own, so that slow code does not hold up the consumer. The task ends
+/// with the consumer: a worker that is dropped leaves nothing behind that works on records of others.
 struct Running {
-    task: JoinHandle<(Processor, Outcome)>,
+    task: AbortOnDropHandle<(Processor, Outcome)>,
     call: Call,
     started: Tick,
     /// When the task is ended, once its results no longer count.
@@ -85,6 +83,8 @@ impl ShardTask {
     /// Consumes the shard until the machine is done.
     pub(crate) async fn run(mut self) {
         let lost = CancellationToken::new();
+        // A checkpointer is good for one tenure: however this one ends, those that watch it learn of it.
+        let _ends_with_tenure = lost.clone().drop_guard();
         let (sender, mut commands) = mpsc::channel(CHECKPOINT_QUEUE);
         let checkpointer = Checkpointer::new(sender, lost.clone());
         let mut flight = InFlight { processor: Some((self.factory)(&self.context)), ..InFlight::default() };
@@ -97,7 +97,7 @@ impl ShardTask {
             let abort_at = flight.running.as_ref().and_then(|running| running.abort_at);
             tokio::select! {
                 biased;
-                Ok(()) = self.control.changed() => self.controlled(&mut flight),
+                Ok(()) = self.control.changed() => self.controlled(&mut flight, &lost),
                 Some(command) = commands.recv() => self.checkpoint_requested(&mut flight, command),
                 (processor, outcome) = finished(&mut flight.running) => {
                     self.call_ended(&mut flight, processor, outcome);
@@ -181,7 +181,7 @@ impl ShardTask {
         let context = self.context.clone();
         let span = shard_log::call_span(&call);
         let future = invoke(processor, call.clone(), context, checkpointer);
-        let task = tokio::spawn(tracing::Instrument::instrument(future, span));
+        let task = AbortOnDropHandle::new(tokio::spawn(tracing::Instrument::instrument(future, span)));
         flight.running = Some(Running { task, call, started: self.clock.now(), abort_at: None });
     }
 
@@ -195,7 +195,7 @@ impl ShardTask {
         self.handle(ShardInput::Called(outcome));
     }
 
-    fn controlled(&mut self, flight: &mut InFlight) {
+    fn controlled(&mut self, flight: &mut InFlight, lost: &CancellationToken) {
         let control = self.control.borrow_and_update().clone();
         if let Some(position) = control.stored {
             for (_, answer) in flight.waiting.extract_if(.., |(requested, _)| *requested <= position) {
@@ -205,6 +205,13 @@ impl ShardTask {
             self.handle(ShardInput::Stored(position));
         }
         if let Some(reason) = control.stop {
+            if reason == StopReason::LeaseLost {
+                lost.cancel();
+                for (_, answer) in flight.waiting.drain(..) {
+                    // Nobody waits for an answer whose receiver is gone.
+                    let _ = answer.send(Err(CheckpointRefused::LeaseLost));
+                }
+            }
             self.handle(ShardInput::Stop(reason));
         }
     }
