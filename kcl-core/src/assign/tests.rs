@@ -261,7 +261,7 @@ fn given_workers_with_limits_when_one_has_too_many_then_those_with_room_share_th
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 120, ..ProptestConfig::default() })]
 
     #[test]
     fn given_any_table_when_a_plan_was_carried_out_then_the_next_is_empty(

@@ -53,6 +53,13 @@ impl<'a> ShardGraph<'a> {
         self.shards.get(id).copied()
     }
 
+    /// Whether the listing is from after the shard was made: it shows the shard itself, or one of its children. If the
+    /// shard is not listed then, it is because retention removed it, and not because the listing is too old.
+    #[must_use]
+    pub fn knows(&self, id: &ShardId) -> bool {
+        self.get(id).is_some() || self.children(id).next().is_some()
+    }
+
     /// All shards that are listed, by id.
     pub fn shards(&self) -> impl Iterator<Item = &'a Shard> {
         self.shards.values().copied()

@@ -13,8 +13,9 @@ use crate::{
 /// Finds the finished leases that nothing needs any more, given an unfiltered listing of the stream's shards.
 ///
 /// A finished lease goes when its parents' leases are gone and every child has a lease that stands at a record or at its
-/// end. Until then it tells where the child starts, and that it has to be created at all. The last lease of a
-/// table stays, since an empty table means an application that has never run.
+/// end. Until then it tells where the child starts, and that it has to be created at all. One whose children are unknown
+/// stays, as does the last lease of a table: an empty table means an application that has never run. The listing
+/// may be old.
 ///
 /// ```
 /// use kcl_core::{HashKeyRange, Lease, Position, Shard, ShardId, sync::plan_cleanup};
@@ -39,15 +40,14 @@ pub fn plan_cleanup(leases: &[Lease], shards: &[Shard]) -> Vec<LeaseKey> {
     let children = known_children(leases, &graph);
     let begun = |child: &&ShardId| match leased.get(child) {
         Some(lease) => !lease.checkpoint.is_start(),
-        // Retention removed it: there is nothing left to start.
-        None => graph.get(child).is_none(),
+        // If retention removed it there is nothing left to start.
+        None => graph.get(child).is_none() && graph.knows(child),
     };
     let over = |lease: &&Lease| {
         let first = !lease.parents.iter().any(|parent| leased.contains_key(parent));
-        let followed = match children.get(&lease.shard) {
-            Some(children) => children.iter().all(begun),
-            None => graph.get(&lease.shard).is_none(),
-        };
+        let followed = children
+            .get(&lease.shard)
+            .is_some_and(|children| children.iter().all(begun));
         lease.is_finished() && first && followed
     };
     let over: Vec<LeaseKey> = leases.iter().filter(over).map(|lease| lease.key.clone()).collect();
@@ -58,7 +58,9 @@ pub fn plan_cleanup(leases: &[Lease], shards: &[Shard]) -> Vec<LeaseKey> {
 fn known_children<'a>(leases: &'a [Lease], graph: &ShardGraph<'a>) -> BTreeMap<&'a ShardId, BTreeSet<&'a ShardId>> {
     let mut children: BTreeMap<&ShardId, BTreeSet<&ShardId>> = BTreeMap::new();
     for lease in leases {
-        children.entry(&lease.shard).or_default().extend(&lease.children);
+        if !lease.children.is_empty() {
+            children.entry(&lease.shard).or_default().extend(&lease.children);
+        }
         for parent in &lease.parents {
             children.entry(parent).or_default().insert(&lease.shard);
         }
@@ -68,6 +70,5 @@ fn known_children<'a>(leases: &'a [Lease], graph: &ShardGraph<'a>) -> BTreeMap<&
             children.entry(parent).or_default().insert(&shard.id);
         }
     }
-    children.retain(|_, children| !children.is_empty());
     children
 }

@@ -92,7 +92,7 @@ impl<'a> Search<'a> {
     }
 
     /// The parents without a lease of a merged shard that has not started, though one of its parents has a lease. Those
-    /// that are still listed were not handled, so they are to be looked at. Those that are not cannot be read any more;
+    /// that are still listed were not handled, so they are to be looked at. Those that are listed no more cannot be read;
     /// where the merged shard waits for them, see [`is_ready`](crate::lineage::is_ready), they get a lease that is
     /// finished from the start.
     fn awaited_parents(&mut self, lease: &'a Lease) -> Vec<&'a Shard> {
@@ -101,6 +101,8 @@ impl<'a> Search<'a> {
         if !follows || !lease.checkpoint.is_start() {
             return listed;
         }
+        // A listing from before the merge does not show its parents because it is old, not because they are gone.
+        let tells_who_is_gone = self.graph.knows(&lease.shard) && lease.checkpoint == Position::TrimHorizon;
         for parent in &lease.parents {
             match self.graph.get(parent) {
                 _ if self.leased.contains_key(parent) => {}
@@ -108,7 +110,7 @@ impl<'a> Search<'a> {
                     self.passed.remove(parent);
                     listed.push(shard);
                 }
-                None if lease.checkpoint == Position::TrimHorizon => self.bury(parent),
+                None if tells_who_is_gone => self.bury(parent),
                 None => {}
             }
         }

@@ -314,7 +314,8 @@ pub(super) enum Step {
         children: usize,
         finish: bool,
     },
-    Cleanup,
+    /// Cleanup with a listing that is so many steps old.
+    Cleanup(usize),
 }
 
 impl Step {
@@ -331,7 +332,7 @@ pub(super) fn any_steps() -> impl Strategy<Value = Vec<Step>> {
         2 => (0..100usize).prop_map(Step::Merge),
         2 => (0..6usize, 0..4usize).prop_map(|(age, creations)| Step::Sync { age, creations }),
         6 => read.prop_map(|(choice, most, children, finish)| Step::Read { choice, most, children, finish }),
-        2 => Just(Step::Cleanup),
+        2 => (0..6usize).prop_map(Step::Cleanup),
     ];
     prop::collection::vec(step, 0..60)
 }
@@ -355,8 +356,9 @@ pub(super) fn step(stream: &mut Stream, history: &mut Vec<Stream>, application: 
                 application.read(stream, key, *most, *children, *finish);
             }
         }
-        Step::Cleanup => {
-            let over = plan_cleanup(&application.table(), &stream.listing(ShardFilter::All));
+        Step::Cleanup(age) => {
+            let seen = &history[history.len().saturating_sub(age + 1)];
+            let over = plan_cleanup(&application.table(), &seen.listing(ShardFilter::All));
             application.delete(&over);
         }
         Step::Put(_) | Step::Split(_) | Step::Merge(_) => {}
