@@ -94,6 +94,15 @@ impl WorkerConfig {
         self.failover_time / 3
     }
 
+    /// The waits between attempts to write the row of a held lease: so short that a dozen fit before the lease lapses.
+    fn tenure_backoff(&self) -> Backoff {
+        let longest = self.service_backoff.longest.min(self.renew_interval() / 4);
+        Backoff {
+            initial: self.service_backoff.initial.min(longest),
+            longest,
+        }
+    }
+
     /// How often to look at a row that somebody is about to pass on to this worker.
     fn hand_off_poll(&self) -> Duration {
         self.scan_interval / 4

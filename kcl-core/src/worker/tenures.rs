@@ -308,7 +308,7 @@ impl WorkerMachine {
     pub(super) fn tenure_write_failed(&mut self, now: Tick, kind: OpKind, failure: Option<&StoreFailure>) -> u32 {
         match (kind, failure) {
             (OpKind::Tenure(id), _) => {
-                let backoff = self.config.service_backoff;
+                let backoff = self.config.tenure_backoff();
                 let Some(tenure) = self.tenures.get_mut(&id) else {
                     return 1;
                 };
