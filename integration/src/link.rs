@@ -1,6 +1,9 @@
 //! [`Link`]: the way from one SDK client to the broker, which can be cut.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{
+    Arc, Mutex, PoisonError,
+    atomic::{AtomicU64, Ordering},
+};
 
 use aws_smithy_runtime_api::client::{
     http::{HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector},
@@ -32,6 +35,7 @@ pub enum LinkState {
 pub struct Link {
     broker: LocalHttpClient,
     state: Arc<Mutex<LinkState>>,
+    requests: Arc<AtomicU64>,
 }
 
 impl Link {
@@ -41,12 +45,19 @@ impl Link {
         Self {
             broker: broker.http_client(),
             state: Arc::default(),
+            requests: Arc::default(),
         }
     }
 
     /// Changes what becomes of requests from now on.
     pub fn set(&self, state: LinkState) {
         *self.state.lock().unwrap_or_else(PoisonError::into_inner) = state;
+    }
+
+    /// How many requests came so far, answered or not.
+    #[must_use]
+    pub fn requests(&self) -> u64 {
+        self.requests.load(Ordering::Relaxed)
     }
 
     fn state(&self) -> LinkState {
@@ -62,6 +73,7 @@ impl HttpClient for Link {
 
 impl HttpConnector for Link {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        self.requests.fetch_add(1, Ordering::Relaxed);
         match self.state() {
             LinkState::Up => self.broker.call(request),
             LinkState::Refused => {

@@ -22,7 +22,7 @@ use tokio::task::JoinHandle;
 use crate::{Link, World};
 
 /// How long anything is waited for, in virtual time.
-pub(crate) const DEADLINE: Duration = Duration::from_secs(600);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(1_800);
 
 /// Retry tokens are shared by all clients of a process unless each has a partition of its own.
 static PARTITIONS: AtomicU64 = AtomicU64::new(0);
