@@ -1,7 +1,5 @@
 //! The memory for records that wait: a budget per worker, however many shards there are and however stuck they are.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::time::Duration;
 
 use integration::{World, consumer, held, shard_id};

@@ -1,7 +1,5 @@
 //! Where an application starts that has read nothing yet.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::time::Duration;
 
 use integration::{WorkerSpec, World, shard_id};

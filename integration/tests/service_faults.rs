@@ -1,7 +1,5 @@
 //! Trouble with the service: unreachable at the start, lost while running, answers that fail, hang or get lost.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::time::Duration;
 
 use integration::{LinkState, Running, World, held, shard_id};

@@ -1,7 +1,5 @@
 //! Trouble with the lease table: lost answers, throttling, outages, stale scans, and a table that cannot be used.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
