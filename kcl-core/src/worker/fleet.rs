@@ -19,6 +19,7 @@ impl WorkerMachine {
         self.report_unreadable(&listing);
         self.watch.observe(now, &listing.leases);
         self.scanned = true;
+        self.found_empty = listing.leases.is_empty() && listing.unreadable.is_empty();
         for row in &listing.leases {
             self.notice(now, row);
         }

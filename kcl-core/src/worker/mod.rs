@@ -127,6 +127,8 @@ pub struct WorkerMachine {
     next_op: u64,
     next_tenure: u64,
     scanned: bool,
+    /// Whether the last scan found no row, and none has come to light since.
+    found_empty: bool,
     scanning: bool,
     scan_failures: u32,
     next_scan: Tick,
@@ -157,6 +159,7 @@ impl WorkerMachine {
             next_op: 0,
             next_tenure: 0,
             scanned: false,
+            found_empty: false,
             scanning: false,
             scan_failures: 0,
             next_scan: now,

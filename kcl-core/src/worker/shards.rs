@@ -13,6 +13,10 @@ use crate::{
     time::Tick,
 };
 
+/// A finished lease stays for so long, as with KCL. Whoever sees an old scan of the table within this time still finds in
+/// it that the shard was handled, and does not begin with it again.
+const CLEANUP_DELAY: Duration = Duration::from_secs(300);
+
 /// What the worker knows and wants to know of the stream's shards.
 #[derive(Debug)]
 pub(super) struct Shards {
@@ -70,12 +74,12 @@ impl WorkerMachine {
         if !self.scanned || self.shards.listing.is_some() || self.shards.next.is_none_or(|at| now < at) {
             return;
         }
-        let needed = self.table.is_empty() || !self.shards.missing.is_empty() || self.is_first(now);
+        let needed = self.found_empty || !self.shards.missing.is_empty() || self.is_first(now);
         if !needed {
             self.shards.next = Some(now + self.config.shard_sync_interval);
             return;
         }
-        let filter = if self.table.is_empty() {
+        let filter = if self.found_empty {
             filter_for_empty_table(self.config.initial_position)
         } else {
             ShardFilter::All
@@ -124,9 +128,12 @@ impl WorkerMachine {
 
     /// Adds the leases that are missing and removes those that are over.
     fn sync(&mut self, now: Tick, filter: Option<ShardFilter>, shards: &[Shard]) {
-        if self.table.is_empty() != (filter != Some(ShardFilter::All)) {
-            // The table changed between empty and not while the listing was under way: it answers another question.
-            self.shards.next = Some(now);
+        let for_empty = filter != Some(ShardFilter::All);
+        if self.found_empty != for_empty || self.table.is_empty() != for_empty {
+            // The listing answers another question: the table changed between empty and not while it was under way. Or
+            // all rows of an old scan turned out to be gone; what there is now the next scan tells. To take that for an
+            // empty table would begin again with shards that were handled and cleaned up.
+            self.shards.next = Some(now + self.config.scan_interval);
             return;
         }
         let leases: Vec<Lease> = self.table.values().cloned().collect();
@@ -147,7 +154,9 @@ impl WorkerMachine {
         }
         if filter == Some(ShardFilter::All) && self.is_first(now) {
             for key in plan_cleanup(&leases, shards) {
-                if let Some(row) = self.table.get(&key).filter(|_| !self.busy.contains(&key)).cloned() {
+                let rested = self.watch.unchanged_for(now, &key).is_some_and(|age| age >= CLEANUP_DELAY);
+                let idle = rested && !self.busy.contains(&key);
+                if let Some(row) = self.table.get(&key).filter(|_| idle).cloned() {
                     self.send_delete(now, &row);
                 }
             }
@@ -159,7 +168,11 @@ impl WorkerMachine {
         !self.busy.contains(key) && !self.vanished.contains_key(key) && !self.unreadable.contains(key.as_str())
     }
 
-    /// A request to add a lease ended: plan as soon as the last of a round is in, and look again soon if one failed.
+    /// A request to add a lease ended: scan as soon as the last of a round is in, and look again soon if one failed.
+    ///
+    /// The answers alone do not tell enough to take leases by. Another worker that fills the empty table at the same time
+    /// may have seen the stream before a split and added the parent of a shard that was added here; the child must wait
+    /// for it. A scan that shows the child's row shows every row that was there before it.
     pub(super) fn creation_ended(&mut self, now: Tick, failed: bool) {
         if failed {
             self.shards.creation_failures = self.shards.creation_failures.saturating_add(1);
@@ -172,8 +185,8 @@ impl WorkerMachine {
             self.shards.creation_failures = 0;
         }
         let creating = self.ops.values().any(|op| op.kind == OpKind::Create);
-        if !creating && self.stopping.is_none() {
-            self.balance(now);
+        if !creating {
+            self.next_scan = now;
         }
     }
 

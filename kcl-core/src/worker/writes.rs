@@ -121,9 +121,11 @@ impl WorkerMachine {
         }
         match (&result, request.kind) {
             (Ok(WriteOutcome::Applied(row)), kind) if kind != OpKind::Delete => {
+                self.found_empty = false;
                 self.table.insert(row.key.clone(), row.clone());
             }
             (Ok(WriteOutcome::Conflict(Some(row))), _) => {
+                self.found_empty = false;
                 self.table.insert(row.key.clone(), row.clone());
             }
             (Ok(_), _) => {

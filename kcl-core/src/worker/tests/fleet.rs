@@ -25,7 +25,10 @@ const END: u64 = QUIET_FROM + 6_000;
 #[derive(Clone)]
 enum Event {
     /// A request reaches the table. `lost`: it was given up already, so nobody awaits the answer.
-    Lands { request: WorkerEffect, lost: bool },
+    Lands {
+        request: WorkerEffect,
+        lost: bool,
+    },
     Worker(WorkerInput),
     Shard(TenureId, ShardInput),
     /// The `n`-th call to the user's code ends.
@@ -67,6 +70,7 @@ pub(super) struct Fleet {
     lives: u64,
     shard_config: ShardConfig,
     initial: InitialPosition,
+    outage_from: u64,
     outage_until: u64,
     pub(super) steps: u64,
 }
@@ -74,23 +78,51 @@ pub(super) struct Fleet {
 impl Fleet {
     pub(super) fn new(seed: u64) -> Self {
         let mut world = World::new(seed);
-        let automatic = CheckpointPolicy::Automatic { interval: Duration::from_secs(1), records: 30 };
-        let quick = Backoff { initial: Duration::from_millis(50), longest: Duration::from_secs(1) };
+        let automatic = CheckpointPolicy::Automatic {
+            interval: Duration::from_secs(1),
+            records: 30,
+        };
+        let quick = Backoff {
+            initial: Duration::from_millis(50),
+            longest: Duration::from_secs(1),
+        };
         let shard_config = ShardConfig {
             batch_size: world.rng.usize(3..20),
-            checkpoint: if world.rng.u8(0..4) == 0 { CheckpointPolicy::Manual } else { automatic },
+            checkpoint: if world.rng.u8(0..4) == 0 {
+                CheckpointPolicy::Manual
+            } else {
+                automatic
+            },
             handler_backoff: quick,
             service_backoff: quick,
             ..ShardConfig::default()
         };
-        let initial = if world.rng.u8(0..4) == 0 { InitialPosition::Latest } else { InitialPosition::TrimHorizon };
+        let initial = if world.rng.bool() {
+            InitialPosition::Latest
+        } else {
+            InitialPosition::TrimHorizon
+        };
         let (nodes, events) = (BTreeMap::new(), BTreeMap::new());
-        let mut fleet =
-            Self { world, nodes, events, serial: 0, lives: 0, shard_config, initial, outage_until: 0, steps: 0 };
+        let mut fleet = Self {
+            world,
+            nodes,
+            events,
+            serial: 0,
+            lives: 0,
+            shard_config,
+            initial,
+            outage_from: 0,
+            outage_until: 0,
+            steps: 0,
+        };
         for _ in 0..fleet.world.rng.u8(1..=3) {
             fleet.start(None);
         }
-        fleet.schedule(3_000, 0, Event::Fault);
+        let first = fleet.world.rng.u64(50..2_000);
+        fleet.schedule(first, 0, Event::Fault);
+        // Trouble may begin with the application.
+        fleet.outage_from = fleet.world.rng.u64(50..1_000);
+        fleet.outage_until = fleet.outage_from + fleet.world.rng.u64(0..8_000);
         fleet.schedule(100, 0, Event::Produce);
         fleet
     }
@@ -111,9 +143,21 @@ impl Fleet {
             ..WorkerConfig::new(id.clone(), session)
         };
         let machine = WorkerMachine::new(config, tick(self.world.now + skew), self.world.rng.u64(..));
-        self.nodes.values_mut().filter(|node| node.id == id).for_each(|node| node.superseded = true);
+        self.nodes
+            .values_mut()
+            .filter(|node| node.id == id)
+            .for_each(|node| node.superseded = true);
         let (consumers, drained) = (BTreeMap::new(), BTreeMap::new());
-        let node = Node { machine, id, session, skew, paused_until: 0, superseded: false, consumers, drained };
+        let node = Node {
+            machine,
+            id,
+            session,
+            skew,
+            paused_until: 0,
+            superseded: false,
+            consumers,
+            drained,
+        };
         self.nodes.insert(life, node);
         self.settle(life);
     }
@@ -127,7 +171,11 @@ impl Fleet {
     }
 
     fn latency(&mut self) -> u64 {
-        if self.one_in(60) { self.world.rng.u64(500..4_000) } else { self.world.rng.u64(1..30) }
+        if self.one_in(60) {
+            self.world.rng.u64(500..4_000)
+        } else {
+            self.world.rng.u64(1..30)
+        }
     }
 
     fn schedule(&mut self, delay: u64, life: u64, event: Event) {
@@ -155,12 +203,19 @@ impl Fleet {
     fn step(&mut self) {
         self.steps += 1;
         let deadline = |(life, node): (&u64, &Node)| {
-            let consumers = node.consumers.values().filter_map(|consumer| consumer.machine.next_deadline());
+            let consumers = node
+                .consumers
+                .values()
+                .filter_map(|consumer| consumer.machine.next_deadline());
             let at = consumers.chain(node.machine.next_deadline()).min()?;
             Some((millis(at).saturating_sub(node.skew).max(node.paused_until), *life))
         };
         let wake = self.nodes.iter().filter_map(deadline).min();
-        let event = self.events.first_key_value().map(|((at, _), _)| *at).unwrap_or(u64::MAX);
+        let event = self
+            .events
+            .first_key_value()
+            .map(|((at, _), _)| *at)
+            .unwrap_or(u64::MAX);
         match wake {
             Some((at, life)) if at <= event => {
                 self.world.now = self.world.now.max(at);
@@ -180,14 +235,24 @@ impl Fleet {
         if node.machine.next_deadline().is_some_and(|at| at <= now) {
             node.machine.handle(now, WorkerInput::Wake);
             let later = node.machine.next_deadline().is_none_or(|at| at > now);
-            assert!(later || !node.machine.effects.is_empty(), "the worker does not use its wake-up");
+            assert!(
+                later || !node.machine.effects.is_empty(),
+                "the worker does not use its wake-up"
+            );
         }
         self.settle(life);
         let Some(node) = self.nodes.get_mut(&life) else { return };
         let due = |consumer: &Consumer| consumer.machine.next_deadline().is_some_and(|at| at <= now);
-        let ids: Vec<TenureId> = node.consumers.iter().filter(|(_, each)| due(each)).map(|(id, _)| *id).collect();
+        let ids: Vec<TenureId> = node
+            .consumers
+            .iter()
+            .filter(|(_, each)| due(each))
+            .map(|(id, _)| *id)
+            .collect();
         for id in ids {
-            let Some(consumer) = self.nodes.get_mut(&life).and_then(|node| node.consumers.get_mut(&id)) else { continue };
+            let Some(consumer) = self.nodes.get_mut(&life).and_then(|node| node.consumers.get_mut(&id)) else {
+                continue;
+            };
             consumer.machine.handle(now, ShardInput::Wake);
             let later = consumer.machine.next_deadline().is_none_or(|at| at > now);
             let effects = self.perform_shard(life, id);
@@ -258,7 +323,11 @@ impl Fleet {
             _ => {}
         }
         let delay = self.world.rng.u64(200..2_500);
-        self.schedule(delay.min(FAULTS_END.saturating_sub(self.world.now).max(1)), 0, Event::Fault);
+        self.schedule(
+            delay.min(FAULTS_END.saturating_sub(self.world.now).max(1)),
+            0,
+            Event::Fault,
+        );
     }
 
     /// A request reaches the table or the service, or does not.
@@ -266,7 +335,7 @@ impl Fleet {
         let Some(node) = self.nodes.get(&life) else { return };
         let (id, session) = (node.id.clone(), node.session);
         let trouble = StoreFailure::Retry("trouble".to_owned());
-        let down = (self.world.now < self.outage_until || self.one_in(40)) && !lost;
+        let down = ((self.outage_from..self.outage_until).contains(&self.world.now) || self.one_in(40)) && !lost;
         let op = match request {
             WorkerEffect::ListLeases => {
                 let result = if down { Err(trouble) } else { Ok(self.world.list()) };
@@ -274,21 +343,38 @@ impl Fleet {
             }
             WorkerEffect::ListShards(filter) => return self.list_shards(life, *filter, down),
             WorkerEffect::Get { op, key } => {
-                let result = if down { Err(trouble) } else { Ok(self.world.table.get(key).cloned()) };
+                let result = if down {
+                    Err(trouble)
+                } else {
+                    Ok(self.world.table.get(key).cloned())
+                };
                 return self.answer(life, WorkerInput::Read { op: *op, result });
             }
             WorkerEffect::Create { op, .. } | WorkerEffect::Update { op, .. } | WorkerEffect::Delete { op, .. } => *op,
             _ => unreachable!(),
         };
         if down {
-            return self.answer(life, WorkerInput::Written { op, result: Err(trouble) });
+            return self.answer(
+                life,
+                WorkerInput::Written {
+                    op,
+                    result: Err(trouble),
+                },
+            );
         }
         if !lost && self.one_in(40) {
             // Nobody knows whether it happens: at once, later, or never.
             self.give_up(life, op);
             if self.world.rng.u8(0..3) > 0 {
                 let delay = self.world.rng.u64(0..2_500);
-                self.schedule(delay, life, Event::Lands { request: request.clone(), lost: true });
+                self.schedule(
+                    delay,
+                    life,
+                    Event::Lands {
+                        request: request.clone(),
+                        lost: true,
+                    },
+                );
             }
             return;
         }
@@ -304,11 +390,23 @@ impl Fleet {
         if self.one_in(30) {
             return self.give_up(life, op);
         }
-        self.answer(life, WorkerInput::Written { op, result: Ok(outcome) });
+        self.answer(
+            life,
+            WorkerInput::Written {
+                op,
+                result: Ok(outcome),
+            },
+        );
     }
 
     fn give_up(&mut self, life: u64, op: OpId) {
-        self.answer(life, WorkerInput::Written { op, result: Err(StoreFailure::Ambiguous("no answer".to_owned())) });
+        self.answer(
+            life,
+            WorkerInput::Written {
+                op,
+                result: Err(StoreFailure::Ambiguous("no answer".to_owned())),
+            },
+        );
     }
 
     fn answer(&mut self, life: u64, input: WorkerInput) {
@@ -322,7 +420,10 @@ impl Fleet {
             // A listing that has not heard of the youngest shards yet.
             shards.truncate(self.world.rng.usize(1..=shards.len()));
         }
-        let failure = FetchFailure { kind: FetchFailureKind::Unavailable, message: "trouble".to_owned() };
+        let failure = FetchFailure {
+            kind: FetchFailureKind::Unavailable,
+            message: "trouble".to_owned(),
+        };
         self.answer(life, WorkerInput::Shards(if down { Err(failure) } else { Ok(shards) }));
     }
 }

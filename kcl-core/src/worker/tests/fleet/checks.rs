@@ -12,11 +12,20 @@ impl Fleet {
         let shard = consumer.shard;
         let first = self.world.covered(shard, &Position::Record(batch[0].position())) - 1;
         let expected = *consumer.expected.get_or_insert(first);
-        assert_eq!(first, expected, "order: tenure {tenure} of {} in shard {shard}", node.id);
+        assert_eq!(
+            first, expected,
+            "order: tenure {tenure} of {} in shard {shard}",
+            node.id
+        );
         let row = &self.world.table[&LeaseKey::of_shard(batch.shard())];
         // Under one id, the newer life takes what the older one still reads; the older one notices at its next renewal.
         let same = row.holder() == Some(&node.id) && row.session == Some(node.session);
-        assert!(same || node.superseded, "single-owner: {} delivers what {:?} holds: {row:?}", node.id, row.holder());
+        assert!(
+            same || node.superseded,
+            "single-owner: {} delivers what {:?} holds: {row:?}",
+            node.id,
+            row.holder()
+        );
         self.world.delivered(shard);
     }
 
@@ -32,7 +41,8 @@ impl Fleet {
     /// Bounded replay: a lease whose consumer ended in peace is given back at what was handled, so nothing is repeated.
     pub(super) fn check_event(&mut self, life: u64, event: &WorkerEvent) {
         let drained = &mut self.nodes.get_mut(&life).unwrap().drained;
-        let (WorkerEvent::LeaseReleased { key, checkpoint } | WorkerEvent::HandOffFinished { key, checkpoint, .. }) = event
+        let (WorkerEvent::LeaseReleased { key, checkpoint } | WorkerEvent::HandOffFinished { key, checkpoint, .. }) =
+            event
         else {
             if let WorkerEvent::LeaseLost { key, .. } | WorkerEvent::LeaseTaken { key, .. } = event {
                 drained.remove(key);
@@ -40,9 +50,21 @@ impl Fleet {
             return;
         };
         if let Some((tenure, handled)) = drained.remove(key) {
-            let shard = self.world.shards.iter().position(|shard| LeaseKey::of_shard(&shard.id) == *key).unwrap();
-            let kept = if *checkpoint == Position::Latest { 0 } else { self.world.covered(shard, checkpoint) };
-            assert!(kept >= handled, "bounded-replay: tenure {tenure} handled {handled} and gave {key} back at {kept}");
+            let shard = self
+                .world
+                .shards
+                .iter()
+                .position(|shard| LeaseKey::of_shard(&shard.id) == *key)
+                .unwrap();
+            let kept = if *checkpoint == Position::Latest {
+                0
+            } else {
+                self.world.covered(shard, checkpoint)
+            };
+            assert!(
+                kept >= handled,
+                "bounded-replay: tenure {tenure} handled {handled} and gave {key} back at {kept}"
+            );
         }
     }
 
@@ -53,17 +75,29 @@ impl Fleet {
                 continue;
             }
             let holds = |node: &&Node| lease.holder() == Some(&node.id) && node.machine.held.contains_key(&lease.key);
-            let passing = lease.session.is_none() && self.nodes.values().any(|node| lease.owner.as_ref() == Some(&node.id));
+            let passing =
+                lease.session.is_none() && self.nodes.values().any(|node| lease.owner.as_ref() == Some(&node.id));
             let holders = self.nodes.values().filter(holds).count();
-            assert!(holders == 1 || passing, "single-owner: {holders} hold {lease:?} at {}", self.world.now);
+            assert!(
+                holders == 1 || passing,
+                "single-owner: {holders} hold {lease:?} at {}",
+                self.world.now
+            );
         }
     }
 
     pub(super) fn check_end(&self, updates: u64) {
         for (i, shard) in self.world.shards.iter().enumerate() {
-            let (all, row) = (shard.records.len(), self.world.table.get(&LeaseKey::of_shard(&shard.id)));
+            let (all, row) = (
+                shard.records.len(),
+                self.world.table.get(&LeaseKey::of_shard(&shard.id)),
+            );
             let skipped = self.initial == InitialPosition::Latest && row.is_none();
-            assert!(skipped || shard.solid == all, "shard {i}: {} of {all} records were handled", shard.solid);
+            assert!(
+                skipped || shard.solid == all,
+                "shard {i}: {} of {all} records were handled",
+                shard.solid
+            );
             let Some(row) = row else { continue };
             if row.checkpoint.is_start() {
                 continue;
@@ -71,16 +105,27 @@ impl Fleet {
             assert_eq!(self.world.covered(i, &row.checkpoint), all, "shard {i} is at {row:?}");
         }
         // Lives under one id that hold nothing cannot know of each other.
-        let holding: Vec<&WorkerId> =
-            self.nodes.values().filter(|node| node.machine.leases_held() > 0).map(|node| &node.id).collect();
+        let holding: Vec<&WorkerId> = self
+            .nodes
+            .values()
+            .filter(|node| node.machine.leases_held() > 0)
+            .map(|node| &node.id)
+            .collect();
         let ids: std::collections::BTreeSet<&WorkerId> = holding.iter().copied().collect();
-        assert_eq!(holding.len(), ids.len(), "two lives of one worker hold leases: {holding:?}");
+        assert_eq!(
+            holding.len(),
+            ids.len(),
+            "two lives of one worker hold leases: {holding:?}"
+        );
         let loads: Vec<usize> = self.nodes.values().map(|node| node.machine.leases_held()).collect();
         let spread = loads.iter().max().unwrap() - loads.iter().min().unwrap();
         assert!(spread <= 1, "unbalanced: {loads:?}");
         // A renewal in every third of the failover time, and one more for what is on its way.
         let live = self.world.table.values().filter(|lease| !lease.is_finished()).count() as u64;
         let most = live * ((END - QUIET_FROM) / (FAILOVER_MS / 3) + 1);
-        assert!(updates <= most, "frugal: {updates} writes for {live} leases, {most} would do");
+        assert!(
+            updates <= most,
+            "frugal: {updates} writes for {live} leases, {most} would do"
+        );
     }
 }

@@ -13,7 +13,15 @@ impl Fleet {
                     let seed = self.world.rng.u64(..);
                     let machine = ShardMachine::new(self.shard_config, start, self.world.wall(), 1 << 20, seed);
                     let (call, cursor) = (None, 0);
-                    let consumer = Consumer { machine, shard, cursor, calls: 0, call, expected, reported: 0 };
+                    let consumer = Consumer {
+                        machine,
+                        shard,
+                        cursor,
+                        calls: 0,
+                        call,
+                        expected,
+                        reported: 0,
+                    };
                     self.nodes.get_mut(&life).unwrap().consumers.insert(tenure, consumer);
                     self.perform_shard(life, tenure);
                 }
@@ -106,7 +114,10 @@ impl Fleet {
     }
 
     fn read_trouble(&mut self) -> Option<FetchFailure> {
-        let failure = FetchFailure { kind: FetchFailureKind::Unavailable, message: "trouble".to_owned() };
+        let failure = FetchFailure {
+            kind: FetchFailureKind::Unavailable,
+            message: "trouble".to_owned(),
+        };
         self.one_in(20).then_some(failure)
     }
 
@@ -114,11 +125,17 @@ impl Fleet {
         self.check_call(life, tenure, &call);
         let outcome = match &call {
             _ if self.one_in(12) => Outcome::Failure("no".to_owned()),
-            Call::Process { batch, .. } if self.one_in(12) => Outcome::SuccessBefore(self.world.rng.usize(0..=batch.len())),
+            Call::Process { batch, .. } if self.one_in(12) => {
+                Outcome::SuccessBefore(self.world.rng.usize(0..=batch.len()))
+            }
             _ => Outcome::Success,
         };
         let slow = self.one_in(50);
-        let delay = if slow { self.world.rng.u64(1_000..7_000) } else { self.world.rng.u64(1..60) };
+        let delay = if slow {
+            self.world.rng.u64(1_000..7_000)
+        } else {
+            self.world.rng.u64(1..60)
+        };
         let consumer = self.nodes.get_mut(&life).unwrap().consumers.get_mut(&tenure).unwrap();
         consumer.calls += 1;
         consumer.call = Some(call);
@@ -131,7 +148,13 @@ impl Fleet {
         let manual = self.shard_config.checkpoint == CheckpointPolicy::Manual;
         let node = self.nodes.get_mut(&life).unwrap();
         let now = tick(self.world.now + node.skew);
-        let Some(consumer) = node.consumers.get_mut(&tenure).filter(|consumer| consumer.calls == call) else { return };
+        let Some(consumer) = node
+            .consumers
+            .get_mut(&tenure)
+            .filter(|consumer| consumer.calls == call)
+        else {
+            return;
+        };
         let Some(ended) = consumer.call.take() else { return };
         if let Call::Process { batch, .. } = &ended {
             let count = match &outcome {
