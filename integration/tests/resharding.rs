@@ -16,7 +16,7 @@ fn start(world: &World, worker: usize) -> Running {
         .config(|config| {
             config.failover_time = Duration::from_secs(3);
             config.shard_sync_interval = Duration::from_secs(10);
-            config.max_records = 40;
+            config.max_records = 5;
         })
         .checkpoint_interval(Duration::from_secs(1))
         .logging()
@@ -101,7 +101,7 @@ impl Chaos {
     }
 
     async fn step(&mut self) {
-        self.world.put(self.rng.u64(5..40));
+        self.world.put(self.rng.u64(5..60));
         match self.rng.u8(0..10) {
             0 => self.split(),
             1 => self.merge(),
