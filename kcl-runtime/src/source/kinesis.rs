@@ -140,7 +140,7 @@ impl KinesisReader {
                 self.iterator = next;
                 None
             }
-            None => Some(children.into_iter().map(read_child).collect::<Result<_, _>>()?),
+            None => Some(children.iter().map(read_child).collect::<Result<_, _>>()?),
         };
         Ok(Fetch { batch, end })
     }
@@ -251,7 +251,7 @@ fn read_shard(shard: types::Shard) -> Result<Shard, FetchFailure> {
     Ok(read)
 }
 
-fn read_child(child: types::ChildShard) -> Result<ChildShard, FetchFailure> {
+fn read_child(child: &types::ChildShard) -> Result<ChildShard, FetchFailure> {
     Ok(ChildShard {
         id: read_id(&child.shard_id)?,
         parents: child.parent_shards.iter().map(|id| read_id(id)).collect::<Result<_, _>>()?,
