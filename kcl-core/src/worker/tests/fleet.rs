@@ -45,6 +45,8 @@ struct Consumer {
     call: Option<Call>,
     /// The index of the record that has to be delivered next.
     expected: Option<usize>,
+    /// Up to which index it handled records.
+    handled: usize,
     /// When the last report arrives: reports do not overtake each other.
     reported: u64,
 }

@@ -1,7 +1,10 @@
 //! Tests of the worker's machine: single transitions, and a simulated fleet.
 
+mod any_input;
+mod bench;
 mod fleet;
-mod transitions;
+mod giving_back;
+mod holding;
 mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};

@@ -32,9 +32,9 @@ impl Fleet {
     pub(super) fn drained(&mut self, life: u64, tenure: TenureId, finish: &Finish) {
         let node = self.nodes.get_mut(&life).unwrap();
         let consumer = &node.consumers[&tenure];
-        if let (Finish::Drained, Some(handled)) = (finish, consumer.expected) {
+        if *finish == Finish::Drained {
             let key = LeaseKey::of_shard(&self.world.shards[consumer.shard].id);
-            node.drained.insert(key, (tenure, handled));
+            node.drained.insert(key, (tenure, consumer.handled));
         }
     }
 
@@ -63,7 +63,7 @@ impl Fleet {
             };
             assert!(
                 kept >= handled,
-                "bounded-replay: tenure {tenure} handled {handled} and gave {key} back at {kept}"
+                "bounded-replay: tenure {tenure} handled {handled} and gave {key} back at {kept}: {checkpoint}"
             );
         }
     }

@@ -18,6 +18,7 @@ impl Fleet {
                         shard,
                         cursor,
                         calls: 0,
+                        handled: 0,
                         call,
                         expected,
                         reported: 0,
@@ -165,6 +166,9 @@ impl Fleet {
             let from = consumer.expected.unwrap();
             self.world.handled(consumer.shard, from, from + count);
             consumer.expected = Some(from + count);
+            if count > 0 {
+                consumer.handled = from + count;
+            }
             if let Some(position) = batch.split_at(count).0.end_position().filter(|_| manual) {
                 // Refused if the lease was lost meanwhile.
                 let _ = consumer.machine.request_checkpoint(&position);

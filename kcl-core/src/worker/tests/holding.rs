@@ -1,0 +1,198 @@
+//! Leases that are taken, renewed, checkpointed, finished and lost.
+
+use super::bench::{
+    Bench, ambiguous, at, child, creates, exit, held, key, lost, seconds, shard, starts, stops, worker, writes,
+};
+use crate::{
+    Expect, HashKeyRange, Position, Shard, WriteOutcome,
+    shard::{Finish, StopReason},
+    worker::{LossReason, ShardReport, StoreFailure, WorkerEffect, WorkerFailure, WorkerInput},
+};
+
+#[test]
+fn given_a_held_lease_when_its_parent_is_not_finished_then_it_waits_until_it_is() {
+    let mut bench = Bench::new();
+    let lease = held(2, "me", 4).with_parents([shard(1)]);
+    let mut parent = held(1, "other", 1);
+    let effects = bench.listed(vec![parent.clone(), lease]);
+    let (op, write) = writes(&effects).remove(0);
+    assert_eq!(starts(&bench.applied(op, &write)), 0);
+    (parent.checkpoint, parent.owner, parent.counter) = (Position::ShardEnd, None, 11);
+    bench.after(seconds(1));
+    let row = bench.machine.table[&key(2)].clone();
+    assert_eq!(starts(&bench.listed(vec![parent, row])), 1);
+}
+
+#[test]
+fn given_a_renewal_under_way_when_a_checkpoint_is_wanted_then_no_second_write_is_sent() {
+    let mut bench = Bench::consuming(&[1]);
+    let (op, write) = bench.renewal();
+    assert!(writes(&bench.report(1, ShardReport::Checkpoint(at(7)))).is_empty());
+    let effects = bench.applied(op, &write);
+    assert_eq!(writes(&effects)[0].1.patch.checkpoint, Some(at(7)));
+}
+
+#[test]
+fn given_an_urgent_checkpoint_when_it_is_written_then_later_progress_waits_for_the_renewal() {
+    let mut bench = Bench::consuming(&[1]);
+    let (op, write) = writes(&bench.report(1, ShardReport::Checkpoint(at(7)))).remove(0);
+    bench.report(1, ShardReport::Progress(at(8)));
+    assert!(writes(&bench.applied(op, &write)).is_empty());
+    let (_, renewal) = bench.renewal();
+    assert_eq!(renewal.patch.checkpoint, Some(at(8)));
+}
+
+#[test]
+fn given_no_answer_to_a_renewal_when_the_row_shows_it_then_the_lease_is_kept() {
+    let mut bench = Bench::consuming(&[1]);
+    let (op, write) = bench.renewal();
+    let effects = bench.answer(op, ambiguous());
+    assert!(matches!(effects[..], [.., WorkerEffect::Get { .. }]), "{effects:?}");
+    let row = write.patch.apply(&bench.machine.table[&key(1)]);
+    bench.handle(WorkerInput::Read {
+        op,
+        result: Ok(Some(row.clone())),
+    });
+    assert_eq!(bench.renewal().1.expect, Expect::unchanged(&row));
+}
+
+#[test]
+fn given_no_answer_to_a_renewal_when_the_row_does_not_show_it_then_it_is_tried_again_in_a_while() {
+    let mut bench = Bench::consuming(&[1]);
+    let (op, write) = bench.renewal();
+    bench.answer(op, ambiguous());
+    let row = bench.machine.table[&key(1)].clone();
+    let effects = bench.handle(WorkerInput::Read {
+        op,
+        result: Ok(Some(row)),
+    });
+    assert!(writes(&effects).is_empty(), "not at once: {effects:?}");
+    assert_eq!(writes(&bench.after(seconds(1)))[0].1, write);
+}
+
+#[test]
+fn given_no_renewal_when_the_failover_time_is_over_then_the_consumer_stops_before_anything_else_counts() {
+    let mut bench = Bench::consuming(&[1]);
+    bench.now = bench.now + seconds(60);
+    let effects = bench.report(1, ShardReport::Finished(Finish::Ended(vec![child(2, &[1])])));
+    assert_eq!(lost(&effects), Some(LossReason::Lapsed));
+    assert!(
+        creates(&effects).is_empty() && writes(&effects).is_empty(),
+        "{effects:?}"
+    );
+    assert_eq!(bench.machine.leases_held(), 0);
+}
+
+#[test]
+fn given_a_take_when_its_answer_is_later_than_the_failover_time_then_nothing_starts() {
+    let mut bench = Bench::new();
+    let (op, write) = writes(&bench.listed(vec![held(1, "me", 4)])).remove(0);
+    bench.now = bench.now + seconds(11);
+    assert_eq!(starts(&bench.applied(op, &write)), 0);
+    assert_eq!(bench.machine.leases_held(), 0);
+}
+
+#[test]
+fn given_a_row_that_another_took_when_renewed_then_the_lease_is_lost_and_late_reports_do_not_count() {
+    let mut bench = Bench::consuming(&[1]);
+    let (op, _) = bench.renewal();
+    let effects = bench.answer(op, Ok(WriteOutcome::Conflict(Some(held(1, "other", 1)))));
+    assert_eq!(
+        (lost(&effects), stops(&effects)),
+        (Some(LossReason::Taken), vec![(1, StopReason::LeaseLost)])
+    );
+    assert!(writes(&bench.report(1, ShardReport::Checkpoint(at(9)))).is_empty());
+}
+
+#[test]
+fn given_a_newer_life_when_it_takes_a_lease_then_this_one_stops() {
+    let mut bench = Bench::consuming(&[1]);
+    let (op, _) = bench.renewal();
+    let effects = bench.answer(op, Ok(WriteOutcome::Conflict(Some(held(1, "me", 6)))));
+    let failure = exit(&effects).and_then(|exit| exit.failure.clone());
+    assert_eq!(
+        failure,
+        Some(WorkerFailure::DuplicateWorker {
+            worker: worker("me"),
+            key: key(1)
+        })
+    );
+}
+
+#[test]
+fn given_a_deleted_row_when_renewed_then_the_progress_is_put_back() {
+    let mut bench = Bench::consuming(&[1]);
+    bench.report(1, ShardReport::Progress(at(7)));
+    let (op, _) = bench.renewal();
+    let effects = bench.answer(op, Ok(WriteOutcome::Conflict(None)));
+    assert_eq!(lost(&effects), Some(LossReason::RowDeleted));
+    assert_eq!(creates(&effects)[0].1.checkpoint, at(7));
+}
+
+#[test]
+fn given_a_shard_that_ended_when_a_child_cannot_be_created_then_it_is_tried_again_before_the_end_is_written() {
+    let mut bench = Bench::consuming(&[1]);
+    let effects = bench.report(1, ShardReport::Finished(Finish::Ended(vec![child(2, &[1])])));
+    let (op, _) = creates(&effects).remove(0);
+    assert!(writes(&effects).is_empty());
+    bench.answer(op, Err(StoreFailure::Retry("no".to_owned())));
+    let (op, lease) = creates(&bench.after(seconds(1))).remove(0);
+    let effects = bench.answer(op, Ok(WriteOutcome::Applied(lease)));
+    assert_eq!(writes(&effects)[0].1.patch.checkpoint, Some(Position::ShardEnd));
+}
+
+#[test]
+fn given_two_parents_of_one_shard_when_both_end_and_creation_fails_once_then_both_are_finished() {
+    let mut bench = Bench::consuming(&[1, 2]);
+    let end = || ShardReport::Finished(Finish::Ended(vec![child(3, &[1, 2])]));
+    let (op, _) = creates(&bench.report(1, end())).remove(0);
+    assert!(
+        creates(&bench.report(2, end())).is_empty(),
+        "one request at a time for one row"
+    );
+    bench.answer(op, Err(StoreFailure::Retry("no".to_owned())));
+    let (op, lease) = creates(&bench.after(seconds(1))).remove(0);
+    let effects = bench.answer(op, Ok(WriteOutcome::Applied(lease)));
+    assert_eq!(writes(&effects).len(), 2, "{effects:?}");
+}
+
+#[test]
+fn given_an_end_whose_answer_was_lost_when_the_row_is_gone_then_it_is_put_back_as_finished() {
+    let mut bench = Bench::consuming(&[1]);
+    let (op, lease) = creates(&bench.report(1, ShardReport::Finished(Finish::Ended(vec![child(2, &[1])])))).remove(0);
+    let (op, _) = writes(&bench.answer(op, Ok(WriteOutcome::Applied(lease)))).remove(0);
+    bench.answer(op, ambiguous());
+    let effects = bench.handle(WorkerInput::Read { op, result: Ok(None) });
+    assert!(creates(&effects)[0].1.is_finished(), "{effects:?}");
+}
+
+#[test]
+fn given_a_shard_beyond_retention_when_the_listing_confirms_it_then_its_children_go_on() {
+    let mut bench = Bench::consuming(&[1]);
+    let effects = bench.report(1, ShardReport::Missing);
+    assert!(
+        effects
+            .iter()
+            .any(|effect| matches!(effect, WorkerEffect::ListShards(_))),
+        "{effects:?}"
+    );
+    let mut next = Shard::new(shard(2), HashKeyRange::FULL);
+    next.parent = Some(shard(1));
+    let effects = bench.handle(WorkerInput::Shards(Ok(vec![next])));
+    assert_eq!(stops(&effects), [(1, StopReason::LeaseLost)]);
+    assert!(creates(&effects).iter().any(|(_, lease)| lease.shard == shard(2)));
+}
+
+#[test]
+fn given_a_shard_beyond_retention_when_its_lease_is_being_given_back_then_it_is_left_to_the_next() {
+    let mut bench = Bench::consuming(&[1]);
+    bench.report(1, ShardReport::Missing);
+    bench.report(1, ShardReport::Finished(Finish::Drained));
+    let mut next = Shard::new(shard(2), HashKeyRange::FULL);
+    next.parent = Some(shard(1));
+    let effects = bench.handle(WorkerInput::Shards(Ok(vec![next])));
+    assert!(
+        stops(&effects).is_empty() && creates(&effects).is_empty(),
+        "{effects:?}"
+    );
+}
