@@ -1,0 +1,210 @@
+//! The user's code of the world, and the requests to the lease table.
+
+use std::time::Duration;
+
+use kcl_core::{
+    LeaseListing, WriteOutcome,
+    shard::{Call, CheckpointRequest, Outcome, ShardInput},
+    worker::{OpId, StoreFailure, TenureId, WorkerInput},
+};
+
+use crate::{
+    mutant::Mutant,
+    node::Asked,
+    scenario::FaultKind,
+    servers::{TableAnswer, TableRequest},
+    world::{Event, World},
+};
+
+impl World<'_> {
+    pub(super) fn call_takes(&mut self, call: &Call) -> Duration {
+        let handler = self.scenario.handler;
+        if self.quiet || !matches!(call, Call::Process { .. }) {
+            return Duration::from_millis(self.rng.u64(1..=20));
+        }
+        if self.rng.f64() < handler.slow {
+            return self.scenario.failover_time.mul_f64(self.rng.f64() * 3.0);
+        }
+        handler.usual.mul_f64(self.rng.f64()) + Duration::from_millis(1)
+    }
+
+    pub(super) fn call_ends(&mut self, node: usize, tenure: TenureId, number: u64) {
+        let draw = if self.quiet { 1.0 } else { self.rng.f64() };
+        let cut = self.rng.f64();
+        let handler = self.scenario.handler;
+        let Some(consumer) = self.nodes[node].consumers.get_mut(&tenure) else { return };
+        let Some(running) = consumer.running.take_if(|running| running.number == number) else { return };
+        let fails = draw < handler.fails && !matches!(running.call, Call::LeaseLost);
+        let outcome = match running.batch() {
+            _ if fails && self.mutant == Some(Mutant::SkipFailed) => Outcome::Success,
+            _ if fails => Outcome::Failure("drawn".to_owned()),
+            Some(batch) if draw < handler.fails + handler.partly => {
+                #[expect(
+                    clippy::cast_precision_loss,
+                    clippy::cast_possible_truncation,
+                    clippy::cast_sign_loss,
+                    reason = "a part of a small batch"
+                )]
+                let count = (batch.len() as f64 * cut) as usize;
+                self.oracle.handled(&mut consumer.log, batch, count);
+                Outcome::SuccessBefore(count)
+            }
+            Some(batch) => {
+                self.oracle.handled(&mut consumer.log, batch, batch.len());
+                Outcome::Success
+            }
+            None => Outcome::Success,
+        };
+        let asks = match running.call {
+            Call::Process { .. } => self.scenario.manual && cut < 0.5,
+            Call::ShutdownRequested => self.scenario.manual,
+            _ => false,
+        };
+        if asks && let Some(handled) = consumer.log.handled_to.clone() {
+            // A refusal is the application's to see; here it only means that there is nothing to wait for.
+            let answer = consumer.machine.request_checkpoint(&handled);
+            let waits = matches!(running.call, Call::ShutdownRequested) && answer == Ok(CheckpointRequest::Requested);
+            if waits && consumer.calls < 10_000 {
+                consumer.calls += 1;
+                let number = consumer.calls;
+                consumer.running = Some(crate::node::Running { number, call: running.call });
+                self.drain_shard(node, tenure);
+                self.at(Duration::from_millis(100), Event::CallEnds { node, tenure, number });
+                return;
+            }
+        }
+        self.to_shard(node, tenure, ShardInput::Called(outcome));
+    }
+
+    /// Sends a request to the table. What becomes of it is decided by the trouble of the moment.
+    pub(super) fn ask(&mut self, node: usize, op: Option<OpId>, mut request: TableRequest) {
+        let number = self.rng.u64(..);
+        let writes = !matches!(request, TableRequest::List | TableRequest::Get(_));
+        let lists = matches!(request, TableRequest::List);
+        self.nodes[node].asked.insert(number, Asked { op, writes, lists });
+        let timeout = self.scenario.failover_time / 3;
+        if let (TableRequest::Update(write), Some(mutant)) = (&mut request, self.mutant) {
+            mutant.expect(&mut write.expect);
+            let last = write.patch.owner == Some(None) || (write.patch.owner.is_none() && write.patch.checkpoint_owner == Some(None));
+            mutant.commit(&mut write.patch.checkpoint, last);
+        }
+        let slot = self.nodes[node].slot;
+        let cut_off = self.active.values().any(
+            |fault| matches!(fault, FaultKind::Partition { worker, table: true, .. } if *worker == slot),
+        );
+        if cut_off {
+            return self.at(timeout, Event::TimedOut { node, number });
+        }
+        let outage = self.has(|fault| matches!(fault, FaultKind::TableOutage { .. }));
+        let throttled = self.has(|fault| matches!(fault, FaultKind::TableThrottle { .. })) && self.rng.bool();
+        let mut there = self.table_delay();
+        if outage || throttled {
+            return self.at(there, Event::Refused { node, number });
+        }
+        let mut back = self.table_delay();
+        if self.has(|fault| matches!(fault, FaultKind::TableSlow { .. })) {
+            there += timeout.mul_f64(self.rng.f64());
+            back += timeout.mul_f64(self.rng.f64());
+        }
+        let lost = writes && self.has(|fault| matches!(fault, FaultKind::LostAnswers { .. })) && self.rng.bool();
+        let in_time = there + back < timeout && !lost;
+        if !in_time {
+            self.at(timeout, Event::TimedOut { node, number });
+        }
+        self.at(there, Event::AtTable { node, number, request, answer_in: in_time.then_some(back) });
+    }
+
+    pub(super) fn has(&self, fault: impl Fn(&FaultKind) -> bool) -> bool {
+        self.active.values().any(fault)
+    }
+
+    fn table_delay(&mut self) -> Duration {
+        Duration::from_micros(self.rng.u64(500..=15_000))
+    }
+
+    /// A request reaches the table, whether its sender still lives or not.
+    pub(super) fn at_table(&mut self, node: usize, number: u64, request: &TableRequest, answer_in: Option<Duration>) {
+        let key = match request {
+            TableRequest::Update(write) => Some(write.key.clone()),
+            _ => None,
+        };
+        let before = key.and_then(|key| self.table.rows.get(&key).cloned());
+        let mut answer = self.table.call(request);
+        if let (TableAnswer::Outcome(WriteOutcome::Applied(after)), Some(before)) = (&answer, &before) {
+            let after = after.clone();
+            self.judge_write(node, request, before, &after);
+        }
+        if let Some(delay) = answer_in {
+            self.falsify(&mut answer);
+            self.at(delay, Event::Answer { node, number, answer });
+        }
+    }
+
+    fn judge_write(&mut self, node: usize, request: &TableRequest, before: &kcl_core::Lease, after: &kcl_core::Lease) {
+        let TableRequest::Update(write) = request else { return };
+        let process = &self.nodes[node];
+        let marks = [after.counter, after.owner_switches_since_checkpoint, process.session.0];
+        self.trace.note(self.now, after.shard.as_str(), &marks, || {
+            let (owner, giver, session) = (&after.owner, &after.checkpoint_owner, process.session);
+            let (id, counter, checkpoint) = (&process.id, after.counter, &after.checkpoint);
+            format!("{id} ({session}) wrote: owner {owner:?}, giver {giver:?}, counter {counter}, checkpoint {checkpoint}")
+        });
+        self.oracle.written(Some(before), after);
+        let keeps = write.patch.increment_counter && !matches!(write.patch.owner, Some(Some(_)));
+        let holds = before.holder() == Some(&process.id) && before.session.is_none_or(|session| session <= process.session);
+        self.oracle.checks += 1;
+        if keeps && !holds {
+            let what = format!("{}: {} wrote to a lease of {:?}", after.key, process.id, before.holder());
+            self.oracle.broken("fenced", what);
+        }
+        let passed_on = keeps && after.holder() != Some(&process.id) && !after.is_finished();
+        if passed_on && let Some(log) = self.nodes[node].drained.remove(&after.shard) && !self.scenario.manual {
+            self.oracle.handed_over(&log, &after.checkpoint);
+        }
+    }
+
+    /// What a planted bug makes of an answer.
+    fn falsify(&mut self, answer: &mut TableAnswer) {
+        let Some(mutant) = self.mutant else { return };
+        let moment = u64::try_from(self.now.as_millis()).unwrap_or(u64::MAX);
+        match answer {
+            TableAnswer::Listing(listing) => mutant.listing(listing, moment),
+            TableAnswer::Row(Some(row)) | TableAnswer::Outcome(WriteOutcome::Applied(row) | WriteOutcome::Conflict(Some(row))) => {
+                if mutant == Mutant::IgnoreParents {
+                    let mut one = LeaseListing { leases: vec![row.clone()], unreadable: Vec::new() };
+                    mutant.listing(&mut one, moment);
+                    *row = one.leases.remove(0);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    pub(super) fn answered(&mut self, node: usize, number: u64, answer: TableAnswer) {
+        let Some(asked) = self.nodes[node].asked.remove(&number) else { return };
+        let input = match (answer, asked.op) {
+            (TableAnswer::Listing(listing), _) => WorkerInput::Leases(Ok(listing)),
+            (TableAnswer::Row(row), Some(op)) => WorkerInput::Read { op, result: Ok(row) },
+            (TableAnswer::Outcome(outcome), Some(op)) => WorkerInput::Written { op, result: Ok(outcome) },
+            (_, None) => unreachable!("only scans have no operation"),
+        };
+        self.to_worker(node, input);
+    }
+
+    /// A request came to nothing: refused, or, as far as its sender knows, perhaps carried out.
+    pub(super) fn unanswered(&mut self, node: usize, number: u64, timed_out: bool) {
+        let Some(asked) = self.nodes[node].asked.remove(&number) else { return };
+        let failure = if timed_out && asked.writes {
+            StoreFailure::Ambiguous("no answer".to_owned())
+        } else {
+            StoreFailure::Retry("refused".to_owned())
+        };
+        let input = match asked {
+            Asked { lists: true, .. } => WorkerInput::Leases(Err(failure)),
+            Asked { op: Some(op), writes: true, .. } => WorkerInput::Written { op, result: Err(failure) },
+            Asked { op: Some(op), .. } => WorkerInput::Read { op, result: Err(failure) },
+            Asked { op: None, .. } => unreachable!("only scans have no operation"),
+        };
+        self.to_worker(node, input);
+    }
+}

@@ -1,0 +1,288 @@
+//! What the drivers of the runtime do, in the world: performing effects, bringing answers back.
+
+use std::time::Duration;
+
+use kcl_core::{
+    Position,
+    fetch::{Fetch, FetchFailure, FetchFailureKind},
+    lineage,
+    shard::{Call, Finish, Outcome, ShardEffect, ShardEvent, ShardInput, ShardMachine},
+    worker::{ShardReport, TenureId, WorkerEffect, WorkerEvent, WorkerInput},
+};
+
+use crate::{
+    mutant::Mutant,
+    node::{Consumer, Running},
+    scenario::FaultKind,
+    servers::TableRequest,
+    world::{Event, World},
+};
+
+/// Between a worker and its consumers.
+const LOCAL: Duration = Duration::from_micros(50);
+
+impl World<'_> {
+    pub(super) fn wake_worker(&mut self, node: usize) {
+        if self.nodes[node].wake_at != Some(self.now) && self.nodes[node].wake_at.is_some_and(|at| at > self.now) {
+            return;
+        }
+        self.nodes[node].wake_at = None;
+        self.to_worker(node, WorkerInput::Wake);
+    }
+
+    pub(super) fn to_worker(&mut self, node: usize, input: WorkerInput) {
+        let process = &mut self.nodes[node];
+        let tick = process.clock.tick(self.now);
+        process.worker.handle(tick, input);
+        self.drain_worker(node);
+    }
+
+    pub(super) fn drain_worker(&mut self, node: usize) {
+        while let Some(effect) = self.nodes[node].worker.poll_effect() {
+            self.worker_effect(node, effect);
+        }
+        let process = &mut self.nodes[node];
+        if let Some(deadline) = process.worker.next_deadline() {
+            let at = process.clock.when(self.now, deadline);
+            if process.wake_at.is_none_or(|already| at < already) {
+                process.wake_at = Some(at);
+                self.at(at - self.now, Event::WakeWorker { node });
+            }
+        }
+    }
+
+    fn worker_effect(&mut self, node: usize, effect: WorkerEffect) {
+        match effect {
+            WorkerEffect::ListLeases => {
+                if self.mutant == Some(Mutant::Spendthrift) {
+                    self.table.requests += 9;
+                }
+                self.ask(node, None, TableRequest::List);
+            }
+            WorkerEffect::ListShards(filter) => {
+                let result = match self.service_trouble(node) {
+                    Some(failure) => Err(failure),
+                    None => self.service.shards(self.wall(), filter),
+                };
+                let delay = self.service_delay();
+                self.at(delay, Event::ToWorker { node, input: WorkerInput::Shards(result) });
+            }
+            WorkerEffect::Create { op, lease } => self.ask(node, Some(op), TableRequest::Create(lease)),
+            WorkerEffect::Update { op, write } => self.ask(node, Some(op), TableRequest::Update(write)),
+            WorkerEffect::Delete { op, key, expect } => self.ask(node, Some(op), TableRequest::Delete(key, expect)),
+            WorkerEffect::Get { op, key } => self.ask(node, Some(op), TableRequest::Get(key)),
+            WorkerEffect::StartShard { tenure, lease, start } => self.start_consumer(node, tenure, &lease, start),
+            WorkerEffect::ShardStored { tenure, position } => {
+                self.at(LOCAL, Event::ToShard { node, tenure, input: ShardInput::Stored(position) });
+            }
+            WorkerEffect::StopShard { tenure, reason } => {
+                let lost = reason == kcl_core::shard::StopReason::LeaseLost;
+                if self.mutant != Some(Mutant::DeafConsumers) || !lost {
+                    self.at(LOCAL, Event::ToShard { node, tenure, input: ShardInput::Stop(reason) });
+                }
+            }
+            WorkerEffect::Event(event) => self.worker_event(node, &event),
+            WorkerEffect::Exit(exit) => self.exited(node, exit.failure.as_ref()),
+        }
+    }
+
+    fn worker_event(&mut self, node: usize, event: &WorkerEvent) {
+        let process = &mut self.nodes[node];
+        if let WorkerEvent::LeaseLost { key, .. } = event {
+            // Whatever is written for the shard from here on is no clean hand-over any more.
+            process.drained.remove(key.as_str());
+        }
+        self.trace.note(self.now, process.id.as_str(), &[], || format!("{event:?}"));
+    }
+
+    fn start_consumer(&mut self, node: usize, tenure: TenureId, lease: &kcl_core::Lease, start: Position) {
+        if self.mutant == Some(Mutant::SilentLease) && tenure.0 % 3 == 0 {
+            return;
+        }
+        let config = self.shard_config();
+        let seed = self.rng.u64(..);
+        let process = &mut self.nodes[node];
+        let opened_at = process.clock.wall(self.now);
+        let log = self.oracle.tenure(&lease.shard, &start);
+        self.trace.note(self.now, lease.shard.as_str(), &[tenure.0], || format!("{} starts at {start}", process.id));
+        let machine = ShardMachine::new(config, start, opened_at, 1 << 20, seed);
+        let shard = lease.shard.clone();
+        let consumer = Consumer { shard, machine, iterator: None, running: None, calls: 0, log, wake_at: None };
+        process.consumers.insert(tenure, consumer);
+        self.drain_shard(node, tenure);
+    }
+
+    pub(super) fn wake_shard(&mut self, node: usize, tenure: TenureId) {
+        let now = self.now;
+        let Some(consumer) = self.nodes[node].consumers.get_mut(&tenure) else { return };
+        if consumer.wake_at.is_some_and(|at| at > now) {
+            return;
+        }
+        consumer.wake_at = None;
+        self.to_shard(node, tenure, ShardInput::Wake);
+    }
+
+    pub(super) fn to_shard(&mut self, node: usize, tenure: TenureId, input: ShardInput) {
+        let process = &mut self.nodes[node];
+        let tick = process.clock.tick(self.now);
+        let Some(consumer) = process.consumers.get_mut(&tenure) else { return };
+        consumer.machine.handle(tick, input);
+        self.drain_shard(node, tenure);
+    }
+
+    pub(super) fn drain_shard(&mut self, node: usize, tenure: TenureId) {
+        loop {
+            let Some(consumer) = self.nodes[node].consumers.get_mut(&tenure) else { return };
+            let Some(effect) = consumer.machine.poll_effect() else { break };
+            self.shard_effect(node, tenure, effect);
+        }
+        let process = &mut self.nodes[node];
+        let clock = process.clock;
+        let Some(consumer) = process.consumers.get_mut(&tenure) else { return };
+        if let Some(deadline) = consumer.machine.next_deadline() {
+            let at = clock.when(self.now, deadline);
+            if consumer.wake_at.is_none_or(|already| at < already) {
+                consumer.wake_at = Some(at);
+                self.at(at - self.now, Event::WakeShard { node, tenure });
+            }
+        }
+    }
+
+    fn shard_effect(&mut self, node: usize, tenure: TenureId, effect: ShardEffect) {
+        match effect {
+            ShardEffect::Open(position) => self.open(node, tenure, &position),
+            ShardEffect::Fetch { max_records } => self.fetch(node, tenure, max_records),
+            ShardEffect::Call(call) => self.call(node, tenure, call),
+            ShardEffect::CancelCall => {
+                // Some calls heed it and some go on to their end.
+                if self.rng.bool()
+                    && let Some(consumer) = self.nodes[node].consumers.get_mut(&tenure)
+                {
+                    consumer.running = None;
+                    let input = ShardInput::Called(Outcome::Cancelled);
+                    self.at(LOCAL, Event::ToShard { node, tenure, input });
+                }
+            }
+            ShardEffect::Progress(position) => self.report(node, tenure, ShardReport::Progress(position)),
+            ShardEffect::Checkpoint(position) => self.report(node, tenure, ShardReport::Checkpoint(position)),
+            ShardEffect::Missing => self.report(node, tenure, ShardReport::Missing),
+            ShardEffect::Finished(finish) => {
+                if let Some(consumer) = self.nodes[node].consumers.remove(&tenure)
+                    && finish == Finish::Drained
+                {
+                    self.nodes[node].drained.insert(consumer.shard, consumer.log);
+                }
+                self.report(node, tenure, ShardReport::Finished(finish));
+            }
+            ShardEffect::Event(event) => self.shard_event(node, tenure, &event),
+        }
+    }
+
+    fn shard_event(&mut self, node: usize, tenure: TenureId, event: &ShardEvent) {
+        if matches!(event, ShardEvent::Fetched { .. }) {
+            return;
+        }
+        let process = &self.nodes[node];
+        let Some(consumer) = process.consumers.get(&tenure) else { return };
+        let (shard, id) = (&consumer.shard, &process.id);
+        self.trace.note(self.now, shard.as_str(), &[tenure.0], || format!("{id}: {event:?}"));
+    }
+
+    pub(super) fn report(&mut self, node: usize, tenure: TenureId, report: ShardReport) {
+        self.at(LOCAL, Event::ToWorker { node, input: WorkerInput::Shard { tenure, report } });
+    }
+
+    fn open(&mut self, node: usize, tenure: TenureId, position: &Position) {
+        let wall = self.wall();
+        let shard = self.nodes[node].consumers[&tenure].shard.clone();
+        let result = match self.service_trouble(node) {
+            Some(failure) => Err(failure),
+            None => self.service.open(wall, &shard, position),
+        };
+        if result.is_ok() && *position == Position::Latest {
+            let row = self.table.rows.get(shard.as_str());
+            // Only where nothing was pinned yet, and no parent was consumed, is LATEST what the application asked for.
+            let asked = row.is_some_and(|row| {
+                row.checkpoint == Position::Latest
+                    && lineage::start_position(row, &self.table.rows) == Position::Latest
+            });
+            if asked {
+                self.oracle.opened_at_latest(&shard);
+            }
+        }
+        let (iterator, input) = match result {
+            Ok(iterator) => (Some(iterator), ShardInput::Opened(Ok(()))),
+            Err(failure) => (None, ShardInput::Opened(Err(failure))),
+        };
+        let delay = self.service_delay();
+        self.at(delay, Event::FromService { node, tenure, input, iterator });
+    }
+
+    fn fetch(&mut self, node: usize, tenure: TenureId, max_records: u32) {
+        let wall = self.wall();
+        let consumer = &self.nodes[node].consumers[&tenure];
+        let (shard, place) = (consumer.shard.clone(), consumer.iterator.clone());
+        let result = match (self.service_trouble(node), place) {
+            (Some(failure), _) => Err(failure),
+            (None, Some((iterator, given))) if given >= self.iterators_since => {
+                self.service.fetch(wall, &shard, &iterator, max_records)
+            }
+            _ => {
+                let message = "the iterator is not known".to_owned();
+                Err(FetchFailure { kind: FetchFailureKind::Expired, message })
+            }
+        };
+        let (mut input, mut next) = match result {
+            Ok((fetch, next)) => (Ok(fetch), next),
+            Err(failure) => (Err(failure), None),
+        };
+        if let Ok(fetch) = &mut input {
+            self.spoil(fetch, &mut next);
+        }
+        let delay = self.service_delay();
+        self.at(delay, Event::FromService { node, tenure, input: ShardInput::Fetched(input), iterator: next });
+    }
+
+    /// What a faulty service, or a planted bug, makes of a read.
+    fn spoil(&mut self, fetch: &mut Fetch, next: &mut Option<String>) {
+        let nulls = self.active.values().any(|fault| matches!(fault, FaultKind::NullIterators { .. }));
+        if nulls && self.rng.u8(..4) == 0 {
+            *next = None;
+            fetch.end = Some(Vec::new());
+        }
+        if self.mutant == Some(Mutant::DropRecord) && fetch.batch.len() > 1 && self.rng.u8(..4) == 0 {
+            fetch.batch = fetch.batch.split_at(1).1;
+        }
+    }
+
+    pub(super) fn from_service(
+        &mut self,
+        node: usize,
+        tenure: TenureId,
+        input: ShardInput,
+        iterator: Option<String>,
+    ) {
+        let now = self.now;
+        if let (Some(consumer), Some(iterator)) = (self.nodes[node].consumers.get_mut(&tenure), iterator) {
+            consumer.iterator = Some((iterator, now));
+        }
+        self.to_shard(node, tenure, input);
+    }
+
+    fn call(&mut self, node: usize, tenure: TenureId, call: Call) {
+        let Some(consumer) = self.nodes[node].consumers.get_mut(&tenure) else { return };
+        consumer.calls += 1;
+        let number = consumer.calls;
+        consumer.running = Some(Running { number, call: call.clone() });
+        if let Call::Process { batch, .. } = &call {
+            self.oracle.delivered(&mut consumer.log, batch, &self.table.rows);
+            if self.mutant == Some(Mutant::ProgressOnDelivery)
+                && let Some(end) = batch.end_position()
+            {
+                self.report(node, tenure, ShardReport::Progress(end));
+            }
+        }
+        let takes = self.call_takes(&call);
+        self.at(takes, Event::CallEnds { node, tenure, number });
+    }
+}

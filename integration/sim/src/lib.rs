@@ -1,0 +1,26 @@
+//! A fleet simulated deterministically: the machines of `kcl-core`, the broker's engine, a lease table, a network and a
+//! clock per worker, in one thread and one queue of events.
+//!
+//! A seed is a history: the same events in the same order, on every machine and in every build. Trouble is drawn from
+//! the seed too, and can be taken away piece by piece to see what a failure needs.
+
+mod calls;
+mod drive;
+mod mutant;
+mod node;
+mod oracle;
+mod queue;
+mod scenario;
+mod servers;
+mod shrink;
+mod trace;
+mod trouble;
+mod world;
+
+pub use self::{
+    mutant::Mutant,
+    oracle::Violation,
+    scenario::{Fault, FaultKind, Handler, Initial, Scenario, Workload},
+    shrink::shrink,
+    world::{Outcome, Watch, live},
+};

@@ -1,0 +1,100 @@
+//! Bugs planted on purpose, between the machines and the world: each breaks one promise, and the simulation must see it.
+//! None of this is in any crate that ships.
+
+use std::fmt;
+
+use kcl_core::{Expect, LeaseListing, Position};
+
+/// A planted bug.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Mutant {
+    /// Progress is reported when records are delivered, not when they are handled. Breaks no-loss.
+    ProgressOnDelivery,
+    /// A failed call counts as a success. Breaks no-loss.
+    SkipFailed,
+    /// The first record of a read is left out now and then. Breaks order.
+    DropRecord,
+    /// Parents look finished to workers. Breaks lineage.
+    IgnoreParents,
+    /// Writes are applied whatever the row has become. Breaks fenced.
+    Unfenced,
+    /// Checkpoints are written one behind. Breaks monotonic.
+    StaleCheckpoint,
+    /// Counters seem to move though nobody moves them. Breaks single-owner: dead workers look alive.
+    ImmortalWorkers,
+    /// Consumers of lost leases are not told. Breaks single-owner.
+    DeafConsumers,
+    /// The last write of a tenure leaves the checkpoint out. Breaks bounded-replay.
+    ForgetLastCheckpoint,
+    /// Consumers are not started. Breaks visible: a lease is held and nothing says why nothing happens.
+    SilentLease,
+    /// Every scan is made ten times. Breaks frugal.
+    Spendthrift,
+}
+
+impl Mutant {
+    /// All of them.
+    pub const ALL: [Self; 11] = [
+        Self::ProgressOnDelivery,
+        Self::SkipFailed,
+        Self::DropRecord,
+        Self::IgnoreParents,
+        Self::Unfenced,
+        Self::StaleCheckpoint,
+        Self::ImmortalWorkers,
+        Self::DeafConsumers,
+        Self::ForgetLastCheckpoint,
+        Self::SilentLease,
+        Self::Spendthrift,
+    ];
+
+    /// The promise that it breaks.
+    #[must_use]
+    pub const fn breaks(self) -> &'static str {
+        match self {
+            Self::ProgressOnDelivery | Self::SkipFailed => "no-loss",
+            Self::DropRecord => "order",
+            Self::IgnoreParents => "lineage",
+            Self::Unfenced => "fenced",
+            Self::StaleCheckpoint => "monotonic",
+            Self::ImmortalWorkers | Self::DeafConsumers => "single-owner",
+            Self::ForgetLastCheckpoint => "bounded-replay",
+            Self::SilentLease => "visible",
+            Self::Spendthrift => "frugal",
+        }
+    }
+
+    /// What a worker sees of a scan.
+    pub(super) fn listing(self, listing: &mut LeaseListing, moment: u64) {
+        for lease in &mut listing.leases {
+            match self {
+                Self::IgnoreParents => lease.parents.clear(),
+                Self::ImmortalWorkers if lease.owner.is_some() => lease.counter = lease.counter.wrapping_add(moment),
+                _ => {}
+            }
+        }
+    }
+
+    /// What a write expects.
+    pub(super) fn expect(self, expect: &mut Expect) {
+        if self == Self::Unfenced {
+            *expect = Expect::exists();
+        }
+    }
+
+    /// What a write commits.
+    pub(super) fn commit(self, checkpoint: &mut Option<Position>, last: bool) {
+        if self == Self::ForgetLastCheckpoint && last && *checkpoint != Some(Position::ShardEnd) {
+            *checkpoint = None;
+        }
+        if self == Self::StaleCheckpoint && matches!(checkpoint, Some(Position::Record(_))) {
+            *checkpoint = Some(Position::TrimHorizon);
+        }
+    }
+}
+
+impl fmt::Display for Mutant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
+    }
+}

@@ -1,0 +1,116 @@
+//! A worker's process: its machines, its clock, and what the drivers of the runtime would do for them.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use kcl_core::{
+    Batch, Session, ShardId, Tick, Timestamp, WorkerId,
+    shard::{Call, ShardMachine},
+    worker::{OpId, TenureId, WorkerMachine},
+};
+
+use crate::oracle::TenureLog;
+
+/// A monotonic clock that may run fast or slow, and a wall clock that is a little off.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct NodeClock {
+    since: Duration,
+    tick: Duration,
+    speed: f64,
+    skew_ms: i64,
+}
+
+impl NodeClock {
+    pub(super) fn new(now: Duration, speed: f64, skew_ms: i64) -> Self {
+        Self { since: now, tick: Duration::ZERO, speed, skew_ms }
+    }
+
+    pub(super) fn tick(&self, now: Duration) -> Tick {
+        Tick::from_origin(self.tick + now.saturating_sub(self.since).mul_f64(self.speed))
+    }
+
+    /// When the clock will show `tick`; not before `now`.
+    pub(super) fn when(&self, now: Duration, tick: Tick) -> Duration {
+        let ahead = tick.since_origin().saturating_sub(self.tick);
+        // A microsecond more, so that rounding never wakes a machine just before its time.
+        (self.since + ahead.div_f64(self.speed) + Duration::from_micros(1)).max(now)
+    }
+
+    pub(super) fn wall(&self, now: Duration) -> Timestamp {
+        let millis = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);
+        Timestamp::from_epoch_millis(crate::world::EPOCH_MS + millis + self.skew_ms)
+    }
+
+    pub(super) fn set_speed(&mut self, now: Duration, speed: f64) {
+        self.tick = self.tick(now).since_origin();
+        self.since = now;
+        self.speed = speed;
+    }
+}
+
+/// What a process does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    Running,
+    /// It stands still until then.
+    Paused(Duration),
+    /// It died or ended.
+    Gone,
+}
+
+/// A call to the user's code that runs.
+#[derive(Clone, Debug)]
+pub(super) struct Running {
+    pub(super) number: u64,
+    pub(super) call: Call,
+}
+
+impl Running {
+    pub(super) fn batch(&self) -> Option<&Batch> {
+        match &self.call {
+            Call::Process { batch, .. } => Some(batch),
+            _ => None,
+        }
+    }
+}
+
+/// A consumer of a process.
+#[derive(Debug)]
+pub(super) struct Consumer {
+    pub(super) shard: ShardId,
+    pub(super) machine: ShardMachine,
+    pub(super) iterator: Option<(String, Duration)>,
+    pub(super) running: Option<Running>,
+    pub(super) calls: u64,
+    pub(super) log: TenureLog,
+    pub(super) wake_at: Option<Duration>,
+}
+
+/// A worker's process, for one life.
+#[derive(Debug)]
+pub(super) struct Node {
+    pub(super) id: WorkerId,
+    pub(super) session: Session,
+    pub(super) state: State,
+    pub(super) clock: NodeClock,
+    pub(super) worker: WorkerMachine,
+    pub(super) wake_at: Option<Duration>,
+    pub(super) consumers: BTreeMap<TenureId, Consumer>,
+    /// What was handled by tenures whose consumer has ended cleanly, until their last write.
+    pub(super) drained: BTreeMap<ShardId, TenureLog>,
+    /// Requests to the table that wait for an answer.
+    pub(super) asked: BTreeMap<u64, Asked>,
+    /// Whether it was told to stop.
+    pub(super) stopping: bool,
+    /// Whether another process runs under its id by design of the scenario.
+    pub(super) has_twin: bool,
+    /// The slot of the fleet that it fills.
+    pub(super) slot: usize,
+}
+
+/// A request to the table, as its sender remembers it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asked {
+    pub(super) op: Option<OpId>,
+    pub(super) writes: bool,
+    pub(super) lists: bool,
+}

@@ -1,0 +1,184 @@
+//! The two servers of the world: the lease table, and the service, which is the broker's own engine.
+
+use std::collections::BTreeMap;
+
+use kcl_broker::{
+    ApiError, Engine, EngineConfig, ErrorKind,
+    api::{CreateStream, GetRecords, GetShardIterator, ListShards, MergeShards, PutRecord, SplitShard},
+};
+use kcl_core::{
+    Batch, Expect, HashKey, Lease, LeaseKey, LeaseListing, LeaseWrite, Position, Record, SequenceNumber, Shard,
+    ShardFilter, ShardId, StreamName, Timestamp, WriteOutcome,
+    fetch::{Fetch, FetchFailure, FetchFailureKind},
+};
+
+/// The stream of the world.
+pub(super) const STREAM: &str = "stream";
+
+/// A request to the lease table.
+#[derive(Clone, Debug)]
+pub(super) enum TableRequest {
+    List,
+    Get(LeaseKey),
+    Create(Lease),
+    Update(LeaseWrite),
+    Delete(LeaseKey, Expect),
+}
+
+/// The table's answer.
+#[derive(Clone, Debug)]
+pub(super) enum TableAnswer {
+    Listing(LeaseListing),
+    Row(Option<Lease>),
+    Outcome(WriteOutcome),
+}
+
+/// The lease table: rows, and nothing else.
+#[derive(Debug, Default)]
+pub(super) struct Table {
+    pub(super) rows: BTreeMap<LeaseKey, Lease>,
+    pub(super) requests: u64,
+    /// What scans give while they are stale.
+    pub(super) stale: Option<LeaseListing>,
+}
+
+impl Table {
+    pub(super) fn listing(&self) -> LeaseListing {
+        LeaseListing { leases: self.rows.values().cloned().collect(), unreadable: Vec::new() }
+    }
+
+    pub(super) fn call(&mut self, request: &TableRequest) -> TableAnswer {
+        self.requests += 1;
+        match request {
+            TableRequest::List => TableAnswer::Listing(self.stale.clone().unwrap_or_else(|| self.listing())),
+            TableRequest::Get(key) => TableAnswer::Row(self.rows.get(key).cloned()),
+            TableRequest::Create(lease) => TableAnswer::Outcome(match self.rows.get(&lease.key) {
+                Some(row) => WriteOutcome::Conflict(Some(row.clone())),
+                None => {
+                    self.rows.insert(lease.key.clone(), lease.clone());
+                    WriteOutcome::Applied(lease.clone())
+                }
+            }),
+            TableRequest::Update(write) => {
+                let row = self.rows.get(&write.key);
+                TableAnswer::Outcome(match row {
+                    Some(before) if write.expect.holds(row) => {
+                        let after = write.patch.apply(before);
+                        self.rows.insert(write.key.clone(), after.clone());
+                        WriteOutcome::Applied(after)
+                    }
+                    row => WriteOutcome::Conflict(row.cloned()),
+                })
+            }
+            TableRequest::Delete(key, expect) => {
+                let row = self.rows.get(key).cloned();
+                TableAnswer::Outcome(match row {
+                    Some(before) if expect.holds(Some(&before)) => {
+                        self.rows.remove(key);
+                        WriteOutcome::Applied(before)
+                    }
+                    row => WriteOutcome::Conflict(row),
+                })
+            }
+        }
+    }
+}
+
+/// The Kinesis service.
+#[derive(Debug)]
+pub(super) struct Service {
+    engine: Engine,
+    name: StreamName,
+    /// What listings give while they are stale.
+    pub(super) stale: Option<Vec<Shard>>,
+}
+
+impl Service {
+    pub(super) fn new(now: Timestamp, shards: usize) -> Self {
+        let mut engine = Engine::new(EngineConfig::default());
+        let count = i32::try_from(shards).expect("a few shards");
+        engine.call(now, CreateStream::new(STREAM, count)).expect("a new engine takes a stream");
+        Self { engine, name: StreamName::new(STREAM).expect("a valid name"), stale: None }
+    }
+
+    pub(super) fn put(&mut self, now: Timestamp, key: String, data: String) -> (ShardId, SequenceNumber) {
+        let put = self.engine.call(now, PutRecord::new(STREAM, key, data)).expect("a small record is taken");
+        (put.shard_id, put.sequence_number)
+    }
+
+    pub(super) fn shards(&mut self, now: Timestamp, filter: ShardFilter) -> Result<Vec<Shard>, FetchFailure> {
+        if let (Some(stale), ShardFilter::All) = (&self.stale, filter) {
+            return Ok(stale.clone());
+        }
+        let mut page = self.engine.call(now, ListShards::filtered(STREAM, filter)).map_err(failure)?;
+        let mut shards = page.shards;
+        while let Some(token) = page.next_token {
+            page = self.engine.call(now, ListShards::next(token)).map_err(failure)?;
+            shards.extend(page.shards);
+        }
+        Ok(shards)
+    }
+
+    pub(super) fn open(&mut self, now: Timestamp, shard: &ShardId, position: &Position) -> Result<String, FetchFailure> {
+        let shard = shard.as_str();
+        let request = match position {
+            Position::TrimHorizon => GetShardIterator::trim_horizon(STREAM, shard),
+            Position::Latest => GetShardIterator::latest(STREAM, shard),
+            Position::AtTimestamp(at) => GetShardIterator::at_timestamp(STREAM, shard, *at),
+            Position::Record(record) => GetShardIterator::at(STREAM, shard, record.sequence_number.as_str()),
+            other => unreachable!("nobody reads from {other}"),
+        };
+        self.engine.call(now, request).map(|answer| answer.shard_iterator).map_err(failure)
+    }
+
+    /// Reads; gives the records and the next iterator, if the shard goes on.
+    pub(super) fn fetch(
+        &mut self,
+        now: Timestamp,
+        shard: &ShardId,
+        iterator: &str,
+        most: u32,
+    ) -> Result<(Fetch, Option<String>), FetchFailure> {
+        let mut request = GetRecords::new(iterator);
+        request.limit = i32::try_from(most).ok();
+        let answer = self.engine.call(now, request).map_err(failure)?;
+        let records: Vec<Record> = answer.records.iter().map(|record| Record::clone(record)).collect();
+        let batch = Batch::new(self.name.clone(), shard.clone(), records)
+            .with_millis_behind_latest(Some(answer.millis_behind_latest));
+        let end = answer.next_shard_iterator.is_none().then_some(answer.child_shards);
+        Ok((Fetch { batch, end }, answer.next_shard_iterator))
+    }
+
+    /// Splits an open shard in the middle, or merges two neighbours, whichever `choice` says and is possible.
+    pub(super) fn reshard(&mut self, now: Timestamp, choice: u64) -> Option<String> {
+        let mut open: Vec<Shard> = self.shards(now, ShardFilter::AtLatest).ok()?;
+        open.sort_by_key(|shard| shard.hash_key_range);
+        let index = usize::try_from(choice / 2).ok()? % open.len();
+        let shard = &open[index];
+        let next = open.get(index + 1);
+        if let (Some(next), 1) = (next, choice % 2) {
+            self.engine.call(now, MergeShards::new(STREAM, shard.id.as_str(), next.id.as_str())).ok()?;
+            return Some(format!("merge {} {}", shard.id, next.id));
+        }
+        let range = shard.hash_key_range;
+        let width = range.end.0 - range.start.0;
+        let middle = HashKey(range.start.0 + width / 2 + 1);
+        // Shards of a few hash keys would be an oddity of the test, and fleets of hundreds of shards slow.
+        if width < 1 << 100 || open.len() >= 96 {
+            return None;
+        }
+        self.engine.call(now, SplitShard::new(STREAM, shard.id.as_str(), middle)).ok()?;
+        Some(format!("split {}", shard.id))
+    }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "it stands where errors are mapped")]
+fn failure(error: ApiError) -> FetchFailure {
+    let kind = match error.kind() {
+        ErrorKind::ExpiredIterator => FetchFailureKind::Expired,
+        ErrorKind::ResourceNotFound => FetchFailureKind::NotFound,
+        ErrorKind::InvalidArgument => FetchFailureKind::InvalidPosition,
+        _ => FetchFailureKind::Unavailable,
+    };
+    FetchFailure { kind, message: error.to_string() }
+}

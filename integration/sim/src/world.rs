@@ -1,0 +1,422 @@
+//! The world: one queue of events in true time, the servers, and the processes of a fleet.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use fastrand::Rng;
+use kcl_core::{
+    Session, ShardFilter, Timestamp, WorkerId,
+    shard::{CheckpointPolicy, ShardConfig, ShardInput},
+    fetch::PollPacing,
+    worker::{TenureId, WorkerConfig, WorkerFailure, WorkerInput, WorkerMachine},
+};
+
+use crate::{
+    mutant::Mutant,
+    node::{Node, NodeClock, State},
+    oracle::{Oracle, Violation},
+    queue::Queue,
+    scenario::{FaultKind, Scenario},
+    servers::{Service, Table, TableAnswer, TableRequest},
+    trace::Trace,
+};
+
+/// The wall clock at the start: some day in 2026.
+pub(super) const EPOCH_MS: i64 = 1_790_000_000_000;
+
+/// How often what lasts is looked at: who holds what, and whether it says so.
+const LOOK_EVERY: Duration = Duration::from_secs(30);
+
+/// The last part of the quiet time, in which requests are counted.
+const COUNTED: Duration = Duration::from_secs(120);
+
+/// Without time passing, so many events are a circle.
+const CIRCLE: u32 = 200_000;
+
+/// What happens at a time.
+#[derive(Debug)]
+pub(super) enum Event {
+    WakeWorker { node: usize },
+    WakeShard { node: usize, tenure: TenureId },
+    ToWorker { node: usize, input: WorkerInput },
+    ToShard { node: usize, tenure: TenureId, input: ShardInput },
+    /// A reader was placed, or gave records; the iterator is the next one.
+    FromService { node: usize, tenure: TenureId, input: ShardInput, iterator: Option<String> },
+    CallEnds { node: usize, tenure: TenureId, number: u64 },
+    /// A request reaches the table; its answer needs so long, if it comes at all.
+    AtTable { node: usize, number: u64, request: TableRequest, answer_in: Option<Duration> },
+    Answer { node: usize, number: u64, answer: TableAnswer },
+    Refused { node: usize, number: u64 },
+    TimedOut { node: usize, number: u64 },
+    Produce,
+    Fault(usize),
+    FaultEnds(usize),
+    Reshard,
+    Start { slot: usize, id: WorkerId },
+    Deploy { slot: usize },
+    Look,
+    Quiet,
+    CountRequests,
+}
+
+/// What a run came to.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// The same for the same history, on every machine and in every build.
+    pub fingerprint: u64,
+    /// The promise that was broken, if one was.
+    pub violation: Option<Violation>,
+    /// When it was broken, or the run ended.
+    pub at: Duration,
+    /// Events that happened.
+    pub events: u64,
+    /// Checks of promises.
+    pub checks: u64,
+    /// Records put.
+    pub put: u64,
+    /// Records delivered, again included.
+    pub delivered: u64,
+    /// Faults that struck, by kind.
+    pub faults: BTreeMap<&'static str, u64>,
+    /// The last lines of every worker and shard, if they were kept.
+    pub timelines: String,
+    /// The whole history, if it was asked for.
+    pub history: Option<String>,
+}
+
+/// How a run is watched.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Watch {
+    /// Keeps the last lines of every worker and shard.
+    pub timelines: bool,
+    /// Keeps everything.
+    pub history: bool,
+    /// Plants a bug.
+    pub mutant: Option<Mutant>,
+}
+
+/// Lives a scenario to its end, or to the first promise that is broken.
+#[must_use]
+pub fn live(scenario: &Scenario, watch: Watch) -> Outcome {
+    let mut world = World::new(scenario, watch);
+    world.run();
+    Outcome {
+        fingerprint: world.trace.fingerprint(),
+        violation: world.oracle.violation.clone(),
+        at: world.now,
+        events: world.events,
+        checks: world.oracle.checks,
+        put: world.oracle.put,
+        delivered: world.oracle.delivered,
+        faults: world.struck,
+        timelines: world.trace.timelines(),
+        history: world.trace.whole(),
+    }
+}
+
+pub(super) struct World<'a> {
+    pub(super) scenario: &'a Scenario,
+    pub(super) mutant: Option<Mutant>,
+    pub(super) now: Duration,
+    queue: Queue,
+    pub(super) events: u64,
+    circle: u32,
+    pub(super) rng: Rng,
+    pub(super) nodes: Vec<Node>,
+    /// Which process fills which slot of the fleet.
+    pub(super) slots: Vec<Option<usize>>,
+    lives: u64,
+    pub(super) table: Table,
+    pub(super) service: Service,
+    pub(super) oracle: Oracle,
+    pub(super) trace: Trace,
+    /// The faults that last and have not ended.
+    pub(super) active: BTreeMap<usize, FaultKind>,
+    pub(super) struck: BTreeMap<&'static str, u64>,
+    /// Iterators that were given out before this are forgotten.
+    pub(super) iterators_since: Duration,
+    records: u64,
+    requests_before: u64,
+    pub(super) quiet: bool,
+}
+
+impl<'a> World<'a> {
+    fn new(scenario: &'a Scenario, watch: Watch) -> Self {
+        let start = Timestamp::from_epoch_millis(EPOCH_MS);
+        let mut world = Self {
+            scenario,
+            mutant: watch.mutant,
+            now: Duration::ZERO,
+            queue: Queue::default(),
+            events: 0,
+            circle: 0,
+            rng: Rng::with_seed(scenario.seed ^ 0x5eed),
+            nodes: Vec::new(),
+            slots: Vec::new(),
+            lives: 0,
+            table: Table::default(),
+            service: Service::new(start, scenario.shards),
+            oracle: Oracle::default(),
+            trace: Trace::new(watch.timelines, watch.history),
+            active: BTreeMap::new(),
+            struck: BTreeMap::new(),
+            iterators_since: Duration::ZERO,
+            records: 0,
+            requests_before: 0,
+            quiet: false,
+        };
+        world.note_shards();
+        for slot in 0..scenario.workers {
+            let at = Duration::from_millis(world.rng.u64(..3_000));
+            world.slots.push(None);
+            world.at(at, Event::Start { slot, id: worker_id(slot, 0) });
+        }
+        for (index, fault) in scenario.faults.iter().enumerate() {
+            world.at(fault.at, Event::Fault(index));
+        }
+        world.at(Duration::from_secs(1), Event::Produce);
+        world.at(LOOK_EVERY, Event::Look);
+        world.at(scenario.troubled, Event::Quiet);
+        world.at(scenario.length() - COUNTED, Event::CountRequests);
+        world
+    }
+
+    fn run(&mut self) {
+        let end = self.scenario.length();
+        while let Some((at, event)) = self.queue.pop() {
+            if at > end {
+                break;
+            }
+            self.circle = if at == self.now { self.circle + 1 } else { 0 };
+            self.now = at;
+            self.events += 1;
+            self.happen(event);
+            if self.circle > CIRCLE {
+                self.oracle.broken("no busy loop", format!("{CIRCLE} events at {at:?}"));
+            }
+            if self.oracle.violation.is_some() {
+                return;
+            }
+        }
+        self.now = end;
+        self.judge_end();
+    }
+
+    /// Puts an event into the queue, `delay` from now.
+    pub(super) fn at(&mut self, delay: Duration, event: Event) {
+        self.queue.push(self.now + delay, event);
+    }
+
+    pub(super) fn wall(&self) -> Timestamp {
+        let millis = i64::try_from(self.now.as_millis()).expect("a run is short");
+        Timestamp::from_epoch_millis(EPOCH_MS + millis)
+    }
+
+    fn happen(&mut self, event: Event) {
+        let event = match self.held_up(event) {
+            Some(event) => event,
+            None => return,
+        };
+        match event {
+            Event::WakeWorker { node } => self.wake_worker(node),
+            Event::WakeShard { node, tenure } => self.wake_shard(node, tenure),
+            Event::ToWorker { node, input } => self.to_worker(node, input),
+            Event::ToShard { node, tenure, input } => self.to_shard(node, tenure, input),
+            Event::FromService { node, tenure, input, iterator } => self.from_service(node, tenure, input, iterator),
+            Event::CallEnds { node, tenure, number } => self.call_ends(node, tenure, number),
+            Event::AtTable { node, number, request, answer_in } => self.at_table(node, number, &request, answer_in),
+            Event::Answer { node, number, answer } => self.answered(node, number, answer),
+            Event::Refused { node, number } => self.unanswered(node, number, false),
+            Event::TimedOut { node, number } => self.unanswered(node, number, true),
+            Event::Produce => self.produce(),
+            Event::Fault(index) => self.strike(index),
+            Event::FaultEnds(index) => self.relent(index),
+            Event::Reshard => self.reshard(),
+            Event::Start { slot, id } => self.start(slot, id),
+            Event::Deploy { slot } => self.deploy(slot),
+            Event::Look => self.look(),
+            Event::Quiet => self.begin_quiet(),
+            Event::CountRequests => self.requests_before = self.table.requests,
+        }
+    }
+
+    /// What reaches a process that is gone is lost; what reaches one that stands still waits.
+    fn held_up(&mut self, event: Event) -> Option<Event> {
+        let node = match &event {
+            Event::WakeWorker { node }
+            | Event::WakeShard { node, .. }
+            | Event::ToWorker { node, .. }
+            | Event::ToShard { node, .. }
+            | Event::FromService { node, .. }
+            | Event::CallEnds { node, .. }
+            | Event::Answer { node, .. }
+            | Event::Refused { node, .. }
+            | Event::TimedOut { node, .. } => *node,
+            _ => return Some(event),
+        };
+        match self.nodes[node].state {
+            State::Gone => None,
+            State::Running => Some(event),
+            State::Paused(until) if until > self.now => {
+                self.at(until - self.now, event);
+                None
+            }
+            State::Paused(_) => {
+                self.nodes[node].state = State::Running;
+                Some(event)
+            }
+        }
+    }
+
+    pub(super) fn start(&mut self, slot: usize, id: WorkerId) {
+        self.lives += 1;
+        let session = Session((u64::try_from(self.now.as_micros()).unwrap_or(u64::MAX) << 8) | (self.lives & 0xff));
+        let seed = self.rng.u64(..);
+        let skew_ms = self.rng.i64(-900..=900);
+        let clock = NodeClock::new(self.now, 1.0, skew_ms);
+        let config = WorkerConfig {
+            failover_time: self.scenario.failover_time,
+            scan_interval: WorkerConfig::scan_interval_for(self.scenario.failover_time),
+            initial_position: self.scenario.initial.into(),
+            ..WorkerConfig::new(id.clone(), session)
+        };
+        let worker = WorkerMachine::new(config, clock.tick(self.now), seed);
+        let index = self.nodes.len();
+        self.trace.note(self.now, id.as_str(), &[session.0], || "starts".to_owned());
+        self.nodes.push(Node {
+            id,
+            session,
+            state: State::Running,
+            clock,
+            worker,
+            wake_at: None,
+            consumers: BTreeMap::new(),
+            drained: BTreeMap::new(),
+            asked: BTreeMap::new(),
+            stopping: false,
+            has_twin: false,
+            slot,
+        });
+        self.slots[slot] = Some(index);
+        self.drain_worker(index);
+    }
+
+    pub(super) fn shard_config(&self) -> ShardConfig {
+        let checkpoint = if self.scenario.manual { CheckpointPolicy::Manual } else { CheckpointPolicy::default() };
+        let pacing = PollPacing { while_behind: Duration::from_millis(500), at_tip: self.scenario.idle_at_tip };
+        ShardConfig { batch_size: 50, max_records: 200, pacing, checkpoint, ..ShardConfig::default() }
+    }
+
+    fn produce(&mut self) {
+        if self.quiet {
+            return;
+        }
+        let wall = self.wall();
+        for _ in 0..self.rng.usize(1..=self.scenario.workload.burst) {
+            self.records += 1;
+            let key = self.rng.u64(..self.scenario.workload.keys).to_string();
+            let (shard, number) = self.service.put(wall, key, self.records.to_string());
+            self.oracle.put(&shard, number);
+        }
+        let every = self.scenario.workload.every;
+        let pause = every.mul_f64(0.5 + self.rng.f64());
+        self.at(pause, Event::Produce);
+    }
+
+    /// Tells the oracle which shards there are.
+    pub(super) fn note_shards(&mut self) {
+        let wall = self.wall();
+        let stale = self.service.stale.take();
+        for shard in self.service.shards(wall, ShardFilter::All).unwrap_or_default() {
+            let parents = shard.parents().cloned().collect();
+            self.oracle.shard_exists(shard.id, parents);
+        }
+        self.service.stale = stale;
+    }
+
+    /// Trouble ends: what lasts is over, and who is gone comes back.
+    fn begin_quiet(&mut self) {
+        self.quiet = true;
+        let lasting: Vec<usize> = self.active.keys().copied().collect();
+        for index in lasting {
+            self.relent(index);
+        }
+        for slot in 0..self.slots.len() {
+            let gone = self.slots[slot].is_none_or(|node| self.nodes[node].state == State::Gone);
+            if gone && slot < self.scenario.workers {
+                let id = worker_id(slot, 1_000 + self.lives);
+                self.at(Duration::from_secs(1), Event::Start { slot, id });
+            }
+        }
+    }
+
+    /// Looks at what lasts: whoever holds a lease and says that it is consumed, consumes it.
+    fn look(&mut self) {
+        self.at(LOOK_EVERY, Event::Look);
+        let mut silent = None;
+        for node in self.nodes.iter().filter(|node| node.state == State::Running) {
+            self.oracle.checks += 1;
+            let status = node.worker.status(node.clock.tick(self.now));
+            for lease in &status.leases {
+                let held = lease.state == kcl_core::worker::LeaseState::HeldConsuming;
+                if held && lease.tenure.is_none_or(|tenure| !node.consumers.contains_key(&tenure)) {
+                    silent = Some(format!("{} holds {} and nothing consumes it", node.id, lease.lease.key));
+                }
+            }
+        }
+        if let Some(what) = silent {
+            self.oracle.broken("visible", what);
+        }
+    }
+
+    fn judge_end(&mut self) {
+        let mut consumed = BTreeMap::new();
+        for node in self.nodes.iter().filter(|node| node.state != State::Gone) {
+            for consumer in node.consumers.values() {
+                *consumed.entry(consumer.shard.clone()).or_insert(0) += 1;
+            }
+        }
+        self.oracle.settled(&self.table.rows, &consumed);
+        let leases = self.table.rows.values().filter(|lease| !lease.is_finished()).count();
+        let workers = self.nodes.iter().filter(|node| node.state != State::Gone).count();
+        let used = self.table.requests - self.requests_before;
+        let budget = self.budget(leases, workers);
+        self.oracle.checks += 1;
+        if used > budget {
+            let what = format!("{used} requests in {COUNTED:?} for {leases} leases and {workers} workers, not {budget}");
+            self.oracle.broken("frugal", what);
+        }
+    }
+
+    /// What the table may be asked in an idle fleet: a renewal per lease and third of the failover time, a scan per worker
+    /// and tenth of it, and a quarter more for everything else.
+    fn budget(&self, leases: usize, workers: usize) -> u64 {
+        let failovers = COUNTED.div_duration_f64(self.scenario.failover_time);
+        #[expect(clippy::cast_precision_loss, reason = "fleets are small")]
+        let requests = failovers * (3.0 * leases as f64 + 10.0 * workers as f64);
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "positive and small")]
+        let requests = (requests * 1.25) as u64;
+        requests + 20
+    }
+
+    /// A process ended by itself.
+    pub(super) fn exited(&mut self, node: usize, failure: Option<&WorkerFailure>) {
+        let process = &mut self.nodes[node];
+        process.state = State::Gone;
+        process.consumers.clear();
+        let (slot, id, twin, told) = (process.slot, process.id.clone(), process.has_twin, process.stopping);
+        match failure {
+            Some(WorkerFailure::DuplicateWorker { .. }) if twin => {}
+            Some(failure) => self.oracle.broken("liveness", format!("{id} ended by itself: {failure}")),
+            None if told => {}
+            None => self.oracle.broken("liveness", format!("{id} ended without being told")),
+        }
+        if self.slots[slot] == Some(node) {
+            self.slots[slot] = None;
+        }
+    }
+}
+
+/// The name of the worker in a slot, in its how-manieth new identity.
+pub(super) fn worker_id(slot: usize, identity: u64) -> WorkerId {
+    WorkerId::new(format!("worker-{slot:02}.{identity}")).expect("a valid name")
+}
