@@ -83,6 +83,13 @@ impl LeaseWatch {
         lease.holder().is_some() && same_row && age.is_some_and(|age| age > failover_time)
     }
 
+    /// From when on a look at the table shows the lease as expired, if its counter does not move until then; `None` for a
+    /// row that was not in the last scan.
+    #[must_use]
+    pub fn expires_at(&self, key: &LeaseKey, failover_time: Duration) -> Option<Tick> {
+        self.seen.get(key).map(|seen| seen.first + failover_time + Duration::from_millis(1))
+    }
+
     /// Starts to watch anew: every lease gets a whole failover time again. For an observer whose own clock cannot be
     /// trusted, such as after the machine slept.
     pub fn forget_history(&mut self) {

@@ -39,6 +39,7 @@ impl WorkerMachine {
         self.balance(now);
         self.start_ready(now);
         self.hasten_hand_offs(now);
+        self.hasten_takeovers(now);
     }
 
     fn report_unreadable(&mut self, listing: &LeaseListing) {
@@ -170,6 +171,16 @@ impl WorkerMachine {
         holders
             .min()
             .is_none_or(|first: &WorkerId| *first >= self.config.worker)
+    }
+
+    /// Looks at the table just when the next lease of another worker may be found expired, so that a takeover does not
+    /// wait for the scan after that.
+    fn hasten_takeovers(&mut self, now: Tick) {
+        let others = self.table.values().filter(|row| row.holder().is_some() && !self.held.contains_key(&row.key));
+        let expiries = others.filter_map(|row| self.watch.expires_at(&row.key, self.config.failover_time));
+        if let Some(soonest) = expiries.filter(|at| *at > now).min() {
+            self.next_scan = self.next_scan.min(soonest);
+        }
     }
 
     /// While somebody is about to pass a lease on to this worker, it looks more often.

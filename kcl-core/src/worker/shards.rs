@@ -1,6 +1,9 @@
 //! Keeping the leases in step with the stream's shards.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use super::{TenureId, WorkerEffect, WorkerEvent, WorkerFailure, WorkerMachine, tenure::Stage, writes::OpKind};
 use crate::{
