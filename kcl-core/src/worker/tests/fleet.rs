@@ -319,7 +319,10 @@ impl Fleet {
             }
             (3, Some(life)) => self.schedule(0, life, Event::Worker(WorkerInput::Shutdown)),
             (4, _) if id.is_some() => self.start(id),
-            (5, _) => self.outage_until = self.world.now + self.world.rng.u64(500..7_000),
+            (5, _) => {
+                let ends = self.world.now + self.world.rng.u64(500..7_000);
+                self.outage_until = ends.min(FAULTS_END);
+            }
             (6..=8, _) => self.world.reshard(),
             _ if lives.len() < 4 => self.start(None),
             _ => {}
