@@ -21,7 +21,7 @@ use crate::{
 #[derive(Clone, Copy, Debug)]
 pub struct FleetView<'a> {
     /// All leases.
-    pub leases: &'a [Lease],
+    pub leases: &'a [&'a Lease],
     /// The leases whose holders are gone, as [`LeaseWatch`](crate::watch::LeaseWatch) judges them.
     pub expired: &'a BTreeSet<LeaseKey>,
     /// The worker that plans.
@@ -79,7 +79,7 @@ pub enum Move {
 /// let lease = Lease::new(ShardId::new("shardId-000000000000")?, Position::TrimHorizon);
 /// let me = WorkerId::new("worker-1")?;
 /// let view = FleetView {
-///     leases: std::slice::from_ref(&lease),
+///     leases: &[&lease],
 ///     expired: &BTreeSet::new(),
 ///     me: &me,
 ///     limits: AssignLimits { max_leases: None, max_moves: 10 },

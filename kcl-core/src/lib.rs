@@ -5,19 +5,19 @@
 
 pub mod ack;
 pub mod assign;
-pub mod lineage;
-pub mod sync;
-pub mod watch;
 mod catalog;
-mod ids;
 pub mod fetch;
+mod ids;
 pub mod lease;
+pub mod lineage;
 mod record;
 pub mod retry;
 mod sequence;
 pub mod shard;
 mod store;
+pub mod sync;
 mod time;
+pub mod watch;
 pub mod worker;
 
 pub use self::{

@@ -87,7 +87,9 @@ impl LeaseWatch {
     /// row that was not in the last scan.
     #[must_use]
     pub fn expires_at(&self, key: &LeaseKey, failover_time: Duration) -> Option<Tick> {
-        self.seen.get(key).map(|seen| seen.first + failover_time + Duration::from_millis(1))
+        self.seen
+            .get(key)
+            .map(|seen| seen.first + failover_time + Duration::from_millis(1))
     }
 
     /// Starts to watch anew: every lease gets a whole failover time again. For an observer whose own clock cannot be

@@ -2,7 +2,9 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use kcl_core::{ApplicationName, Batch, LeaseStore, Session, Timestamp, WorkerId, shard::CheckpointPolicy, worker::WorkerMachine};
+use kcl_core::{
+    ApplicationName, Batch, LeaseStore, Session, Timestamp, WorkerId, shard::CheckpointPolicy, worker::WorkerMachine,
+};
 use tokio::sync::{mpsc, watch};
 
 use crate::{
@@ -62,7 +64,11 @@ pub struct Worker {
 impl Worker {
     /// Begins a worker of `application` that reads `source` and shares `store` with the rest of its fleet.
     #[must_use]
-    pub fn builder(application: ApplicationName, source: impl RecordSource, store: Arc<dyn LeaseStore>) -> WorkerBuilder {
+    pub fn builder(
+        application: ApplicationName,
+        source: impl RecordSource,
+        store: Arc<dyn LeaseStore>,
+    ) -> WorkerBuilder {
         WorkerBuilder {
             application,
             source: Arc::new(source),
@@ -95,7 +101,13 @@ impl Worker {
         if let Some(failure) = exit.failure {
             return Err(failure.into());
         }
-        if exit.unreleased.is_empty() { Ok(()) } else { Err(WorkerError::Unreleased { leases: exit.unreleased }) }
+        if exit.unreleased.is_empty() {
+            Ok(())
+        } else {
+            Err(WorkerError::Unreleased {
+                leases: exit.unreleased,
+            })
+        }
     }
 
     /// Runs until `signal` ends, then shuts down cleanly; see [`shutdown_signal`](crate::shutdown_signal).
@@ -176,14 +188,22 @@ impl WorkerBuilder {
         let CheckpointPolicy::Automatic { interval, records } = CheckpointPolicy::default() else {
             unreachable!("the default policy is automatic")
         };
-        FunctionWorkerBuilder { builder: self, factory, interval, records }
+        FunctionWorkerBuilder {
+            builder: self,
+            factory,
+            interval,
+            records,
+        }
     }
 
     /// Handles batches with a processor per shard, which checkpoints itself through the
     /// [`Checkpointer`](crate::Checkpointer) that it gets.
     #[must_use]
     pub fn processor(self, factory: impl RecordProcessorFactory) -> ProcessorWorkerBuilder {
-        ProcessorWorkerBuilder { builder: self, factory: erase(factory) }
+        ProcessorWorkerBuilder {
+            builder: self,
+            factory: erase(factory),
+        }
     }
 
     fn build(self, factory: DynFactory, checkpoint: CheckpointPolicy) -> Result<Worker, ConfigError> {
@@ -191,7 +211,9 @@ impl WorkerBuilder {
         metrics::describe();
         let clock = Clock::start(self.started_at);
         let started = u64::try_from(clock.wall().epoch_millis()).unwrap_or_default();
-        let seed = self.seed.unwrap_or_else(|| started ^ u64::from(std::process::id()).rotate_left(40));
+        let seed = self
+            .seed
+            .unwrap_or_else(|| started ^ u64::from(std::process::id()).rotate_left(40));
         let mut rng = fastrand::Rng::with_seed(seed);
         let id = match self.worker {
             Some(id) => id,
@@ -202,7 +224,10 @@ impl WorkerBuilder {
         let machine = WorkerMachine::new(self.config.worker(id.clone(), session), clock.now(), rng.u64(..));
         let (commands, receiver) = mpsc::channel::<Command>(COMMAND_QUEUE);
         let changes = Arc::new(watch::Sender::new(0));
-        let handle = WorkerHandle { commands, changes: Arc::clone(&changes) };
+        let handle = WorkerHandle {
+            commands,
+            changes: Arc::clone(&changes),
+        };
         let task = WorkerTask::new(Parts {
             application: self.application,
             machine,
@@ -250,14 +275,19 @@ impl FunctionWorkerBuilder {
     /// # Errors
     /// If a setting is out of range.
     pub fn build(self) -> Result<Worker, ConfigError> {
-        let policy = CheckpointPolicy::Automatic { interval: self.interval, records: self.records };
+        let policy = CheckpointPolicy::Automatic {
+            interval: self.interval,
+            records: self.records,
+        };
         self.builder.build(self.factory, policy)
     }
 }
 
 impl fmt::Debug for FunctionWorkerBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("FunctionWorkerBuilder").field("builder", &self.builder).finish_non_exhaustive()
+        f.debug_struct("FunctionWorkerBuilder")
+            .field("builder", &self.builder)
+            .finish_non_exhaustive()
     }
 }
 
@@ -279,6 +309,8 @@ impl ProcessorWorkerBuilder {
 
 impl fmt::Debug for ProcessorWorkerBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ProcessorWorkerBuilder").field("builder", &self.builder).finish_non_exhaustive()
+        f.debug_struct("ProcessorWorkerBuilder")
+            .field("builder", &self.builder)
+            .finish_non_exhaustive()
     }
 }

@@ -20,7 +20,10 @@ impl Clock {
             let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
             Timestamp::from_epoch_millis(i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX))
         });
-        Self { origin: Instant::now(), origin_wall }
+        Self {
+            origin: Instant::now(),
+            origin_wall,
+        }
     }
 
     pub(crate) fn now(&self) -> Tick {

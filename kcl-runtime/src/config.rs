@@ -97,8 +97,18 @@ impl Config {
                 self.shard_sync_interval >= Duration::from_secs(1),
                 "use 1 s or more: ListShards is limited per stream",
             ),
-            ("max_leases", format!("{:?}", self.max_leases), self.max_leases != Some(0), "use 1 or more, or no limit"),
-            ("batch_size", self.batch_size.to_string(), self.batch_size > 0, "use 1 or more"),
+            (
+                "max_leases",
+                format!("{:?}", self.max_leases),
+                self.max_leases != Some(0),
+                "use 1 or more, or no limit",
+            ),
+            (
+                "batch_size",
+                self.batch_size.to_string(),
+                self.batch_size > 0,
+                "use 1 or more",
+            ),
             (
                 "max_records",
                 self.max_records.to_string(),
@@ -125,7 +135,9 @@ impl Config {
     }
 
     pub(crate) fn worker(&self, worker: WorkerId, session: Session) -> WorkerConfig {
-        let scan_interval = self.scan_interval.unwrap_or_else(|| WorkerConfig::scan_interval_for(self.failover_time));
+        let scan_interval = self
+            .scan_interval
+            .unwrap_or_else(|| WorkerConfig::scan_interval_for(self.failover_time));
         WorkerConfig {
             failover_time: self.failover_time,
             scan_interval,
@@ -142,7 +154,10 @@ impl Config {
         ShardConfig {
             batch_size: self.batch_size,
             max_records: self.max_records,
-            pacing: PollPacing { while_behind: self.idle_time_between_reads, at_tip: self.idle_time_at_tip },
+            pacing: PollPacing {
+                while_behind: self.idle_time_between_reads,
+                at_tip: self.idle_time_at_tip,
+            },
             handler_backoff: self.handler_backoff,
             checkpoint,
             ..ShardConfig::default()

@@ -88,7 +88,11 @@ where
             let index = batch.iter().position(|record| record.sequence_number == failed);
             first = first.min(index.ok_or(UnknownFailure(failed))?);
         }
-        Ok(if first == batch.len() { Delivered::All } else { Delivered::Before(first) })
+        Ok(if first == batch.len() {
+            Delivered::All
+        } else {
+            Delivered::Before(first)
+        })
     }
 
     async fn lease_lost(&mut self) -> Result<(), BoxError> {

@@ -47,10 +47,18 @@ impl Report {
     #[must_use]
     pub fn is_idle(&self) -> bool {
         let settled = self.worker.leases.iter().all(|lease| {
-            matches!(lease.state, LeaseState::Finished | LeaseState::HeldBy(_) | LeaseState::HeldConsuming)
+            matches!(
+                lease.state,
+                LeaseState::Finished | LeaseState::HeldBy(_) | LeaseState::HeldConsuming
+            )
         });
         let running = self.worker.phase == WorkerPhase::Running && !self.worker.leases.is_empty();
-        let held = self.worker.leases.iter().filter(|lease| lease.state == LeaseState::HeldConsuming).count();
+        let held = self
+            .worker
+            .leases
+            .iter()
+            .filter(|lease| lease.state == LeaseState::HeldConsuming)
+            .count();
         running && settled && held == self.shards.len() && self.shards.iter().all(|shard| shard.status.is_caught_up())
     }
 }

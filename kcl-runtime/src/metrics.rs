@@ -37,19 +37,43 @@ pub const STORE_OPERATIONS: &str = "kcl_store_operations_total";
 
 /// Tells the recorder what the metrics mean. Called by every worker; calling it again does no harm.
 pub fn describe() {
-    metrics::describe_gauge!(ITERATOR_AGE, Unit::Milliseconds, "How far behind the tip of the shard its consumer is");
-    metrics::describe_gauge!(WORKER_ITERATOR_AGE, Unit::Milliseconds, "The worst iterator age of a worker's shards");
+    metrics::describe_gauge!(
+        ITERATOR_AGE,
+        Unit::Milliseconds,
+        "How far behind the tip of the shard its consumer is"
+    );
+    metrics::describe_gauge!(
+        WORKER_ITERATOR_AGE,
+        Unit::Milliseconds,
+        "The worst iterator age of a worker's shards"
+    );
     metrics::describe_counter!(RECORDS, Unit::Count, "Records that were handled");
-    metrics::describe_counter!(BYTES, Unit::Bytes, "Data and partition keys of the records that were handled");
+    metrics::describe_counter!(
+        BYTES,
+        Unit::Bytes,
+        "Data and partition keys of the records that were handled"
+    );
     metrics::describe_histogram!(HANDLER_SECONDS, Unit::Seconds, "How long calls to the handler took");
-    metrics::describe_histogram!(BATCH_RECORDS, Unit::Count, "How large the batches were that the handler got");
+    metrics::describe_histogram!(
+        BATCH_RECORDS,
+        Unit::Count,
+        "How large the batches were that the handler got"
+    );
     metrics::describe_counter!(HANDLER_FAILURES, Unit::Count, "Calls to the user's code that failed");
     metrics::describe_counter!(SOURCE_FAILURES, Unit::Count, "Opens and reads that failed");
-    metrics::describe_gauge!(BUFFERED_BYTES, Unit::Bytes, "Memory of records read and not yet handled");
+    metrics::describe_gauge!(
+        BUFFERED_BYTES,
+        Unit::Bytes,
+        "Memory of records read and not yet handled"
+    );
     metrics::describe_counter!(CHECKPOINTS, Unit::Count, "Checkpoints that were written");
     metrics::describe_gauge!(LEASES_HELD, Unit::Count, "Leases that are held");
     metrics::describe_counter!(LEASES_TAKEN, Unit::Count, "Leases that were taken");
-    metrics::describe_counter!(LEASES_LOST, Unit::Count, "Leases that were lost against the worker's will");
+    metrics::describe_counter!(
+        LEASES_LOST,
+        Unit::Count,
+        "Leases that were lost against the worker's will"
+    );
     metrics::describe_counter!(STORE_OPERATIONS, Unit::Count, "Requests to the lease table");
 }
 
@@ -128,7 +152,10 @@ impl WorkerMetrics {
 }
 
 fn labels(pairs: [(&'static str, &str); 3]) -> Vec<Label> {
-    pairs.into_iter().map(|(key, value)| Label::new(key, value.to_owned())).collect()
+    pairs
+        .into_iter()
+        .map(|(key, value)| Label::new(key, value.to_owned()))
+        .collect()
 }
 
 fn with(labels: &[Label], key: &'static str, value: &'static str) -> Vec<Label> {

@@ -4,8 +4,7 @@ use std::{fmt, sync::Arc};
 
 use async_trait::async_trait;
 use kcl_core::{
-    Batch, BoxError, Position, Record, RecordPosition, SequenceNumber, ShardId, StreamName,
-    shard::CheckpointRefused,
+    Batch, BoxError, Position, Record, RecordPosition, SequenceNumber, ShardId, StreamName, shard::CheckpointRefused,
 };
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -158,7 +157,11 @@ impl Checkpointer {
         sequence_number: SequenceNumber,
         sub_sequence_number: u64,
     ) -> Result<(), CheckpointError> {
-        self.request(Some(Position::Record(RecordPosition { sequence_number, sub_sequence_number }))).await
+        self.request(Some(Position::Record(RecordPosition {
+            sequence_number,
+            sub_sequence_number,
+        })))
+        .await
     }
 
     /// Ends when the lease is lost: long work can watch it and stop.
@@ -175,7 +178,12 @@ impl Checkpointer {
     async fn request(&self, position: Option<Position>) -> Result<(), CheckpointError> {
         let (answer, answered) = oneshot::channel();
         let lost = CheckpointError::Refused(CheckpointRefused::LeaseLost);
-        if self.commands.send(CheckpointCommand { position, answer }).await.is_err() {
+        if self
+            .commands
+            .send(CheckpointCommand { position, answer })
+            .await
+            .is_err()
+        {
             return Err(lost);
         }
         match answered.await {
@@ -187,7 +195,9 @@ impl Checkpointer {
 
 impl fmt::Debug for Checkpointer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Checkpointer").field("lease_lost", &self.is_lease_lost()).finish_non_exhaustive()
+        f.debug_struct("Checkpointer")
+            .field("lease_lost", &self.is_lease_lost())
+            .finish_non_exhaustive()
     }
 }
 
@@ -218,7 +228,10 @@ impl<P: RecordProcessor> DynProcessor for Erased<P> {
     }
 
     async fn process_records(&mut self, batch: Batch, checkpointer: &Checkpointer) -> Result<Delivered, BoxError> {
-        self.0.process_records(&batch, checkpointer).await.map(|()| Delivered::All)
+        self.0
+            .process_records(&batch, checkpointer)
+            .await
+            .map(|()| Delivered::All)
     }
 
     async fn lease_lost(&mut self) -> Result<(), BoxError> {

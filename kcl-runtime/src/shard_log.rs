@@ -20,10 +20,19 @@ pub(crate) fn event(metrics: &ShardMetrics, event: &ShardEvent) {
     match event {
         ShardEvent::Phase(phase) => tracing::debug!(%phase, "consumer"),
         ShardEvent::Opened { position } => tracing::info!(%position, "shard opened"),
-        ShardEvent::Fetched { records, bytes, millis_behind_latest } => {
+        ShardEvent::Fetched {
+            records,
+            bytes,
+            millis_behind_latest,
+        } => {
             tracing::trace!(records, bytes, millis_behind_latest, "read");
         }
-        ShardEvent::FetchFailed { kind, message, failures, retry_in } => {
+        ShardEvent::FetchFailed {
+            kind,
+            message,
+            failures,
+            retry_in,
+        } => {
             metrics.source_failed(kind.as_str());
             let retry_in_ms = retry_in.as_millis();
             // One expired iterator is ordinary; trouble that goes on is told louder.
@@ -37,7 +46,12 @@ pub(crate) fn event(metrics: &ShardMetrics, event: &ShardEvent) {
             metrics.records.increment(*records as u64);
             metrics.bytes.increment(*bytes);
         }
-        ShardEvent::CallFailed { call, attempt, error, retry_in } => {
+        ShardEvent::CallFailed {
+            call,
+            attempt,
+            error,
+            retry_in,
+        } => {
             metrics.handler_failed(call);
             let retry_in_ms = retry_in.map(|wait| wait.as_millis());
             match retry_in_ms {

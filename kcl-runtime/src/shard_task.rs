@@ -87,7 +87,10 @@ impl ShardTask {
         let _ends_with_tenure = lost.clone().drop_guard();
         let (sender, mut commands) = mpsc::channel(CHECKPOINT_QUEUE);
         let checkpointer = Checkpointer::new(sender, lost.clone());
-        let mut flight = InFlight { processor: Some((self.factory)(&self.context)), ..InFlight::default() };
+        let mut flight = InFlight {
+            processor: Some((self.factory)(&self.context)),
+            ..InFlight::default()
+        };
         let finish = loop {
             if let Some(finish) = self.perform(&mut flight, &checkpointer, &lost).await {
                 break finish;
@@ -182,14 +185,21 @@ impl ShardTask {
         let span = shard_log::call_span(&call);
         let future = invoke(processor, call.clone(), context, checkpointer);
         let task = AbortOnDropHandle::new(tokio::spawn(tracing::Instrument::instrument(future, span)));
-        flight.running = Some(Running { task, call, started: self.clock.now(), abort_at: None });
+        flight.running = Some(Running {
+            task,
+            call,
+            started: self.clock.now(),
+            abort_at: None,
+        });
     }
 
     fn call_ended(&mut self, flight: &mut InFlight, processor: Option<Processor>, outcome: Outcome) {
         if let Some(running) = flight.running.take()
             && matches!(running.call, Call::Process { .. })
         {
-            self.metrics.handler_seconds.record(seconds(self.clock.now().since(running.started)));
+            self.metrics
+                .handler_seconds
+                .record(seconds(self.clock.now().since(running.started)));
         }
         flight.processor = processor;
         self.handle(ShardInput::Called(outcome));
@@ -236,7 +246,8 @@ impl ShardTask {
         #[expect(clippy::cast_precision_loss, reason = "gauges are floats")]
         self.metrics.buffered_bytes.set(status.buffered_bytes as f64);
         self.status.send_replace(status);
-        self.changes.send_modify(|generation| *generation = generation.wrapping_add(1));
+        self.changes
+            .send_modify(|generation| *generation = generation.wrapping_add(1));
     }
 }
 
@@ -260,7 +271,10 @@ async fn invoke(
             Call::Initialize { .. } => processor.initialize(&context).await.map(|()| Delivered::All),
             Call::Process { batch, .. } => processor.process_records(batch, &checkpointer).await,
             Call::ShardEnded => processor.shard_ended(&checkpointer).await.map(|()| Delivered::All),
-            Call::ShutdownRequested => processor.shutdown_requested(&checkpointer).await.map(|()| Delivered::All),
+            Call::ShutdownRequested => processor
+                .shutdown_requested(&checkpointer)
+                .await
+                .map(|()| Delivered::All),
             Call::LeaseLost => processor.lease_lost().await.map(|()| Delivered::All),
         }
     })
@@ -287,7 +301,8 @@ fn with_causes(error: &(dyn std::error::Error + 'static)) -> String {
 
 fn panic_message(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("no message")
 }
 
 async fn finished(running: &mut Option<Running>) -> (Option<Processor>, Outcome) {

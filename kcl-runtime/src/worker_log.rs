@@ -41,7 +41,11 @@ pub(crate) fn event(metrics: &WorkerMetrics, event: &WorkerEvent) {
             metrics.checkpoints.increment(1);
             tracing::debug!(lease = %key, %position, "checkpointed");
         }
-        WorkerEvent::StoreTrouble { operation, message, failures } => {
+        WorkerEvent::StoreTrouble {
+            operation,
+            message,
+            failures,
+        } => {
             tracing::warn!(%operation, %message, failures, "the lease table has trouble");
         }
         WorkerEvent::UnreadableRow { key, reason } => {

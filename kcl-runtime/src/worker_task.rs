@@ -71,8 +71,11 @@ impl WorkerTask {
     pub(crate) fn new(parts: Parts) -> Self {
         let (report_sender, reports) = mpsc::channel(REPORT_QUEUE);
         let config = parts.machine.config();
-        let metrics =
-            WorkerMetrics::new(parts.application.as_str(), parts.source.stream().as_str(), config.worker.as_str());
+        let metrics = WorkerMetrics::new(
+            parts.application.as_str(),
+            parts.source.stream().as_str(),
+            config.worker.as_str(),
+        );
         // A request that takes longer than this would leave no time for another before the lease lapses.
         let store_timeout = config.renew_interval();
         let share = watch::Sender::new(parts.memory_budget);
@@ -126,7 +129,9 @@ impl WorkerTask {
     }
 
     fn changed(&self) {
-        self.parts.changes.send_modify(|generation| *generation = generation.wrapping_add(1));
+        self.parts
+            .changes
+            .send_modify(|generation| *generation = generation.wrapping_add(1));
     }
 
     fn reported(&mut self, tenure: TenureId, report: ShardReport) {
@@ -149,22 +154,34 @@ impl WorkerTask {
                 WorkerEffect::Create { op, lease } => {
                     let store = Arc::clone(&self.parts.store);
                     let write = async move { store.create(&lease).await };
-                    self.write(StoreOperation::Create, write, move |result| WorkerInput::Written { op, result });
+                    self.write(StoreOperation::Create, write, move |result| WorkerInput::Written {
+                        op,
+                        result,
+                    });
                 }
                 WorkerEffect::Update { op, write } => {
                     let store = Arc::clone(&self.parts.store);
                     let write = async move { store.update(&write).await };
-                    self.write(StoreOperation::Update, write, move |result| WorkerInput::Written { op, result });
+                    self.write(StoreOperation::Update, write, move |result| WorkerInput::Written {
+                        op,
+                        result,
+                    });
                 }
                 WorkerEffect::Delete { op, key, expect } => {
                     let store = Arc::clone(&self.parts.store);
                     let write = async move { store.delete(&key, &expect).await };
-                    self.write(StoreOperation::Delete, write, move |result| WorkerInput::Written { op, result });
+                    self.write(StoreOperation::Delete, write, move |result| WorkerInput::Written {
+                        op,
+                        result,
+                    });
                 }
                 WorkerEffect::Get { op, key } => {
                     let store = Arc::clone(&self.parts.store);
                     let read = async move { store.get(&key).await };
-                    self.read(StoreOperation::Get, read, move |result| WorkerInput::Read { op, result });
+                    self.read(StoreOperation::Get, read, move |result| WorkerInput::Read {
+                        op,
+                        result,
+                    });
                 }
                 WorkerEffect::StartShard { tenure, lease, start } => self.start(tenure, lease, start),
                 WorkerEffect::ShardStored { tenure, position } => {
@@ -237,10 +254,16 @@ impl WorkerTask {
 
     fn start(&mut self, tenure: TenureId, lease: Lease, start: Position) {
         let (clock, stream) = (self.parts.clock, self.parts.source.stream().clone());
-        let context = ShardContext { stream, shard: lease.shard.clone(), checkpoint: lease.checkpoint };
-        let seed = self.parts.seed.wrapping_add(tenure.0.wrapping_mul(0x9E37_79B9_7F4A_7C15));
-        let machine =
-            ShardMachine::new(self.parts.shard_config, start, clock.wall(), *self.share.borrow(), seed);
+        let context = ShardContext {
+            stream,
+            shard: lease.shard.clone(),
+            checkpoint: lease.checkpoint,
+        };
+        let seed = self
+            .parts
+            .seed
+            .wrapping_add(tenure.0.wrapping_mul(0x9E37_79B9_7F4A_7C15));
+        let machine = ShardMachine::new(self.parts.shard_config, start, clock.wall(), *self.share.borrow(), seed);
         let (control, control_receiver) = watch::channel(Control::default());
         let (status, status_receiver) = watch::channel(machine.status(clock.now()));
         let metrics = ShardMetrics::new(
@@ -267,7 +290,12 @@ impl WorkerTask {
         let span = tracing::info_span!("shard", stream = %context.stream, shard = %context.shard, %worker);
         let id = self.tasks.spawn(tracing::Instrument::instrument(task.run(), span)).id();
         self.task_ids.insert(id, tenure);
-        let consumer = Consumer { control, status: status_receiver, context, metrics };
+        let consumer = Consumer {
+            control,
+            status: status_receiver,
+            context,
+            metrics,
+        };
         self.consumers.insert(tenure, consumer);
         self.spread_budget();
     }
@@ -276,7 +304,8 @@ impl WorkerTask {
     fn spread_budget(&self) {
         let consumers = u64::try_from(self.consumers.len()).unwrap_or(u64::MAX).max(1);
         let share = self.parts.memory_budget / consumers;
-        self.share.send_if_modified(|current| std::mem::replace(current, share) != share);
+        self.share
+            .send_if_modified(|current| std::mem::replace(current, share) != share);
     }
 
     /// A consumer's task ended. If it did so without a report, it failed by a fault of ours: the lease goes back to the
@@ -286,7 +315,9 @@ impl WorkerTask {
             Ok((id, ())) => *id,
             Err(error) => error.id(),
         };
-        let Some(tenure) = self.task_ids.remove(&id) else { return };
+        let Some(tenure) = self.task_ids.remove(&id) else {
+            return;
+        };
         self.spread_budget();
         if let Err(error) = ended {
             tracing::error!(%error, "a consumer failed; its lease is given back and taken again");
@@ -307,9 +338,16 @@ impl WorkerTask {
         let shards = self.consumers.values().map(|consumer| {
             let status = consumer.status.borrow().clone();
             let iterator_age = iterator_age(&status, wall);
-            ShardReportStatus { shard: consumer.context.shard.clone(), status, iterator_age }
+            ShardReportStatus {
+                shard: consumer.context.shard.clone(),
+                status,
+                iterator_age,
+            }
         });
-        Report { worker: self.parts.machine.status(now), shards: shards.collect() }
+        Report {
+            worker: self.parts.machine.status(now),
+            shards: shards.collect(),
+        }
     }
 
     /// Brings the gauges up to date.
@@ -330,12 +368,17 @@ impl WorkerTask {
     /// Waits for consumers that were told to stop, and ends those that do not.
     async fn end_tasks(&mut self) {
         for consumer in self.consumers.values() {
-            consumer.control.send_modify(|control| control.stop = Some(StopReason::LeaseLost));
+            consumer
+                .control
+                .send_modify(|control| control.stop = Some(StopReason::LeaseLost));
         }
         // Their last reports have no reader any more, and must not block them.
         self.reports.close();
         let all = async { while self.tasks.join_next().await.is_some() {} };
-        if tokio::time::timeout(CANCEL_GRACE + Duration::from_secs(1), all).await.is_err() {
+        if tokio::time::timeout(CANCEL_GRACE + Duration::from_secs(1), all)
+            .await
+            .is_err()
+        {
             self.tasks.shutdown().await;
         }
     }

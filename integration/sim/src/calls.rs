@@ -32,8 +32,12 @@ impl World<'_> {
         let draw = if self.quiet { 1.0 } else { self.rng.f64() };
         let cut = self.rng.f64();
         let handler = self.scenario.handler;
-        let Some(consumer) = self.nodes[node].consumers.get_mut(&tenure) else { return };
-        let Some(running) = consumer.running.take_if(|running| running.number == number) else { return };
+        let Some(consumer) = self.nodes[node].consumers.get_mut(&tenure) else {
+            return;
+        };
+        let Some(running) = consumer.running.take_if(|running| running.number == number) else {
+            return;
+        };
         let fails = draw < handler.fails && !matches!(running.call, Call::LeaseLost);
         let outcome = match running.batch() {
             _ if fails && self.mutant == Some(Mutant::SkipFailed) => Outcome::Success,
@@ -67,7 +71,10 @@ impl World<'_> {
             if waits && consumer.calls < 10_000 {
                 consumer.calls += 1;
                 let number = consumer.calls;
-                consumer.running = Some(crate::node::Running { number, call: running.call });
+                consumer.running = Some(crate::node::Running {
+                    number,
+                    call: running.call,
+                });
                 self.drain_shard(node, tenure);
                 self.at(Duration::from_millis(100), Event::CallEnds { node, tenure, number });
                 return;
@@ -85,13 +92,15 @@ impl World<'_> {
         let timeout = self.scenario.failover_time / 3;
         if let (TableRequest::Update(write), Some(mutant)) = (&mut request, self.mutant) {
             mutant.expect(&mut write.expect);
-            let last = write.patch.owner == Some(None) || (write.patch.owner.is_none() && write.patch.checkpoint_owner == Some(None));
+            let last = write.patch.owner == Some(None)
+                || (write.patch.owner.is_none() && write.patch.checkpoint_owner == Some(None));
             mutant.commit(&mut write.patch.checkpoint, last);
         }
         let slot = self.nodes[node].slot;
-        let cut_off = self.active.values().any(
-            |fault| matches!(fault, FaultKind::Partition { worker, table: true, .. } if *worker == slot),
-        );
+        let cut_off = self
+            .active
+            .values()
+            .any(|fault| matches!(fault, FaultKind::Partition { worker, table: true, .. } if *worker == slot));
         if cut_off {
             return self.at(timeout, Event::TimedOut { node, number });
         }
@@ -111,7 +120,15 @@ impl World<'_> {
         if !in_time {
             self.at(timeout, Event::TimedOut { node, number });
         }
-        self.at(there, Event::AtTable { node, number, request, answer_in: in_time.then_some(back) });
+        self.at(
+            there,
+            Event::AtTable {
+                node,
+                number,
+                request,
+                answer_in: in_time.then_some(back),
+            },
+        );
     }
 
     pub(super) fn has(&self, fault: impl Fn(&FaultKind) -> bool) -> bool {
@@ -147,18 +164,29 @@ impl World<'_> {
         self.trace.note(self.now, after.shard.as_str(), &marks, || {
             let (owner, giver, session) = (&after.owner, &after.checkpoint_owner, process.session);
             let (id, counter, checkpoint) = (&process.id, after.counter, &after.checkpoint);
-            format!("{id} ({session}) wrote: owner {owner:?}, giver {giver:?}, counter {counter}, checkpoint {checkpoint}")
+            format!(
+                "{id} ({session}) wrote: owner {owner:?}, giver {giver:?}, counter {counter}, checkpoint {checkpoint}"
+            )
         });
         self.oracle.written(Some(before), after);
         let keeps = write.patch.increment_counter && !matches!(write.patch.owner, Some(Some(_)));
-        let holds = before.holder() == Some(&process.id) && before.session.is_none_or(|session| session <= process.session);
+        let holds =
+            before.holder() == Some(&process.id) && before.session.is_none_or(|session| session <= process.session);
         self.oracle.checks += 1;
         if keeps && !holds {
-            let what = format!("{}: {} wrote to a lease of {:?}", after.key, process.id, before.holder());
+            let what = format!(
+                "{}: {} wrote to a lease of {:?}",
+                after.key,
+                process.id,
+                before.holder()
+            );
             self.oracle.broken("fenced", what);
         }
         let passed_on = keeps && after.holder() != Some(&process.id) && !after.is_finished();
-        if passed_on && let Some(log) = self.nodes[node].drained.remove(&after.shard) && !self.scenario.manual {
+        if passed_on
+            && let Some(log) = self.nodes[node].drained.remove(&after.shard)
+            && !self.scenario.manual
+        {
             self.oracle.handed_over(&log, &after.checkpoint);
         }
     }
@@ -169,9 +197,13 @@ impl World<'_> {
         let moment = u64::try_from(self.now.as_millis()).unwrap_or(u64::MAX);
         match answer {
             TableAnswer::Listing(listing) => mutant.listing(listing, moment),
-            TableAnswer::Row(Some(row)) | TableAnswer::Outcome(WriteOutcome::Applied(row) | WriteOutcome::Conflict(Some(row))) => {
+            TableAnswer::Row(Some(row))
+            | TableAnswer::Outcome(WriteOutcome::Applied(row) | WriteOutcome::Conflict(Some(row))) => {
                 if mutant == Mutant::IgnoreParents {
-                    let mut one = LeaseListing { leases: vec![row.clone()], unreadable: Vec::new() };
+                    let mut one = LeaseListing {
+                        leases: vec![row.clone()],
+                        unreadable: Vec::new(),
+                    };
                     mutant.listing(&mut one, moment);
                     *row = one.leases.remove(0);
                 }
@@ -181,11 +213,16 @@ impl World<'_> {
     }
 
     pub(super) fn answered(&mut self, node: usize, number: u64, answer: TableAnswer) {
-        let Some(asked) = self.nodes[node].asked.remove(&number) else { return };
+        let Some(asked) = self.nodes[node].asked.remove(&number) else {
+            return;
+        };
         let input = match (answer, asked.op) {
             (TableAnswer::Listing(listing), _) => WorkerInput::Leases(Ok(listing)),
             (TableAnswer::Row(row), Some(op)) => WorkerInput::Read { op, result: Ok(row) },
-            (TableAnswer::Outcome(outcome), Some(op)) => WorkerInput::Written { op, result: Ok(outcome) },
+            (TableAnswer::Outcome(outcome), Some(op)) => WorkerInput::Written {
+                op,
+                result: Ok(outcome),
+            },
             (_, None) => unreachable!("only scans have no operation"),
         };
         self.to_worker(node, input);
@@ -193,7 +230,9 @@ impl World<'_> {
 
     /// A request came to nothing: refused, or, as far as its sender knows, perhaps carried out.
     pub(super) fn unanswered(&mut self, node: usize, number: u64, timed_out: bool) {
-        let Some(asked) = self.nodes[node].asked.remove(&number) else { return };
+        let Some(asked) = self.nodes[node].asked.remove(&number) else {
+            return;
+        };
         let failure = if timed_out && asked.writes {
             StoreFailure::Ambiguous("no answer".to_owned())
         } else {
@@ -201,8 +240,18 @@ impl World<'_> {
         };
         let input = match asked {
             Asked { lists: true, .. } => WorkerInput::Leases(Err(failure)),
-            Asked { op: Some(op), writes: true, .. } => WorkerInput::Written { op, result: Err(failure) },
-            Asked { op: Some(op), .. } => WorkerInput::Read { op, result: Err(failure) },
+            Asked {
+                op: Some(op),
+                writes: true,
+                ..
+            } => WorkerInput::Written {
+                op,
+                result: Err(failure),
+            },
+            Asked { op: Some(op), .. } => WorkerInput::Read {
+                op,
+                result: Err(failure),
+            },
             Asked { op: None, .. } => unreachable!("only scans have no operation"),
         };
         self.to_worker(node, input);

@@ -65,7 +65,13 @@ impl World<'_> {
                     None => self.service.shards(self.wall(), filter),
                 };
                 let delay = self.service_delay();
-                self.at(delay, Event::ToWorker { node, input: WorkerInput::Shards(result) });
+                self.at(
+                    delay,
+                    Event::ToWorker {
+                        node,
+                        input: WorkerInput::Shards(result),
+                    },
+                );
             }
             WorkerEffect::Create { op, lease } => self.ask(node, Some(op), TableRequest::Create(lease)),
             WorkerEffect::Update { op, write } => self.ask(node, Some(op), TableRequest::Update(write)),
@@ -73,12 +79,26 @@ impl World<'_> {
             WorkerEffect::Get { op, key } => self.ask(node, Some(op), TableRequest::Get(key)),
             WorkerEffect::StartShard { tenure, lease, start } => self.start_consumer(node, tenure, &lease, start),
             WorkerEffect::ShardStored { tenure, position } => {
-                self.at(LOCAL, Event::ToShard { node, tenure, input: ShardInput::Stored(position) });
+                self.at(
+                    LOCAL,
+                    Event::ToShard {
+                        node,
+                        tenure,
+                        input: ShardInput::Stored(position),
+                    },
+                );
             }
             WorkerEffect::StopShard { tenure, reason } => {
                 let lost = reason == kcl_core::shard::StopReason::LeaseLost;
                 if self.mutant != Some(Mutant::DeafConsumers) || !lost {
-                    self.at(LOCAL, Event::ToShard { node, tenure, input: ShardInput::Stop(reason) });
+                    self.at(
+                        LOCAL,
+                        Event::ToShard {
+                            node,
+                            tenure,
+                            input: ShardInput::Stop(reason),
+                        },
+                    );
                 }
             }
             WorkerEffect::Event(event) => self.worker_event(node, &event),
@@ -92,7 +112,8 @@ impl World<'_> {
             // Whatever is written for the shard from here on is no clean hand-over any more.
             process.drained.remove(key.as_str());
         }
-        self.trace.note(self.now, process.id.as_str(), &[], || format!("{event:?}"));
+        self.trace
+            .note(self.now, process.id.as_str(), &[], || format!("{event:?}"));
     }
 
     fn start_consumer(&mut self, node: usize, tenure: TenureId, lease: &kcl_core::Lease, start: Position) {
@@ -104,17 +125,29 @@ impl World<'_> {
         let process = &mut self.nodes[node];
         let opened_at = process.clock.wall(self.now);
         let log = self.oracle.tenure(&lease.shard, &start);
-        self.trace.note(self.now, lease.shard.as_str(), &[tenure.0], || format!("{} starts at {start}", process.id));
+        self.trace.note(self.now, lease.shard.as_str(), &[tenure.0], || {
+            format!("{} starts at {start}", process.id)
+        });
         let machine = ShardMachine::new(config, start, opened_at, 1 << 20, seed);
         let shard = lease.shard.clone();
-        let consumer = Consumer { shard, machine, iterator: None, running: None, calls: 0, log, wake_at: None };
+        let consumer = Consumer {
+            shard,
+            machine,
+            iterator: None,
+            running: None,
+            calls: 0,
+            log,
+            wake_at: None,
+        };
         process.consumers.insert(tenure, consumer);
         self.drain_shard(node, tenure);
     }
 
     pub(super) fn wake_shard(&mut self, node: usize, tenure: TenureId) {
         let now = self.now;
-        let Some(consumer) = self.nodes[node].consumers.get_mut(&tenure) else { return };
+        let Some(consumer) = self.nodes[node].consumers.get_mut(&tenure) else {
+            return;
+        };
         if consumer.wake_at.is_some_and(|at| at > now) {
             return;
         }
@@ -125,20 +158,28 @@ impl World<'_> {
     pub(super) fn to_shard(&mut self, node: usize, tenure: TenureId, input: ShardInput) {
         let process = &mut self.nodes[node];
         let tick = process.clock.tick(self.now);
-        let Some(consumer) = process.consumers.get_mut(&tenure) else { return };
+        let Some(consumer) = process.consumers.get_mut(&tenure) else {
+            return;
+        };
         consumer.machine.handle(tick, input);
         self.drain_shard(node, tenure);
     }
 
     pub(super) fn drain_shard(&mut self, node: usize, tenure: TenureId) {
         loop {
-            let Some(consumer) = self.nodes[node].consumers.get_mut(&tenure) else { return };
-            let Some(effect) = consumer.machine.poll_effect() else { break };
+            let Some(consumer) = self.nodes[node].consumers.get_mut(&tenure) else {
+                return;
+            };
+            let Some(effect) = consumer.machine.poll_effect() else {
+                break;
+            };
             self.shard_effect(node, tenure, effect);
         }
         let process = &mut self.nodes[node];
         let clock = process.clock;
-        let Some(consumer) = process.consumers.get_mut(&tenure) else { return };
+        let Some(consumer) = process.consumers.get_mut(&tenure) else {
+            return;
+        };
         if let Some(deadline) = consumer.machine.next_deadline() {
             let at = clock.when(self.now, deadline);
             if consumer.wake_at.is_none_or(|already| at < already) {
@@ -183,13 +224,22 @@ impl World<'_> {
             return;
         }
         let process = &self.nodes[node];
-        let Some(consumer) = process.consumers.get(&tenure) else { return };
+        let Some(consumer) = process.consumers.get(&tenure) else {
+            return;
+        };
         let (shard, id) = (&consumer.shard, &process.id);
-        self.trace.note(self.now, shard.as_str(), &[tenure.0], || format!("{id}: {event:?}"));
+        self.trace
+            .note(self.now, shard.as_str(), &[tenure.0], || format!("{id}: {event:?}"));
     }
 
     pub(super) fn report(&mut self, node: usize, tenure: TenureId, report: ShardReport) {
-        self.at(LOCAL, Event::ToWorker { node, input: WorkerInput::Shard { tenure, report } });
+        self.at(
+            LOCAL,
+            Event::ToWorker {
+                node,
+                input: WorkerInput::Shard { tenure, report },
+            },
+        );
     }
 
     fn open(&mut self, node: usize, tenure: TenureId, position: &Position) {
@@ -203,8 +253,7 @@ impl World<'_> {
             let row = self.table.rows.get(shard.as_str());
             // Only where nothing was pinned yet, and no parent was consumed, is LATEST what the application asked for.
             let asked = row.is_some_and(|row| {
-                row.checkpoint == Position::Latest
-                    && lineage::start_position(row, &self.table.rows) == Position::Latest
+                row.checkpoint == Position::Latest && lineage::start_position(row, &self.table.rows) == Position::Latest
             });
             if asked {
                 self.oracle.opened_at_latest(&shard);
@@ -215,7 +264,15 @@ impl World<'_> {
             Err(failure) => (None, ShardInput::Opened(Err(failure))),
         };
         let delay = self.service_delay();
-        self.at(delay, Event::FromService { node, tenure, input, iterator });
+        self.at(
+            delay,
+            Event::FromService {
+                node,
+                tenure,
+                input,
+                iterator,
+            },
+        );
     }
 
     fn fetch(&mut self, node: usize, tenure: TenureId, max_records: u32) {
@@ -229,7 +286,10 @@ impl World<'_> {
             }
             _ => {
                 let message = "the iterator is not known".to_owned();
-                Err(FetchFailure { kind: FetchFailureKind::Expired, message })
+                Err(FetchFailure {
+                    kind: FetchFailureKind::Expired,
+                    message,
+                })
             }
         };
         let (mut input, mut next) = match result {
@@ -240,12 +300,23 @@ impl World<'_> {
             self.spoil(fetch, &mut next);
         }
         let delay = self.service_delay();
-        self.at(delay, Event::FromService { node, tenure, input: ShardInput::Fetched(input), iterator: next });
+        self.at(
+            delay,
+            Event::FromService {
+                node,
+                tenure,
+                input: ShardInput::Fetched(input),
+                iterator: next,
+            },
+        );
     }
 
     /// What a faulty service, or a planted bug, makes of a read.
     fn spoil(&mut self, fetch: &mut Fetch, next: &mut Option<String>) {
-        let nulls = self.active.values().any(|fault| matches!(fault, FaultKind::NullIterators { .. }));
+        let nulls = self
+            .active
+            .values()
+            .any(|fault| matches!(fault, FaultKind::NullIterators { .. }));
         if nulls && self.rng.u8(..4) == 0 {
             *next = None;
             fetch.end = Some(Vec::new());
@@ -255,13 +326,7 @@ impl World<'_> {
         }
     }
 
-    pub(super) fn from_service(
-        &mut self,
-        node: usize,
-        tenure: TenureId,
-        input: ShardInput,
-        iterator: Option<String>,
-    ) {
+    pub(super) fn from_service(&mut self, node: usize, tenure: TenureId, input: ShardInput, iterator: Option<String>) {
         let now = self.now;
         if let (Some(consumer), Some(iterator)) = (self.nodes[node].consumers.get_mut(&tenure), iterator) {
             consumer.iterator = Some((iterator, now));
@@ -270,10 +335,15 @@ impl World<'_> {
     }
 
     fn call(&mut self, node: usize, tenure: TenureId, call: Call) {
-        let Some(consumer) = self.nodes[node].consumers.get_mut(&tenure) else { return };
+        let Some(consumer) = self.nodes[node].consumers.get_mut(&tenure) else {
+            return;
+        };
         consumer.calls += 1;
         let number = consumer.calls;
-        consumer.running = Some(Running { number, call: call.clone() });
+        consumer.running = Some(Running {
+            number,
+            call: call.clone(),
+        });
         if let Call::Process { batch, .. } = &call {
             self.oracle.delivered(&mut consumer.log, batch, &self.table.rows);
             if self.mutant == Some(Mutant::ProgressOnDelivery)

@@ -86,7 +86,10 @@ impl Sum {
         let hours = self.simulated.as_secs_f64() / 3600.0;
         println!("seeds                        {:>14}", self.seeds);
         println!("simulated fleet-hours        {hours:>14.1}");
-        println!("fleet-hours per wall minute  {:>14.1}", hours * 60.0 / wall.as_secs_f64());
+        println!(
+            "fleet-hours per wall minute  {:>14.1}",
+            hours * 60.0 / wall.as_secs_f64()
+        );
         println!("events                       {:>14}", self.events);
         println!("checks of promises           {:>14}", self.checks);
         println!("records put / delivered      {:>14} / {}", self.put, self.delivered);
@@ -103,7 +106,10 @@ fn main() -> ExitCode {
         None => None,
         Some(Some(mutant)) => Some(mutant),
         Some(None) => {
-            eprintln!("no such planted bug; there are: {}", Mutant::ALL.map(|mutant| mutant.to_string()).join(", "));
+            eprintln!(
+                "no such planted bug; there are: {}",
+                Mutant::ALL.map(|mutant| mutant.to_string()).join(", ")
+            );
             return ExitCode::from(2);
         }
     };
@@ -119,11 +125,21 @@ fn find_mutant(name: &str) -> Option<Mutant> {
 
 fn one(seed: u64, history: bool, mutant: Option<Mutant>) -> ExitCode {
     let scenario = Scenario::draw(seed);
-    let outcome = live(&scenario, Watch { timelines: !history, history, mutant });
+    let outcome = live(
+        &scenario,
+        Watch {
+            timelines: !history,
+            history,
+            mutant,
+        },
+    );
     if let Some(text) = &outcome.history {
         print!("{text}");
     }
-    println!("seed={seed} fingerprint={:016x} events={}", outcome.fingerprint, outcome.events);
+    println!(
+        "seed={seed} fingerprint={:016x} events={}",
+        outcome.fingerprint, outcome.events
+    );
     match &outcome.violation {
         None => ExitCode::SUCCESS,
         Some(_) => {
@@ -135,13 +151,23 @@ fn one(seed: u64, history: bool, mutant: Option<Mutant>) -> ExitCode {
 
 /// Shows a failure with as little trouble as it needs.
 fn explain(scenario: &Scenario, mutant: Option<Mutant>) {
-    let watch = Watch { timelines: true, history: false, mutant };
-    let Some(broken) = live(scenario, watch).violation else { return };
+    let watch = Watch {
+        timelines: true,
+        history: false,
+        mutant,
+    };
+    let Some(broken) = live(scenario, watch).violation else {
+        return;
+    };
     let smallest = shrink(scenario, watch, broken.promise);
     let outcome = live(&smallest, watch);
     let seed = scenario.seed;
     println!("{}", outcome.timelines);
-    println!("trouble that it needs ({} of {} faults):", smallest.faults.len(), scenario.faults.len());
+    println!(
+        "trouble that it needs ({} of {} faults):",
+        smallest.faults.len(),
+        scenario.faults.len()
+    );
     for fault in &smallest.faults {
         println!("  {:10.3} {:?}", fault.at.as_secs_f64(), fault.kind);
     }
@@ -150,7 +176,12 @@ fn explain(scenario: &Scenario, mutant: Option<Mutant>) {
         smallest.workers, smallest.shards, smallest.failover_time, smallest.initial, smallest.manual
     );
     if let Some(broken) = outcome.violation {
-        println!("seed={seed} broke {} after {:.3} s: {}", broken.promise, outcome.at.as_secs_f64(), broken.what);
+        println!(
+            "seed={seed} broke {} after {:.3} s: {}",
+            broken.promise,
+            outcome.at.as_secs_f64(),
+            broken.what
+        );
     }
     let planted = mutant.map(|mutant| format!(" --mutant {mutant}")).unwrap_or_default();
     println!("again: cargo run --release --package fleet-sim -- --seed {seed}{planted}");
@@ -159,7 +190,11 @@ fn explain(scenario: &Scenario, mutant: Option<Mutant>) {
 fn many(args: &Args, mutant: Option<Mutant>) -> ExitCode {
     let started = now();
     let until = args.seconds.map(Duration::from_secs);
-    let kept = if mutant.is_none() { read_kept(&args.kept) } else { Vec::new() };
+    let kept = if mutant.is_none() {
+        read_kept(&args.kept)
+    } else {
+        Vec::new()
+    };
     let next = AtomicU64::new(0);
     let stop = AtomicBool::new(false);
     let work = || {
@@ -172,7 +207,13 @@ fn many(args: &Args, mutant: Option<Mutant>) -> ExitCode {
                 None if until.is_none() && turn - kept_count >= args.seeds => break,
                 None => args.from + turn - kept_count,
             };
-            let outcome = live(&Scenario::draw(seed), Watch { mutant, ..Watch::default() });
+            let outcome = live(
+                &Scenario::draw(seed),
+                Watch {
+                    mutant,
+                    ..Watch::default()
+                },
+            );
             sum.add(&outcome);
             if outcome.violation.is_some() {
                 sum.failed.push(seed);
@@ -183,7 +224,9 @@ fn many(args: &Args, mutant: Option<Mutant>) -> ExitCode {
     };
     let sum = std::thread::scope(|scope| {
         let threads: Vec<_> = (0..args.threads.max(1)).map(|_| scope.spawn(work)).collect();
-        let sums = threads.into_iter().map(|thread| thread.join().expect("a simulation does not panic"));
+        let sums = threads
+            .into_iter()
+            .map(|thread| thread.join().expect("a simulation does not panic"));
         sums.fold(Sum::default(), Sum::join)
     });
     sum.print(started.elapsed());
@@ -193,17 +236,26 @@ fn many(args: &Args, mutant: Option<Mutant>) -> ExitCode {
             keep(&args.kept, *seed, &kept);
         }
     }
-    if sum.failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if sum.failed.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }
 
-#[expect(clippy::disallowed_methods, reason = "how long the simulation itself takes is real time")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "how long the simulation itself takes is real time"
+)]
 fn now() -> Instant {
     Instant::now()
 }
 
 fn read_kept(path: &PathBuf) -> Vec<u64> {
     let text = std::fs::read_to_string(path).unwrap_or_default();
-    text.lines().filter_map(|line| line.split_whitespace().next()?.parse().ok()).collect()
+    text.lines()
+        .filter_map(|line| line.split_whitespace().next()?.parse().ok())
+        .collect()
 }
 
 fn keep(path: &PathBuf, seed: u64, kept: &[u64]) {
@@ -212,7 +264,10 @@ fn keep(path: &PathBuf, seed: u64, kept: &[u64]) {
     }
     let mut text = std::fs::read_to_string(path).unwrap_or_default();
     text.push_str(&format!("{seed}\n"));
-    let written = path.parent().map_or(Ok(()), std::fs::create_dir_all).and_then(|()| std::fs::write(path, text));
+    let written = path
+        .parent()
+        .map_or(Ok(()), std::fs::create_dir_all)
+        .and_then(|()| std::fs::write(path, text));
     if let Err(error) = written {
         eprintln!("the seed {seed} could not be kept in {}: {error}", path.display());
     }

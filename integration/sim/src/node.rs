@@ -21,7 +21,12 @@ pub(super) struct NodeClock {
 
 impl NodeClock {
     pub(super) fn new(now: Duration, speed: f64, skew_ms: i64) -> Self {
-        Self { since: now, tick: Duration::ZERO, speed, skew_ms }
+        Self {
+            since: now,
+            tick: Duration::ZERO,
+            speed,
+            skew_ms,
+        }
     }
 
     pub(super) fn tick(&self, now: Duration) -> Tick {

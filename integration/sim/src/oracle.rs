@@ -81,7 +81,11 @@ impl Oracle {
             Position::Record(_) => self.index_after(shard, start),
             _ => None,
         };
-        TenureLog { shard: shard.clone(), next, handled_to: None }
+        TenureLog {
+            shard: shard.clone(),
+            next,
+            handled_to: None,
+        }
     }
 
     /// The index of the first record after a position.
@@ -92,34 +96,46 @@ impl Oracle {
     }
 
     /// The user's code got a batch.
-    pub(super) fn delivered(
-        &mut self,
-        tenure: &mut TenureLog,
-        batch: &Batch,
-        table: &BTreeMap<LeaseKey, Lease>,
-    ) {
+    pub(super) fn delivered(&mut self, tenure: &mut TenureLog, batch: &Batch, table: &BTreeMap<LeaseKey, Lease>) {
         let Some(first) = batch.first() else { return };
         self.delivered += batch.len() as u64;
         let shard = tenure.shard.clone();
-        let records = self.shards.get(&shard).map(|truth| truth.records.as_slice()).unwrap_or_default();
+        let records = self
+            .shards
+            .get(&shard)
+            .map(|truth| truth.records.as_slice())
+            .unwrap_or_default();
         let index = records.partition_point(|record| *record < first.sequence_number);
-        let contiguous = batch.iter().zip(&records[index..]).all(|(got, put)| got.sequence_number == *put)
+        let contiguous = batch
+            .iter()
+            .zip(&records[index..])
+            .all(|(got, put)| got.sequence_number == *put)
             && index + batch.len() <= records.len();
         let expected = tenure.next;
         tenure.next.get_or_insert(index);
-        self.check("order", contiguous, || format!("{shard}: a batch that begins at record {index} has gaps"));
+        self.check("order", contiguous, || {
+            format!("{shard}: a batch that begins at record {index} has gaps")
+        });
         self.check("order", expected.is_none_or(|next| next == index), || {
             format!("{shard}: record {index} was delivered where {expected:?} was next")
         });
         let parents = self.parents.get(&shard).cloned().unwrap_or_default();
-        let ready = parents.iter().all(|parent| table.get(parent.as_str()).is_none_or(Lease::is_finished));
-        self.check("lineage", ready, || format!("{shard}: record {index} was delivered before its parents were done"));
+        let ready = parents
+            .iter()
+            .all(|parent| table.get(parent.as_str()).is_none_or(Lease::is_finished));
+        self.check("lineage", ready, || {
+            format!("{shard}: record {index} was delivered before its parents were done")
+        });
     }
 
     /// The user's code handled the first `count` records of a batch.
     pub(super) fn handled(&mut self, tenure: &mut TenureLog, batch: &Batch, count: usize) {
-        let Some(last) = count.checked_sub(1).and_then(|last| batch.get(last)) else { return };
-        let Some(truth) = self.shards.get_mut(&tenure.shard) else { return };
+        let Some(last) = count.checked_sub(1).and_then(|last| batch.get(last)) else {
+            return;
+        };
+        let Some(truth) = self.shards.get_mut(&tenure.shard) else {
+            return;
+        };
         let end = truth.records.partition_point(|record| *record <= last.sequence_number);
         truth.handled[end.saturating_sub(count)..end].fill(true);
         while truth.handled.get(truth.prefix) == Some(&true) {
@@ -136,15 +152,22 @@ impl Oracle {
             return;
         }
         let (from, to) = (before.checkpoint.clone(), after.checkpoint.clone());
-        self.check("monotonic", from.may_advance_to(&to), || format!("{}: from {from} back to {to}", after.key));
-        let Some(truth) = self.shards.get(&after.shard) else { return };
+        self.check("monotonic", from.may_advance_to(&to), || {
+            format!("{}: from {from} back to {to}", after.key)
+        });
+        let Some(truth) = self.shards.get(&after.shard) else {
+            return;
+        };
         let passed = match &to {
             Position::ShardEnd => truth.records.len(),
             position => self.index_after(&after.shard, position).unwrap_or(0),
         };
         let prefix = truth.prefix;
         self.check("no-loss", passed <= prefix, || {
-            format!("{}: checkpoint {to} passes record {prefix}, which nobody handled", after.key)
+            format!(
+                "{}: checkpoint {to} passes record {prefix}, which nobody handled",
+                after.key
+            )
         });
     }
 
@@ -152,7 +175,10 @@ impl Oracle {
     pub(super) fn handed_over(&mut self, tenure: &TenureLog, checkpoint: &Position) {
         let Some(handled) = &tenure.handled_to else { return };
         self.check("bounded-replay", handled <= checkpoint, || {
-            format!("{}: {handled} was handled, and a clean hand-over left the checkpoint at {checkpoint}", tenure.shard)
+            format!(
+                "{}: {handled} was handled, and a clean hand-over left the checkpoint at {checkpoint}",
+                tenure.shard
+            )
         });
     }
 
@@ -164,7 +190,9 @@ impl Oracle {
             .filter(|(_, truth)| truth.prefix < truth.records.len())
             .map(|(shard, truth)| format!("{shard} at {} of {}", truth.prefix, truth.records.len()))
             .collect();
-        self.check("liveness", waiting.is_empty(), || format!("not handled long after trouble ended: {waiting:?}"));
+        self.check("liveness", waiting.is_empty(), || {
+            format!("not handled long after trouble ended: {waiting:?}")
+        });
         for lease in table.values().filter(|lease| !lease.is_finished()) {
             let parents: BTreeSet<&ShardId> = lease.parents.iter().collect();
             let unfinished = |id: &&ShardId| table.get(id.as_str()).is_some_and(|parent| !parent.is_finished());
@@ -172,15 +200,21 @@ impl Oracle {
                 continue;
             }
             let count = consumed.get(&lease.shard).copied().unwrap_or(0);
-            self.check("single-owner", count == 1, || format!("{}: {count} consumers, not one", lease.key));
+            self.check("single-owner", count == 1, || {
+                format!("{}: {count} consumers, not one", lease.key)
+            });
         }
         let unleased: Vec<&ShardId> = self
             .shards
             .iter()
-            .filter(|(shard, truth)| !truth.records.is_empty() && truth.prefix < truth.records.len() && !table.contains_key(shard.as_str()))
+            .filter(|(shard, truth)| {
+                !truth.records.is_empty() && truth.prefix < truth.records.len() && !table.contains_key(shard.as_str())
+            })
             .map(|(shard, _)| shard)
             .collect();
         let text = format!("{unleased:?}");
-        self.check("liveness", unleased.is_empty(), || format!("shards with records and without leases: {text}"));
+        self.check("liveness", unleased.is_empty(), || {
+            format!("shards with records and without leases: {text}")
+        });
     }
 }

@@ -16,6 +16,8 @@ pub struct Scenario {
     pub shards: usize,
     /// The workers' failover time.
     pub failover_time: Duration,
+    /// How often they scan the lease table.
+    pub scan_interval: Duration,
     /// How often a shard is read at its tip.
     pub idle_at_tip: Duration,
     /// Where the application starts.
@@ -220,11 +222,11 @@ impl Scenario {
     #[must_use]
     pub fn draw(seed: u64) -> Self {
         let mut rng = Rng::with_seed(seed);
-        let failover_time = pick(&mut rng, &[Duration::from_secs(10), Duration::from_secs(30), Duration::from_secs(60)]);
+        let failover_time = pick(&mut rng, &[10, 30, 60, 60].map(Duration::from_secs));
         // Small fleets are the rule, so that many lives are seen; large ones are seen too.
-        let (workers, shards) = match rng.u8(..10) {
-            0..=5 => (rng.usize(3..=5), rng.usize(4..=8)),
-            6..=8 => (rng.usize(3..=8), rng.usize(6..=16)),
+        let (workers, shards) = match rng.u8(..32) {
+            0..=24 => (rng.usize(3..=5), rng.usize(4..=8)),
+            25..=30 => (rng.usize(3..=8), rng.usize(6..=16)),
             _ => (rng.usize(6..=20), rng.usize(16..=64)),
         };
         let troubled = Duration::from_secs(rng.u64(600..=3000));
@@ -232,7 +234,10 @@ impl Scenario {
         let mut faults = Vec::new();
         let mut at = Duration::from_secs(rng.u64(5..=60));
         while at + Duration::from_secs(60) < troubled {
-            faults.push(Fault { at, kind: draw_fault(&mut rng, workers, failover_time) });
+            faults.push(Fault {
+                at,
+                kind: draw_fault(&mut rng, workers, failover_time),
+            });
             at += Duration::from_millis(rng.u64(500..=lull * 1000));
         }
         Self {
@@ -240,11 +245,16 @@ impl Scenario {
             workers,
             shards,
             failover_time,
+            scan_interval: failover_time / pick(&mut rng, &[10, 5, 4, 4]),
             idle_at_tip: Duration::from_secs(rng.u64(2..=40)),
-            initial: if rng.u8(..4) == 0 { Initial::Latest } else { Initial::TrimHorizon },
+            initial: if rng.u8(..4) == 0 {
+                Initial::Latest
+            } else {
+                Initial::TrimHorizon
+            },
             manual: rng.u8(..4) == 0,
             workload: Workload {
-                every: Duration::from_millis(rng.u64(500..=20_000)),
+                every: Duration::from_millis(rng.u64(500..=30_000)),
                 burst: pick(&mut rng, &[1, 3, 20]),
                 keys: pick(&mut rng, &[2, 50, 1_000_000]),
             },
@@ -255,7 +265,7 @@ impl Scenario {
                 partly: pick(&mut rng, &[0.0, 0.1]),
             },
             troubled,
-            quiet: failover_time * 6 + Duration::from_secs(240),
+            quiet: failover_time * 6 + Duration::from_secs(300),
             faults,
         }
     }
@@ -276,13 +286,25 @@ fn draw_fault(rng: &mut Rng, workers: usize, failover_time: Duration) -> FaultKi
     // Some trouble passes unnoticed, some lasts longer than leases live.
     let lasts = failover_time.mul_f64(rng.f64() * pick(rng, &[0.3, 1.0, 4.0]));
     match rng.u8(..24) {
-        0..=2 => FaultKind::Crash { worker, after: failover_time.mul_f64(rng.f64() * 2.0), same_id: rng.bool() },
+        0..=2 => FaultKind::Crash {
+            worker,
+            after: failover_time.mul_f64(rng.f64() * 2.0),
+            same_id: rng.bool(),
+        },
         3..=4 => FaultKind::Pause { worker, lasts },
         5 => FaultKind::Twin { worker },
         6 => FaultKind::Join,
         7 => FaultKind::RollingDeploy,
-        8 => FaultKind::Drift { worker, speed: 0.8 + rng.f64() * 0.4 },
-        9..=10 => FaultKind::Partition { worker, table: rng.bool(), service: rng.bool(), lasts },
+        8 => FaultKind::Drift {
+            worker,
+            speed: 0.8 + rng.f64() * 0.4,
+        },
+        9..=10 => FaultKind::Partition {
+            worker,
+            table: rng.bool(),
+            service: rng.bool(),
+            lasts,
+        },
         11 => FaultKind::TableOutage { lasts },
         12 => FaultKind::TableThrottle { lasts },
         13..=14 => FaultKind::LostAnswers { lasts },
@@ -293,6 +315,9 @@ fn draw_fault(rng: &mut Rng, workers: usize, failover_time: Duration) -> FaultKi
         19 => FaultKind::ExpireIterators,
         20 => FaultKind::NullIterators { lasts },
         21 => FaultKind::StaleShards { lasts },
-        _ => FaultKind::Reshard { times: rng.usize(1..=6), every: Duration::from_millis(rng.u64(200..=20_000)) },
+        _ => FaultKind::Reshard {
+            times: rng.usize(1..=6),
+            every: Duration::from_millis(rng.u64(200..=20_000)),
+        },
     }
 }

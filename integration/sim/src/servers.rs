@@ -44,7 +44,10 @@ pub(super) struct Table {
 
 impl Table {
     pub(super) fn listing(&self) -> LeaseListing {
-        LeaseListing { leases: self.rows.values().cloned().collect(), unreadable: Vec::new() }
+        LeaseListing {
+            leases: self.rows.values().cloned().collect(),
+            unreadable: Vec::new(),
+        }
     }
 
     pub(super) fn call(&mut self, request: &TableRequest) -> TableAnswer {
@@ -97,12 +100,21 @@ impl Service {
     pub(super) fn new(now: Timestamp, shards: usize) -> Self {
         let mut engine = Engine::new(EngineConfig::default());
         let count = i32::try_from(shards).expect("a few shards");
-        engine.call(now, CreateStream::new(STREAM, count)).expect("a new engine takes a stream");
-        Self { engine, name: StreamName::new(STREAM).expect("a valid name"), stale: None }
+        engine
+            .call(now, CreateStream::new(STREAM, count))
+            .expect("a new engine takes a stream");
+        Self {
+            engine,
+            name: StreamName::new(STREAM).expect("a valid name"),
+            stale: None,
+        }
     }
 
     pub(super) fn put(&mut self, now: Timestamp, key: String, data: String) -> (ShardId, SequenceNumber) {
-        let put = self.engine.call(now, PutRecord::new(STREAM, key, data)).expect("a small record is taken");
+        let put = self
+            .engine
+            .call(now, PutRecord::new(STREAM, key, data))
+            .expect("a small record is taken");
         (put.shard_id, put.sequence_number)
     }
 
@@ -110,7 +122,10 @@ impl Service {
         if let (Some(stale), ShardFilter::All) = (&self.stale, filter) {
             return Ok(stale.clone());
         }
-        let mut page = self.engine.call(now, ListShards::filtered(STREAM, filter)).map_err(failure)?;
+        let mut page = self
+            .engine
+            .call(now, ListShards::filtered(STREAM, filter))
+            .map_err(failure)?;
         let mut shards = page.shards;
         while let Some(token) = page.next_token {
             page = self.engine.call(now, ListShards::next(token)).map_err(failure)?;
@@ -119,7 +134,12 @@ impl Service {
         Ok(shards)
     }
 
-    pub(super) fn open(&mut self, now: Timestamp, shard: &ShardId, position: &Position) -> Result<String, FetchFailure> {
+    pub(super) fn open(
+        &mut self,
+        now: Timestamp,
+        shard: &ShardId,
+        position: &Position,
+    ) -> Result<String, FetchFailure> {
         let shard = shard.as_str();
         let request = match position {
             Position::TrimHorizon => GetShardIterator::trim_horizon(STREAM, shard),
@@ -128,7 +148,10 @@ impl Service {
             Position::Record(record) => GetShardIterator::at(STREAM, shard, record.sequence_number.as_str()),
             other => unreachable!("nobody reads from {other}"),
         };
-        self.engine.call(now, request).map(|answer| answer.shard_iterator).map_err(failure)
+        self.engine
+            .call(now, request)
+            .map(|answer| answer.shard_iterator)
+            .map_err(failure)
     }
 
     /// Reads; gives the records and the next iterator, if the shard goes on.
@@ -157,7 +180,9 @@ impl Service {
         let shard = &open[index];
         let next = open.get(index + 1);
         if let (Some(next), 1) = (next, choice % 2) {
-            self.engine.call(now, MergeShards::new(STREAM, shard.id.as_str(), next.id.as_str())).ok()?;
+            self.engine
+                .call(now, MergeShards::new(STREAM, shard.id.as_str(), next.id.as_str()))
+                .ok()?;
             return Some(format!("merge {} {}", shard.id, next.id));
         }
         let range = shard.hash_key_range;
@@ -167,7 +192,9 @@ impl Service {
         if width < 1 << 100 || open.len() >= 96 {
             return None;
         }
-        self.engine.call(now, SplitShard::new(STREAM, shard.id.as_str(), middle)).ok()?;
+        self.engine
+            .call(now, SplitShard::new(STREAM, shard.id.as_str(), middle))
+            .ok()?;
         Some(format!("split {}", shard.id))
     }
 }
@@ -180,5 +207,8 @@ fn failure(error: ApiError) -> FetchFailure {
         ErrorKind::InvalidArgument => FetchFailureKind::InvalidPosition,
         _ => FetchFailureKind::Unavailable,
     };
-    FetchFailure { kind, message: error.to_string() }
+    FetchFailure {
+        kind,
+        message: error.to_string(),
+    }
 }

@@ -5,8 +5,16 @@ use crate::{Scenario, Watch, live};
 /// Takes trouble away as long as the same promise is still broken. Gives the smallest scenario found.
 #[must_use]
 pub fn shrink(scenario: &Scenario, watch: Watch, promise: &str) -> Scenario {
-    let quick = Watch { timelines: false, history: false, ..watch };
-    let fails = |scenario: &Scenario| live(scenario, quick).violation.is_some_and(|broken| broken.promise == promise);
+    let quick = Watch {
+        timelines: false,
+        history: false,
+        ..watch
+    };
+    let fails = |scenario: &Scenario| {
+        live(scenario, quick)
+            .violation
+            .is_some_and(|broken| broken.promise == promise)
+    };
     let mut smallest = scenario.clone();
     let mut step = smallest.faults.len().div_ceil(2);
     while step > 0 {

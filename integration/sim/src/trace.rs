@@ -22,7 +22,12 @@ pub(super) struct Trace {
 
 impl Trace {
     pub(super) fn new(keep: bool, all: bool) -> Self {
-        Self { fingerprint: 0xcbf2_9ce4_8422_2325, keep, all: all.then(String::new), ..Self::default() }
+        Self {
+            fingerprint: 0xcbf2_9ce4_8422_2325,
+            keep,
+            all: all.then(String::new),
+            ..Self::default()
+        }
     }
 
     /// Notes something about a worker or a shard. The text is written only if somebody will read it.

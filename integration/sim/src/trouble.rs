@@ -18,7 +18,8 @@ impl World<'_> {
     pub(super) fn strike(&mut self, index: usize) {
         let kind = self.scenario.faults[index].kind;
         *self.struck.entry(kind.name()).or_insert(0) += 1;
-        self.trace.note(self.now, "trouble", &[index as u64], || format!("{kind:?}"));
+        self.trace
+            .note(self.now, "trouble", &[index as u64], || format!("{kind:?}"));
         match kind {
             FaultKind::Crash { worker, after, same_id } => self.crash(worker, after, same_id),
             FaultKind::Pause { worker, lasts } => {
@@ -96,8 +97,13 @@ impl World<'_> {
         let process = &mut self.nodes[node];
         process.state = State::Gone;
         process.consumers.clear();
-        let id = if same_id { process.id.clone() } else { worker_id(slot, node as u64 + 1) };
-        self.trace.note(self.now, self.nodes[node].id.as_str(), &[], || "dies".to_owned());
+        let id = if same_id {
+            process.id.clone()
+        } else {
+            worker_id(slot, node as u64 + 1)
+        };
+        self.trace
+            .note(self.now, self.nodes[node].id.as_str(), &[], || "dies".to_owned());
         self.slots[slot] = None;
         self.at(after, Event::Start { slot, id });
     }
@@ -135,7 +141,8 @@ impl World<'_> {
     /// Why the service cannot answer this process now, if it cannot.
     pub(super) fn service_trouble(&mut self, node: usize) -> Option<FetchFailure> {
         let slot = self.nodes[node].slot;
-        let cut_off = self.has(|fault| matches!(fault, FaultKind::Partition { worker, service: true, .. } if *worker == slot));
+        let cut_off =
+            self.has(|fault| matches!(fault, FaultKind::Partition { worker, service: true, .. } if *worker == slot));
         let kind = if cut_off || self.has(|fault| matches!(fault, FaultKind::ServiceOutage { .. })) {
             FetchFailureKind::Unavailable
         } else if self.has(|fault| matches!(fault, FaultKind::ServiceThrottle { .. })) && self.rng.bool() {
@@ -143,7 +150,10 @@ impl World<'_> {
         } else {
             return None;
         };
-        Some(FetchFailure { kind, message: "drawn".to_owned() })
+        Some(FetchFailure {
+            kind,
+            message: "drawn".to_owned(),
+        })
     }
 
     pub(super) fn service_delay(&mut self) -> Duration {

@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, time::Duration};
 use fastrand::Rng;
 use kcl_core::{
     Session, ShardFilter, Timestamp, WorkerId,
-    shard::{CheckpointPolicy, ShardConfig, ShardInput},
     fetch::PollPacing,
+    shard::{CheckpointPolicy, ShardConfig, ShardInput},
     worker::{TenureId, WorkerConfig, WorkerFailure, WorkerInput, WorkerMachine},
 };
 
@@ -35,24 +35,65 @@ const CIRCLE: u32 = 200_000;
 /// What happens at a time.
 #[derive(Debug)]
 pub(super) enum Event {
-    WakeWorker { node: usize },
-    WakeShard { node: usize, tenure: TenureId },
-    ToWorker { node: usize, input: WorkerInput },
-    ToShard { node: usize, tenure: TenureId, input: ShardInput },
+    WakeWorker {
+        node: usize,
+    },
+    WakeShard {
+        node: usize,
+        tenure: TenureId,
+    },
+    ToWorker {
+        node: usize,
+        input: WorkerInput,
+    },
+    ToShard {
+        node: usize,
+        tenure: TenureId,
+        input: ShardInput,
+    },
     /// A reader was placed, or gave records; the iterator is the next one.
-    FromService { node: usize, tenure: TenureId, input: ShardInput, iterator: Option<String> },
-    CallEnds { node: usize, tenure: TenureId, number: u64 },
+    FromService {
+        node: usize,
+        tenure: TenureId,
+        input: ShardInput,
+        iterator: Option<String>,
+    },
+    CallEnds {
+        node: usize,
+        tenure: TenureId,
+        number: u64,
+    },
     /// A request reaches the table; its answer needs so long, if it comes at all.
-    AtTable { node: usize, number: u64, request: TableRequest, answer_in: Option<Duration> },
-    Answer { node: usize, number: u64, answer: TableAnswer },
-    Refused { node: usize, number: u64 },
-    TimedOut { node: usize, number: u64 },
+    AtTable {
+        node: usize,
+        number: u64,
+        request: TableRequest,
+        answer_in: Option<Duration>,
+    },
+    Answer {
+        node: usize,
+        number: u64,
+        answer: TableAnswer,
+    },
+    Refused {
+        node: usize,
+        number: u64,
+    },
+    TimedOut {
+        node: usize,
+        number: u64,
+    },
     Produce,
     Fault(usize),
     FaultEnds(usize),
     Reshard,
-    Start { slot: usize, id: WorkerId },
-    Deploy { slot: usize },
+    Start {
+        slot: usize,
+        id: WorkerId,
+    },
+    Deploy {
+        slot: usize,
+    },
     Look,
     Quiet,
     CountRequests,
@@ -168,7 +209,13 @@ impl<'a> World<'a> {
         for slot in 0..scenario.workers {
             let at = Duration::from_millis(world.rng.u64(..3_000));
             world.slots.push(None);
-            world.at(at, Event::Start { slot, id: worker_id(slot, 0) });
+            world.at(
+                at,
+                Event::Start {
+                    slot,
+                    id: worker_id(slot, 0),
+                },
+            );
         }
         for (index, fault) in scenario.faults.iter().enumerate() {
             world.at(fault.at, Event::Fault(index));
@@ -221,9 +268,19 @@ impl<'a> World<'a> {
             Event::WakeShard { node, tenure } => self.wake_shard(node, tenure),
             Event::ToWorker { node, input } => self.to_worker(node, input),
             Event::ToShard { node, tenure, input } => self.to_shard(node, tenure, input),
-            Event::FromService { node, tenure, input, iterator } => self.from_service(node, tenure, input, iterator),
+            Event::FromService {
+                node,
+                tenure,
+                input,
+                iterator,
+            } => self.from_service(node, tenure, input, iterator),
             Event::CallEnds { node, tenure, number } => self.call_ends(node, tenure, number),
-            Event::AtTable { node, number, request, answer_in } => self.at_table(node, number, &request, answer_in),
+            Event::AtTable {
+                node,
+                number,
+                request,
+                answer_in,
+            } => self.at_table(node, number, &request, answer_in),
             Event::Answer { node, number, answer } => self.answered(node, number, answer),
             Event::Refused { node, number } => self.unanswered(node, number, false),
             Event::TimedOut { node, number } => self.unanswered(node, number, true),
@@ -275,13 +332,14 @@ impl<'a> World<'a> {
         let clock = NodeClock::new(self.now, 1.0, skew_ms);
         let config = WorkerConfig {
             failover_time: self.scenario.failover_time,
-            scan_interval: WorkerConfig::scan_interval_for(self.scenario.failover_time),
+            scan_interval: self.scenario.scan_interval,
             initial_position: self.scenario.initial.into(),
             ..WorkerConfig::new(id.clone(), session)
         };
         let worker = WorkerMachine::new(config, clock.tick(self.now), seed);
         let index = self.nodes.len();
-        self.trace.note(self.now, id.as_str(), &[session.0], || "starts".to_owned());
+        self.trace
+            .note(self.now, id.as_str(), &[session.0], || "starts".to_owned());
         self.nodes.push(Node {
             id,
             session,
@@ -301,9 +359,22 @@ impl<'a> World<'a> {
     }
 
     pub(super) fn shard_config(&self) -> ShardConfig {
-        let checkpoint = if self.scenario.manual { CheckpointPolicy::Manual } else { CheckpointPolicy::default() };
-        let pacing = PollPacing { while_behind: Duration::from_millis(500), at_tip: self.scenario.idle_at_tip };
-        ShardConfig { batch_size: 50, max_records: 200, pacing, checkpoint, ..ShardConfig::default() }
+        let checkpoint = if self.scenario.manual {
+            CheckpointPolicy::Manual
+        } else {
+            CheckpointPolicy::default()
+        };
+        let pacing = PollPacing {
+            while_behind: Duration::from_millis(500),
+            at_tip: self.scenario.idle_at_tip,
+        };
+        ShardConfig {
+            batch_size: 50,
+            max_records: 200,
+            pacing,
+            checkpoint,
+            ..ShardConfig::default()
+        }
     }
 
     fn produce(&mut self) {
@@ -382,18 +453,24 @@ impl<'a> World<'a> {
         let budget = self.budget(leases, workers);
         self.oracle.checks += 1;
         if used > budget {
-            let what = format!("{used} requests in {COUNTED:?} for {leases} leases and {workers} workers, not {budget}");
+            let what =
+                format!("{used} requests in {COUNTED:?} for {leases} leases and {workers} workers, not {budget}");
             self.oracle.broken("frugal", what);
         }
     }
 
     /// What the table may be asked in an idle fleet: a renewal per lease and third of the failover time, a scan per worker
-    /// and tenth of it, and a quarter more for everything else.
+    /// and scan interval, and a quarter more for everything else.
     fn budget(&self, leases: usize, workers: usize) -> u64 {
-        let failovers = COUNTED.div_duration_f64(self.scenario.failover_time);
+        let renewals = 3.0 * COUNTED.div_duration_f64(self.scenario.failover_time);
+        let scans = COUNTED.div_duration_f64(self.scenario.scan_interval);
         #[expect(clippy::cast_precision_loss, reason = "fleets are small")]
-        let requests = failovers * (3.0 * leases as f64 + 10.0 * workers as f64);
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "positive and small")]
+        let requests = renewals * leases as f64 + scans * workers as f64;
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "positive and small"
+        )]
         let requests = (requests * 1.25) as u64;
         requests + 20
     }
@@ -406,7 +483,9 @@ impl<'a> World<'a> {
         let (slot, id, twin, told) = (process.slot, process.id.clone(), process.has_twin, process.stopping);
         match failure {
             Some(WorkerFailure::DuplicateWorker { .. }) if twin => {}
-            Some(failure) => self.oracle.broken("liveness", format!("{id} ended by itself: {failure}")),
+            Some(failure) => self
+                .oracle
+                .broken("liveness", format!("{id} ended by itself: {failure}")),
             None if told => {}
             None => self.oracle.broken("liveness", format!("{id} ended without being told")),
         }

@@ -31,8 +31,8 @@ impl<'a> Census<'a> {
             salt: view.seed,
             movable: BTreeMap::new(),
         };
-        let by_shard: BTreeMap<&ShardId, &Lease> = view.leases.iter().map(|lease| (&lease.shard, lease)).collect();
-        for lease in view.leases {
+        let by_shard: BTreeMap<&ShardId, &Lease> = view.leases.iter().map(|&lease| (&lease.shard, lease)).collect();
+        for &lease in view.leases {
             let ready = || is_ready_among(lease, |shard| by_shard.get(shard).copied());
             let live = lease.holder().is_some() && !view.expired.contains(&lease.key);
             if live {

@@ -24,7 +24,7 @@ fn held(count: usize, owner: &str) -> impl Iterator<Item = Lease> {
 
 fn plan(leases: &[Lease], me: &str, limits: AssignLimits) -> Vec<Move> {
     let view = FleetView {
-        leases,
+        leases: &leases.iter().collect::<Vec<_>>(),
         expired: &BTreeSet::new(),
         me: &worker(me),
         limits,
@@ -104,7 +104,7 @@ fn given_different_seeds_when_two_workers_take_then_they_take_different_leases_f
             max_moves: 10,
         };
         let view = FleetView {
-            leases: &leases,
+            leases: &leases.iter().collect::<Vec<_>>(),
             expired: &BTreeSet::new(),
             me: &worker("a"),
             limits,
@@ -142,7 +142,7 @@ fn given_a_dead_holder_in_a_hand_off_when_the_receiver_plans_then_it_takes_the_l
     for me in ["b", "c"] {
         let leases = std::slice::from_ref(&lease);
         let view = FleetView {
-            leases,
+            leases: &leases.iter().collect::<Vec<_>>(),
             expired: &expired,
             me: &worker(me),
             limits: NO_LIMITS,
@@ -206,7 +206,7 @@ fn given_a_free_lease_that_another_should_take_when_planning_then_nobody_is_aske
         .collect();
     for seed in 0..100 {
         let view = FleetView {
-            leases: &leases,
+            leases: &leases.iter().collect::<Vec<_>>(),
             expired: &BTreeSet::new(),
             me: &worker("b"),
             limits: NO_LIMITS,

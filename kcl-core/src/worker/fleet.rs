@@ -113,8 +113,10 @@ impl WorkerMachine {
 
     /// Plans what to take and what to ask for, and does it.
     pub(super) fn balance(&mut self, now: Tick) {
-        let leases: Vec<Lease> = self.table.values().cloned().collect();
         let expired = self.expired(now);
+        // Another one in each round: what two workers both missed, they do not miss again together.
+        let seed = self.rng.u64(..);
+        let leases: Vec<&Lease> = self.table.values().collect();
         let limits = AssignLimits {
             max_leases: self.config.max_leases,
             max_moves: MAX_MOVES_PER_ROUND,
@@ -124,9 +126,10 @@ impl WorkerMachine {
             expired: &expired,
             me: &self.config.worker,
             limits,
-            seed: self.seed,
+            seed,
         };
-        for planned in plan_assignment(&view) {
+        let moves = plan_assignment(&view);
+        for planned in moves {
             let (Move::Take(key) | Move::RequestHandOff { key, .. }) = &planned;
             let Some(row) = self.table.get(key).cloned() else {
                 continue;
@@ -176,7 +179,10 @@ impl WorkerMachine {
     /// Looks at the table just when the next lease of another worker may be found expired, so that a takeover does not
     /// wait for the scan after that.
     fn hasten_takeovers(&mut self, now: Tick) {
-        let others = self.table.values().filter(|row| row.holder().is_some() && !self.held.contains_key(&row.key));
+        let others = self
+            .table
+            .values()
+            .filter(|row| row.holder().is_some() && !self.held.contains_key(&row.key));
         let expiries = others.filter_map(|row| self.watch.expires_at(&row.key, self.config.failover_time));
         if let Some(soonest) = expiries.filter(|at| *at > now).min() {
             self.next_scan = self.next_scan.min(soonest);

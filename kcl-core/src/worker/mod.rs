@@ -138,7 +138,6 @@ pub struct WorkerMachine {
     exited: bool,
     effects: VecDeque<WorkerEffect>,
     rng: Rng,
-    seed: u64,
 }
 
 impl WorkerMachine {
@@ -169,7 +168,6 @@ impl WorkerMachine {
             exited: false,
             effects: VecDeque::new(),
             rng: Rng::with_seed(seed),
-            seed,
         };
         machine.advance(now);
         machine

@@ -157,7 +157,10 @@ impl WorkerMachine {
         }
         if filter == Some(ShardFilter::All) && self.is_first(now) {
             for key in plan_cleanup(&leases, shards) {
-                let rested = self.watch.unchanged_for(now, &key).is_some_and(|age| age >= CLEANUP_DELAY);
+                let rested = self
+                    .watch
+                    .unchanged_for(now, &key)
+                    .is_some_and(|age| age >= CLEANUP_DELAY);
                 let idle = rested && !self.busy.contains(&key);
                 if let Some(row) = self.table.get(&key).filter(|_| idle).cloned() {
                     self.send_delete(now, &row);

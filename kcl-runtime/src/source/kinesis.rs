@@ -11,7 +11,8 @@ use aws_sdk_kinesis::{
     types::{self, ShardFilterType, ShardIteratorType},
 };
 use kcl_core::{
-    Batch, ChildShard, HashKeyRange, Position, Record, SequenceNumber, Shard, ShardFilter, ShardId, StreamName, Timestamp,
+    Batch, ChildShard, HashKeyRange, Position, Record, SequenceNumber, Shard, ShardFilter, ShardId, StreamName,
+    Timestamp,
     fetch::{Fetch, FetchFailure, FetchFailureKind},
 };
 
@@ -39,7 +40,11 @@ impl KinesisSource {
     /// Reads `stream` through `client`.
     #[must_use]
     pub fn new(client: Client, stream: StreamName) -> Self {
-        Self { client, stream, request_timeout: REQUEST_TIMEOUT }
+        Self {
+            client,
+            stream,
+            request_timeout: REQUEST_TIMEOUT,
+        }
     }
 
     /// The same source, with another limit on how long a request may take. The default is 30 s.
@@ -63,9 +68,18 @@ impl RecordSource for KinesisSource {
             // A token brings the stream and the filter with it; naming them again is an error.
             let request = match next_token.take() {
                 Some(token) => self.client.list_shards().next_token(token),
-                None => self.client.list_shards().stream_name(self.stream.as_str()).set_shard_filter(sdk_filter(filter)?),
+                None => self
+                    .client
+                    .list_shards()
+                    .stream_name(self.stream.as_str())
+                    .set_shard_filter(sdk_filter(filter)?),
             };
-            let page = timed("ListShards", self.request_timeout, request.max_results(SHARDS_PER_PAGE).send()).await?;
+            let page = timed(
+                "ListShards",
+                self.request_timeout,
+                request.max_results(SHARDS_PER_PAGE).send(),
+            )
+            .await?;
             for shard in page.shards.unwrap_or_default() {
                 shards.push(read_shard(shard)?);
             }
@@ -78,7 +92,11 @@ impl RecordSource for KinesisSource {
     }
 
     async fn open(&self, shard: &ShardId, position: &Position) -> Result<Box<dyn ShardReader>, FetchFailure> {
-        let request = self.client.get_shard_iterator().stream_name(self.stream.as_str()).shard_id(shard.as_str());
+        let request = self
+            .client
+            .get_shard_iterator()
+            .stream_name(self.stream.as_str())
+            .shard_id(shard.as_str());
         let request = match position {
             Position::TrimHorizon => request.shard_iterator_type(ShardIteratorType::TrimHorizon),
             Position::Latest => request.shard_iterator_type(ShardIteratorType::Latest),
@@ -91,7 +109,10 @@ impl RecordSource for KinesisSource {
                 .starting_sequence_number(record.sequence_number.as_str()),
             other => {
                 let message = format!("a shard cannot be read from {other}");
-                return Err(FetchFailure { kind: FetchFailureKind::InvalidPosition, message });
+                return Err(FetchFailure {
+                    kind: FetchFailureKind::InvalidPosition,
+                    message,
+                });
             }
         };
         let answer = timed("GetShardIterator", self.request_timeout, request.send()).await?;
@@ -99,7 +120,11 @@ impl RecordSource for KinesisSource {
             return Err(malformed("GetShardIterator gave no iterator".to_owned()));
         };
         let (source, shard) = (self.clone(), shard.clone());
-        Ok(Box::new(KinesisReader { source, shard, iterator }))
+        Ok(Box::new(KinesisReader {
+            source,
+            shard,
+            iterator,
+        }))
     }
 }
 
@@ -114,14 +139,24 @@ struct KinesisReader {
 impl ShardReader for KinesisReader {
     async fn read(&mut self, max_records: u32) -> Result<Fetch, FetchFailure> {
         let limit = i32::try_from(max_records).unwrap_or(i32::MAX);
-        let request = self.source.client.get_records().shard_iterator(&self.iterator).limit(limit);
-        let answer = timed("GetRecords", self.source.request_timeout, request.send()).await.map_err(|failure| {
-            // An iterator that the service does not accept any more is no fault of the position.
-            match failure.kind {
-                FetchFailureKind::InvalidPosition => FetchFailure { kind: FetchFailureKind::Expired, ..failure },
-                _ => failure,
-            }
-        })?;
+        let request = self
+            .source
+            .client
+            .get_records()
+            .shard_iterator(&self.iterator)
+            .limit(limit);
+        let answer = timed("GetRecords", self.source.request_timeout, request.send())
+            .await
+            .map_err(|failure| {
+                // An iterator that the service does not accept any more is no fault of the position.
+                match failure.kind {
+                    FetchFailureKind::InvalidPosition => FetchFailure {
+                        kind: FetchFailureKind::Expired,
+                        ..failure
+                    },
+                    _ => failure,
+                }
+            })?;
         self.accept(answer)
     }
 }
@@ -133,8 +168,11 @@ impl KinesisReader {
             return Err(malformed("GetRecords gave child shards and a next iterator".to_owned()));
         }
         let records = answer.records.into_iter().map(read_record).collect::<Result<_, _>>()?;
-        let behind = answer.millis_behind_latest.and_then(|millis| u64::try_from(millis).ok());
-        let batch = Batch::new(self.source.stream.clone(), self.shard.clone(), records).with_millis_behind_latest(behind);
+        let behind = answer
+            .millis_behind_latest
+            .and_then(|millis| u64::try_from(millis).ok());
+        let batch =
+            Batch::new(self.source.stream.clone(), self.shard.clone(), records).with_millis_behind_latest(behind);
         let end = match answer.next_shard_iterator {
             Some(next) => {
                 self.iterator = next;
@@ -210,7 +248,10 @@ fn short_cause(error: &(dyn Error + 'static)) -> String {
 }
 
 fn malformed(message: String) -> FetchFailure {
-    FetchFailure { kind: FetchFailureKind::Malformed, message }
+    FetchFailure {
+        kind: FetchFailureKind::Malformed,
+        message,
+    }
 }
 
 fn sdk_filter(filter: ShardFilter) -> Result<Option<types::ShardFilter>, FetchFailure> {
@@ -219,9 +260,9 @@ fn sdk_filter(filter: ShardFilter) -> Result<Option<types::ShardFilter>, FetchFa
         ShardFilter::All => return Ok(None),
         ShardFilter::AtTrimHorizon => builder.r#type(ShardFilterType::AtTrimHorizon),
         ShardFilter::AtLatest => builder.r#type(ShardFilterType::AtLatest),
-        ShardFilter::AtTimestamp(at) => {
-            builder.r#type(ShardFilterType::AtTimestamp).timestamp(DateTime::from_millis(at.epoch_millis()))
-        }
+        ShardFilter::AtTimestamp(at) => builder
+            .r#type(ShardFilterType::AtTimestamp)
+            .timestamp(DateTime::from_millis(at.epoch_millis())),
         other => return Err(malformed(format!("the shard filter {other:?} is not known"))),
     };
     builder.build().map(Some).map_err(|error| malformed(error.to_string()))
@@ -230,16 +271,27 @@ fn sdk_filter(filter: ShardFilter) -> Result<Option<types::ShardFilter>, FetchFa
 fn read_record(record: types::Record) -> Result<Record, FetchFailure> {
     let sequence_number =
         SequenceNumber::new(record.sequence_number).map_err(|error| malformed(format!("GetRecords: {error}")))?;
-    let arrival = record.approximate_arrival_timestamp.and_then(|at| at.to_millis().ok()).unwrap_or_default();
+    let arrival = record
+        .approximate_arrival_timestamp
+        .and_then(|at| at.to_millis().ok())
+        .unwrap_or_default();
     let arrival = Timestamp::from_epoch_millis(arrival);
     // On streams that distribute records by themselves producers may leave the key out.
     let partition_key = record.partition_key.unwrap_or_default();
     // `Vec` to `Bytes` takes the allocation over.
-    Ok(Record::new(sequence_number, partition_key, arrival, record.data.into_inner()))
+    Ok(Record::new(
+        sequence_number,
+        partition_key,
+        arrival,
+        record.data.into_inner(),
+    ))
 }
 
 fn read_shard(shard: types::Shard) -> Result<Shard, FetchFailure> {
-    let range = shard.hash_key_range.as_ref().ok_or_else(|| malformed(format!("{} has no range", shard.shard_id)))?;
+    let range = shard
+        .hash_key_range
+        .as_ref()
+        .ok_or_else(|| malformed(format!("{} has no range", shard.shard_id)))?;
     let mut read = Shard::new(read_id(&shard.shard_id)?, read_range(range)?);
     read.parent = shard.parent_shard_id.as_deref().map(read_id).transpose()?;
     read.adjacent_parent = shard.adjacent_parent_shard_id.as_deref().map(read_id).transpose()?;
@@ -254,7 +306,11 @@ fn read_shard(shard: types::Shard) -> Result<Shard, FetchFailure> {
 fn read_child(child: &types::ChildShard) -> Result<ChildShard, FetchFailure> {
     Ok(ChildShard {
         id: read_id(&child.shard_id)?,
-        parents: child.parent_shards.iter().map(|id| read_id(id)).collect::<Result<_, _>>()?,
+        parents: child
+            .parent_shards
+            .iter()
+            .map(|id| read_id(id))
+            .collect::<Result<_, _>>()?,
         hash_key_range: child.hash_key_range.as_ref().map(read_range).transpose()?,
     })
 }
@@ -264,6 +320,12 @@ fn read_id(id: &str) -> Result<ShardId, FetchFailure> {
 }
 
 fn read_range(range: &types::HashKeyRange) -> Result<HashKeyRange, FetchFailure> {
-    let key = |text: &str| text.parse().map_err(|error: kcl_core::InvalidId| malformed(error.to_string()));
-    Ok(HashKeyRange { start: key(&range.starting_hash_key)?, end: key(&range.ending_hash_key)? })
+    let key = |text: &str| {
+        text.parse()
+            .map_err(|error: kcl_core::InvalidId| malformed(error.to_string()))
+    };
+    Ok(HashKeyRange {
+        start: key(&range.starting_hash_key)?,
+        end: key(&range.ending_hash_key)?,
+    })
 }

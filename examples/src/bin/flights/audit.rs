@@ -29,17 +29,30 @@ pub(crate) struct Audit {
 
 impl Audit {
     pub(crate) fn new(expected: usize) -> Self {
-        Self { expected, deliveries: Mutex::default(), handled: watch::Sender::new(0) }
+        Self {
+            expected,
+            deliveries: Mutex::default(),
+            handled: watch::Sender::new(0),
+        }
     }
 
     /// Notes a batch; gives the number of flights in it that were not handled before.
     pub(crate) fn note(&self, batch: &Batch) -> Result<usize, serde_json::Error> {
-        let flights: Vec<Flight> =
-            batch.iter().map(|record| serde_json::from_slice(&record.data)).collect::<Result<_, _>>()?;
+        let flights: Vec<Flight> = batch
+            .iter()
+            .map(|record| serde_json::from_slice(&record.data))
+            .collect::<Result<_, _>>()?;
         let mut deliveries = self.deliveries();
         let shard = batch.shard().to_string();
-        deliveries.extend(flights.iter().map(|flight| Delivery { row: flight.row, shard: shard.clone() }));
-        let different = deliveries.iter().map(|delivery| delivery.row).collect::<BTreeSet<_>>().len();
+        deliveries.extend(flights.iter().map(|flight| Delivery {
+            row: flight.row,
+            shard: shard.clone(),
+        }));
+        let different = deliveries
+            .iter()
+            .map(|delivery| delivery.row)
+            .collect::<BTreeSet<_>>()
+            .len();
         let before = self.handled.send_replace(different);
         Ok(different - before)
     }
@@ -47,20 +60,31 @@ impl Audit {
     /// Waits until every flight was handled.
     pub(crate) async fn all_handled(&self) {
         // The sender lives as long as this, so waiting cannot fail.
-        let _ = self.handled.subscribe().wait_for(|handled| *handled == self.expected).await;
+        let _ = self
+            .handled
+            .subscribe()
+            .wait_for(|handled| *handled == self.expected)
+            .await;
     }
 
     /// The flights that were handled, each once, in the order in which they were first delivered.
     pub(crate) fn handled_once(&self) -> Vec<usize> {
         let mut seen = BTreeSet::new();
-        self.deliveries().iter().map(|delivery| delivery.row).filter(|row| seen.insert(*row)).collect()
+        self.deliveries()
+            .iter()
+            .map(|delivery| delivery.row)
+            .filter(|row| seen.insert(*row))
+            .collect()
     }
 
     /// Checks that nothing was lost or out of order.
     pub(crate) fn check(&self, flights: &[Flight], shards: &[Shard]) -> Result<String, String> {
         let order = self.handled_once();
         if let Some(lost) = flights.iter().find(|flight| !order.contains(&flight.row)) {
-            return Err(format!("flight {} {} (row {}) was never handled", lost.carrier, lost.flight, lost.row));
+            return Err(format!(
+                "flight {} {} (row {}) was never handled",
+                lost.carrier, lost.flight, lost.row
+            ));
         }
         check_aircraft(flights, &order)?;
         let deliveries = self.deliveries();
@@ -85,7 +109,10 @@ fn check_aircraft(flights: &[Flight], order: &[usize]) -> Result<(), String> {
         if let Some(before) = last.insert(&flight.tailnum, flight.row)
             && before > flight.row
         {
-            return Err(format!("aircraft {}: row {} was delivered after row {before}", flight.tailnum, flight.row));
+            return Err(format!(
+                "aircraft {}: row {} was delivered after row {before}",
+                flight.tailnum, flight.row
+            ));
         }
     }
     Ok(())
@@ -107,7 +134,10 @@ fn check_families(deliveries: &[Delivery], shards: &[Shard]) -> Result<usize, St
             if let (Some(first), Some(last)) = (child, last.get(parent.as_str()))
                 && first < last
             {
-                return Err(format!("{} was delivered before its parent {parent} was done", shard.shard_id));
+                return Err(format!(
+                    "{} was delivered before its parent {parent} was done",
+                    shard.shard_id
+                ));
             }
         }
         children += usize::from(shard.parent_shard_id.is_some() && first.contains_key(shard.shard_id.as_str()));

@@ -29,7 +29,9 @@ pub(crate) struct Flight {
 
 pub(crate) fn flights() -> Result<Vec<Flight>, csv::Error> {
     let rows = csv::Reader::from_reader(CSV.as_bytes()).into_deserialize();
-    rows.enumerate().map(|(row, flight)| flight.map(|flight: Flight| Flight { row, ..flight })).collect()
+    rows.enumerate()
+        .map(|(row, flight)| flight.map(|flight: Flight| Flight { row, ..flight }))
+        .collect()
 }
 
 /// Puts flights, and puts again those that the service did not take.
@@ -37,21 +39,48 @@ pub(crate) async fn put(client: &Client, stream: &str, flights: &[Flight]) -> Re
     let mut entries = Vec::new();
     for flight in flights {
         let data = Blob::new(serde_json::to_vec(flight)?);
-        entries.push(PutRecordsRequestEntry::builder().partition_key(&flight.tailnum).data(data).build()?);
+        entries.push(
+            PutRecordsRequestEntry::builder()
+                .partition_key(&flight.tailnum)
+                .data(data)
+                .build()?,
+        );
     }
     while !entries.is_empty() {
-        let answer = client.put_records().stream_name(stream).set_records(Some(entries.clone())).send().await?;
+        let answer = client
+            .put_records()
+            .stream_name(stream)
+            .set_records(Some(entries.clone()))
+            .send()
+            .await?;
         let refused = answer.records.iter().map(|record| record.error_code.is_some());
-        entries = entries.into_iter().zip(refused).filter(|(_, refused)| *refused).map(|(entry, _)| entry).collect();
+        entries = entries
+            .into_iter()
+            .zip(refused)
+            .filter(|(_, refused)| *refused)
+            .map(|(entry, _)| entry)
+            .collect();
     }
     Ok(())
 }
 
 /// Splits a shard in the middle of its hash keys.
 pub(crate) async fn split(client: &Client, stream: &str, shard: &str) -> Result<(), Box<dyn Error>> {
-    let shards = client.list_shards().stream_name(stream).send().await?.shards.unwrap_or_default();
-    let found = shards.iter().find(|listed| listed.shard_id == shard).ok_or("the shard to split does not exist")?;
-    let range = found.hash_key_range.as_ref().ok_or("the shard to split has no hash keys")?;
+    let shards = client
+        .list_shards()
+        .stream_name(stream)
+        .send()
+        .await?
+        .shards
+        .unwrap_or_default();
+    let found = shards
+        .iter()
+        .find(|listed| listed.shard_id == shard)
+        .ok_or("the shard to split does not exist")?;
+    let range = found
+        .hash_key_range
+        .as_ref()
+        .ok_or("the shard to split has no hash keys")?;
     let (start, end): (HashKey, HashKey) = (range.starting_hash_key.parse()?, range.ending_hash_key.parse()?);
     let middle = start.0 + (end.0 - start.0) / 2 + 1;
     let split = client.split_shard().stream_name(stream).shard_to_split(shard);
@@ -77,11 +106,17 @@ pub(crate) fn table(flights: &[Flight], handled: &[usize]) -> Table {
         }
     }
     let mut table = Table::new();
-    table.load_style(UTF8_FULL_CONDENSED).set_header(["carrier", "flights", "departed", "mean delay (min)"]);
+    table
+        .load_style(UTF8_FULL_CONDENSED)
+        .set_header(["carrier", "flights", "departed", "mean delay (min)"]);
     for (name, carrier) in carriers {
         #[expect(clippy::cast_precision_loss, reason = "a week's minutes fit")]
         let mean = carrier.delay as f64 / f64::from(carrier.departed.max(1));
-        let numbers = [carrier.flights.to_string(), carrier.departed.to_string(), format!("{mean:.1}")];
+        let numbers = [
+            carrier.flights.to_string(),
+            carrier.departed.to_string(),
+            format!("{mean:.1}"),
+        ];
         table.add_row([name.to_owned()].into_iter().chain(numbers));
     }
     for column in table.column_iter_mut().skip(1) {

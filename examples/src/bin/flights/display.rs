@@ -40,11 +40,24 @@ impl Display {
         let bars = MultiProgress::new();
         let bar = |name: &'static str| {
             let style = ProgressStyle::with_template("{prefix:8} {bar:40} {pos}/{len}");
-            let bar = if live { bars.add(ProgressBar::new(flights)) } else { ProgressBar::hidden() };
-            bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar())).with_prefix(name)
+            let bar = if live {
+                bars.add(ProgressBar::new(flights))
+            } else {
+                ProgressBar::hidden()
+            };
+            bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+                .with_prefix(name)
         };
         let (put, handled) = (bar("put"), bar("handled"));
-        Self { screen: Arc::new(Screen { live, bars, put, handled, shards: Mutex::default() }) }
+        Self {
+            screen: Arc::new(Screen {
+                live,
+                bars,
+                put,
+                handled,
+                shards: Mutex::default(),
+            }),
+        }
     }
 
     /// Says what happens.
@@ -81,15 +94,23 @@ impl Display {
             if line.owner != worker {
                 line.owner = worker.to_owned();
                 if !self.screen.live {
-                    println!("{shard} {worker} {} from {}", consumer.status.phase, consumer.status.checkpoint);
+                    println!(
+                        "{shard} {worker} {} from {}",
+                        consumer.status.phase, consumer.status.checkpoint
+                    );
                 }
             }
             if self.screen.live {
                 let bar = line.bar.get_or_insert_with(|| self.screen.bars.add(spinner(&shard)));
-                let age = consumer.iterator_age.map_or_else(String::new, |age| format!("{} ms", age.as_millis()));
+                let age = consumer
+                    .iterator_age
+                    .map_or_else(String::new, |age| format!("{} ms", age.as_millis()));
                 let (status, handled) = (&consumer.status, consumer.status.handled.to_string());
                 let tail = handled.get(handled.len().saturating_sub(12)..).unwrap_or_default();
-                bar.set_message(format!("{worker:10} {:12} …{tail:12} age {age:>8}  {}", status.phase, status.waiting));
+                bar.set_message(format!(
+                    "{worker:10} {:12} …{tail:12} age {age:>8}  {}",
+                    status.phase, status.waiting
+                ));
             }
         }
         for lease in report.worker.leases.iter().filter(|lease| lease.lease.is_finished()) {

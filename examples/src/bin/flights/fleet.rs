@@ -25,7 +25,12 @@ pub(crate) struct Fleet {
 
 impl Fleet {
     pub(crate) fn new(client: Client, leases: &Path, audit: Arc<Audit>, display: Display) -> Self {
-        Self { client, leases: leases.to_owned(), audit, display }
+        Self {
+            client,
+            leases: leases.to_owned(),
+            audit,
+            display,
+        }
     }
 
     /// Starts a worker.
@@ -47,7 +52,11 @@ impl Fleet {
             .build()?;
         let handle = worker.handle();
         let watching = tokio::spawn(self.display.clone().watch(name.to_owned(), handle.clone()));
-        Ok(Running { handle, running: tokio::spawn(worker.run()), watching })
+        Ok(Running {
+            handle,
+            running: tokio::spawn(worker.run()),
+            watching,
+        })
     }
 }
 

@@ -48,7 +48,12 @@ async fn run() -> Result<(), Box<dyn Error>> {
     let server = Server::bind(Broker::new(), ([127, 0, 0, 1], 0)).await?;
     println!("broker on {}", server.endpoint_url());
     let client = client(&server.endpoint_url());
-    client.create_stream().stream_name(STREAM).shard_count(SHARDS).send().await?;
+    client
+        .create_stream()
+        .stream_name(STREAM)
+        .shard_count(SHARDS)
+        .send()
+        .await?;
     let folder = tempfile::tempdir()?;
     let leases = folder.path().join("leases.db");
     println!("stream {STREAM} with {SHARDS} shards, leases in {}", leases.display());
@@ -66,10 +71,21 @@ async fn run() -> Result<(), Box<dyn Error>> {
         two.stop().await
     })
     .await
-    .map_err(|_| format!("after {} s there are still flights that nobody handled", DEADLINE.as_secs()))??;
+    .map_err(|_| {
+        format!(
+            "after {} s there are still flights that nobody handled",
+            DEADLINE.as_secs()
+        )
+    })??;
     display.finish();
 
-    let shards = client.list_shards().stream_name(STREAM).send().await?.shards.unwrap_or_default();
+    let shards = client
+        .list_shards()
+        .stream_name(STREAM)
+        .send()
+        .await?
+        .shards
+        .unwrap_or_default();
     let summary = audit.check(&flights, &shards)?;
     println!("{}", data::table(&flights, &audit.handled_once()));
     println!("{summary}");
@@ -94,7 +110,10 @@ async fn produce(
             data::split(client, STREAM, "shardId-000000000000").await?;
         } else if call == calls / 3 {
             display.say("merging shardId-000000000002 and shardId-000000000003");
-            let merge = client.merge_shards().stream_name(STREAM).shard_to_merge("shardId-000000000002");
+            let merge = client
+                .merge_shards()
+                .stream_name(STREAM)
+                .shard_to_merge("shardId-000000000002");
             merge.adjacent_shard_to_merge("shardId-000000000003").send().await?;
         } else if call == calls / 2
             && let Some(worker) = first_worker.take()

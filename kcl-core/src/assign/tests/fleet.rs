@@ -69,7 +69,7 @@ impl Fleet {
             max_moves: usize::MAX,
         };
         plan(&FleetView {
-            leases: &leases,
+            leases: &leases.iter().collect::<Vec<_>>(),
             expired: &expired,
             me,
             limits,
