@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use kcl_core::{
-    LeaseListing, WriteOutcome,
+    WriteOutcome,
     shard::{Call, CheckpointRequest, Outcome, ShardInput},
     worker::{OpId, StoreFailure, TenureId, WorkerInput},
 };
@@ -80,7 +80,7 @@ impl World<'_> {
                 return;
             }
         }
-        self.to_shard(node, tenure, ShardInput::Called(outcome));
+        self.tell_shard(node, tenure, ShardInput::Called(outcome));
     }
 
     /// Sends a request to the table. What becomes of it is decided by the trouble of the moment.
@@ -94,7 +94,7 @@ impl World<'_> {
             mutant.expect(&mut write.expect);
             let last = write.patch.owner == Some(None)
                 || (write.patch.owner.is_none() && write.patch.checkpoint_owner == Some(None));
-            mutant.commit(&mut write.patch.checkpoint, last);
+            mutant.commit(&mut write.patch.checkpoint, last, number.is_multiple_of(4));
         }
         let slot = self.nodes[node].slot;
         let cut_off = self
@@ -198,15 +198,10 @@ impl World<'_> {
         match answer {
             TableAnswer::Listing(listing) => mutant.listing(listing, moment),
             TableAnswer::Row(Some(row))
-            | TableAnswer::Outcome(WriteOutcome::Applied(row) | WriteOutcome::Conflict(Some(row))) => {
-                if mutant == Mutant::IgnoreParents {
-                    let mut one = LeaseListing {
-                        leases: vec![row.clone()],
-                        unreadable: Vec::new(),
-                    };
-                    mutant.listing(&mut one, moment);
-                    *row = one.leases.remove(0);
-                }
+            | TableAnswer::Outcome(WriteOutcome::Applied(row) | WriteOutcome::Conflict(Some(row)))
+                if mutant == Mutant::IgnoreParents =>
+            {
+                row.parents.clear();
             }
             _ => {}
         }
@@ -225,7 +220,7 @@ impl World<'_> {
             },
             (_, None) => unreachable!("only scans have no operation"),
         };
-        self.to_worker(node, input);
+        self.tell_worker(node, input);
     }
 
     /// A request came to nothing: refused, or, as far as its sender knows, perhaps carried out.
@@ -254,6 +249,6 @@ impl World<'_> {
             },
             Asked { op: None, .. } => unreachable!("only scans have no operation"),
         };
-        self.to_worker(node, input);
+        self.tell_worker(node, input);
     }
 }

@@ -27,10 +27,10 @@ impl World<'_> {
             return;
         }
         self.nodes[node].wake_at = None;
-        self.to_worker(node, WorkerInput::Wake);
+        self.tell_worker(node, WorkerInput::Wake);
     }
 
-    pub(super) fn to_worker(&mut self, node: usize, input: WorkerInput) {
+    pub(super) fn tell_worker(&mut self, node: usize, input: WorkerInput) {
         let process = &mut self.nodes[node];
         let tick = process.clock.tick(self.now);
         process.worker.handle(tick, input);
@@ -117,7 +117,7 @@ impl World<'_> {
     }
 
     fn start_consumer(&mut self, node: usize, tenure: TenureId, lease: &kcl_core::Lease, start: Position) {
-        if self.mutant == Some(Mutant::SilentLease) && tenure.0 % 3 == 0 {
+        if self.mutant == Some(Mutant::SilentLease) && tenure.0.is_multiple_of(3) {
             return;
         }
         let config = self.shard_config();
@@ -152,10 +152,10 @@ impl World<'_> {
             return;
         }
         consumer.wake_at = None;
-        self.to_shard(node, tenure, ShardInput::Wake);
+        self.tell_shard(node, tenure, ShardInput::Wake);
     }
 
-    pub(super) fn to_shard(&mut self, node: usize, tenure: TenureId, input: ShardInput) {
+    pub(super) fn tell_shard(&mut self, node: usize, tenure: TenureId, input: ShardInput) {
         let process = &mut self.nodes[node];
         let tick = process.clock.tick(self.now);
         let Some(consumer) = process.consumers.get_mut(&tenure) else {
@@ -193,7 +193,7 @@ impl World<'_> {
         match effect {
             ShardEffect::Open(position) => self.open(node, tenure, &position),
             ShardEffect::Fetch { max_records } => self.fetch(node, tenure, max_records),
-            ShardEffect::Call(call) => self.call(node, tenure, call),
+            ShardEffect::Call(call) => self.call(node, tenure, &call),
             ShardEffect::CancelCall => {
                 // Some calls heed it and some go on to their end.
                 if self.rng.bool()
@@ -326,15 +326,21 @@ impl World<'_> {
         }
     }
 
-    pub(super) fn from_service(&mut self, node: usize, tenure: TenureId, input: ShardInput, iterator: Option<String>) {
+    pub(super) fn service_answered(
+        &mut self,
+        node: usize,
+        tenure: TenureId,
+        input: ShardInput,
+        iterator: Option<String>,
+    ) {
         let now = self.now;
         if let (Some(consumer), Some(iterator)) = (self.nodes[node].consumers.get_mut(&tenure), iterator) {
             consumer.iterator = Some((iterator, now));
         }
-        self.to_shard(node, tenure, input);
+        self.tell_shard(node, tenure, input);
     }
 
-    fn call(&mut self, node: usize, tenure: TenureId, call: Call) {
+    fn call(&mut self, node: usize, tenure: TenureId, call: &Call) {
         let Some(consumer) = self.nodes[node].consumers.get_mut(&tenure) else {
             return;
         };
@@ -344,7 +350,7 @@ impl World<'_> {
             number,
             call: call.clone(),
         });
-        if let Call::Process { batch, .. } = &call {
+        if let Call::Process { batch, .. } = call {
             self.oracle.delivered(&mut consumer.log, batch, &self.table.rows);
             if self.mutant == Some(Mutant::ProgressOnDelivery)
                 && let Some(end) = batch.end_position()
@@ -352,7 +358,7 @@ impl World<'_> {
                 self.report(node, tenure, ShardReport::Progress(end));
             }
         }
-        let takes = self.call_takes(&call);
+        let takes = self.call_takes(call);
         self.at(takes, Event::CallEnds { node, tenure, number });
     }
 }

@@ -18,7 +18,7 @@ pub enum Mutant {
     IgnoreParents,
     /// Writes are applied whatever the row has become. Breaks fenced.
     Unfenced,
-    /// Checkpoints are written one behind. Breaks monotonic.
+    /// Now and then the first position is written again. Breaks monotonic.
     StaleCheckpoint,
     /// Counters seem to move though nobody moves them. Breaks single-owner: dead workers look alive.
     ImmortalWorkers,
@@ -83,11 +83,11 @@ impl Mutant {
     }
 
     /// What a write commits.
-    pub(super) fn commit(self, checkpoint: &mut Option<Position>, last: bool) {
+    pub(super) fn commit(self, checkpoint: &mut Option<Position>, last: bool, now_and_then: bool) {
         if self == Self::ForgetLastCheckpoint && last && *checkpoint != Some(Position::ShardEnd) {
             *checkpoint = None;
         }
-        if self == Self::StaleCheckpoint && matches!(checkpoint, Some(Position::Record(_))) {
+        if self == Self::StaleCheckpoint && now_and_then && matches!(checkpoint, Some(Position::Record(_))) {
             *checkpoint = Some(Position::TrimHorizon);
         }
     }

@@ -196,7 +196,7 @@ impl Oracle {
         for lease in table.values().filter(|lease| !lease.is_finished()) {
             let parents: BTreeSet<&ShardId> = lease.parents.iter().collect();
             let unfinished = |id: &&ShardId| table.get(id.as_str()).is_some_and(|parent| !parent.is_finished());
-            if parents.iter().any(|id| unfinished(id)) {
+            if parents.iter().any(unfinished) {
                 continue;
             }
             let count = consumed.get(&lease.shard).copied().unwrap_or(0);

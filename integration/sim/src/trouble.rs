@@ -115,7 +115,7 @@ impl World<'_> {
         }
         if let Some(node) = self.running(slot) {
             self.nodes[node].stopping = true;
-            self.to_worker(node, WorkerInput::Shutdown);
+            self.tell_worker(node, WorkerInput::Shutdown);
             let id = worker_id(slot, node as u64 + 1);
             let soon = Duration::from_secs(self.rng.u64(1..=40));
             self.at(soon, Event::Start { slot, id });

@@ -259,21 +259,18 @@ impl<'a> World<'a> {
     }
 
     fn happen(&mut self, event: Event) {
-        let event = match self.held_up(event) {
-            Some(event) => event,
-            None => return,
-        };
+        let Some(event) = self.held_up(event) else { return };
         match event {
             Event::WakeWorker { node } => self.wake_worker(node),
             Event::WakeShard { node, tenure } => self.wake_shard(node, tenure),
-            Event::ToWorker { node, input } => self.to_worker(node, input),
-            Event::ToShard { node, tenure, input } => self.to_shard(node, tenure, input),
+            Event::ToWorker { node, input } => self.tell_worker(node, input),
+            Event::ToShard { node, tenure, input } => self.tell_shard(node, tenure, input),
             Event::FromService {
                 node,
                 tenure,
                 input,
                 iterator,
-            } => self.from_service(node, tenure, input, iterator),
+            } => self.service_answered(node, tenure, input, iterator),
             Event::CallEnds { node, tenure, number } => self.call_ends(node, tenure, number),
             Event::AtTable {
                 node,
