@@ -19,13 +19,23 @@ use tokio::task::JoinSet;
 pub(crate) async fn with_loop(client: Client, stream: &str, records: usize) -> Result<usize, Box<dyn Error>> {
     let seen = Arc::new(AtomicUsize::new(0));
     let sum = Arc::new(AtomicU64::new(0));
-    let shards = client.list_shards().stream_name(stream).send().await?.shards.unwrap_or_default();
+    let shards = client
+        .list_shards()
+        .stream_name(stream)
+        .send()
+        .await?
+        .shards
+        .unwrap_or_default();
     let mut tasks = JoinSet::new();
     for shard in shards {
         let (client, stream, seen, sum) = (client.clone(), stream.to_owned(), Arc::clone(&seen), Arc::clone(&sum));
         tasks.spawn(async move {
             let open = client.get_shard_iterator().stream_name(stream).shard_id(shard.shard_id);
-            let open = open.shard_iterator_type(ShardIteratorType::TrimHorizon).send().await.map_err(Box::new);
+            let open = open
+                .shard_iterator_type(ShardIteratorType::TrimHorizon)
+                .send()
+                .await
+                .map_err(Box::new);
             let mut iterator = open.map_err(|error| error.to_string())?.shard_iterator;
             while seen.load(Ordering::Relaxed) < records {
                 let Some(place) = iterator else { break };
@@ -58,18 +68,22 @@ pub(crate) async fn with_worker(client: Client, stream: &str, records: usize) ->
     let source = KinesisSource::new(client, StreamName::new(stream)?);
     let (counted, summed) = (Arc::clone(&seen), Arc::clone(&sum));
     let (done, finished) = tokio::sync::watch::channel(false);
-    let worker = Worker::builder(ApplicationName::new("bench")?, source, Arc::new(MemoryLeaseStore::new()))
-        .worker_id(WorkerId::new("bench")?)
-        .config(config)
-        .function(move |batch: Batch| {
-            let touched = batch.iter().map(|record| touch(&record.data)).sum();
-            summed.fetch_add(touched, Ordering::Relaxed);
-            if counted.fetch_add(batch.len(), Ordering::Relaxed) + batch.len() >= records {
-                done.send_replace(true);
-            }
-            async {}
-        })
-        .build()?;
+    let worker = Worker::builder(
+        ApplicationName::new("bench")?,
+        source,
+        Arc::new(MemoryLeaseStore::new()),
+    )
+    .worker_id(WorkerId::new("bench")?)
+    .config(config)
+    .function(move |batch: Batch| {
+        let touched = batch.iter().map(|record| touch(&record.data)).sum();
+        summed.fetch_add(touched, Ordering::Relaxed);
+        if counted.fetch_add(batch.len(), Ordering::Relaxed) + batch.len() >= records {
+            done.send_replace(true);
+        }
+        async {}
+    })
+    .build()?;
     let mut finished = finished;
     worker
         .run_until(async move {

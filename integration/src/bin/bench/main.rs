@@ -74,9 +74,15 @@ async fn main() -> Result<(), Box<dyn Error>> {
 async fn compare(args: &Args) -> Result<(), Box<dyn Error>> {
     let mut broker = Process(itself(args, &["broker"])?.stdout(Stdio::piped()).spawn()?);
     let stdout = broker.0.stdout.take().ok_or("the broker has no output")?;
-    let endpoint = BufReader::new(stdout).lines().next().ok_or("the broker printed no address")??;
+    let endpoint = BufReader::new(stdout)
+        .lines()
+        .next()
+        .ok_or("the broker printed no address")??;
     fill(&client(&endpoint), args).await?;
-    println!("{} records of {} bytes on {} shards, {} runs each", args.records, args.bytes, args.shards, args.runs);
+    println!(
+        "{} records of {} bytes on {} shards, {} runs each",
+        args.records, args.bytes, args.shards, args.runs
+    );
     let (mut bare, mut worker) = (Vec::new(), Vec::new());
     for run in 0..=args.runs {
         let pair = (measured(args, "loop", &endpoint)?, measured(args, "worker", &endpoint)?);
@@ -124,14 +130,30 @@ async fn serve() -> Result<(), Box<dyn Error>> {
 }
 
 async fn fill(client: &Client, args: &Args) -> Result<(), Box<dyn Error>> {
-    client.create_stream().stream_name(STREAM).shard_count(args.shards).send().await?;
+    client
+        .create_stream()
+        .stream_name(STREAM)
+        .shard_count(args.shards)
+        .send()
+        .await?;
     let data = Blob::new(vec![b'x'; args.bytes]);
     let mut put = 0;
     while put < args.records {
         let count = RECORDS_PER_PUT.min(args.records - put);
-        let entry = |index: usize| PutRecordsRequestEntry::builder().partition_key(index.to_string()).data(data.clone());
-        let entries = (put..put + count).map(|index| entry(index).build()).collect::<Result<Vec<_>, _>>()?;
-        let answer = client.put_records().stream_name(STREAM).set_records(Some(entries)).send().await?;
+        let entry = |index: usize| {
+            PutRecordsRequestEntry::builder()
+                .partition_key(index.to_string())
+                .data(data.clone())
+        };
+        let entries = (put..put + count)
+            .map(|index| entry(index).build())
+            .collect::<Result<Vec<_>, _>>()?;
+        let answer = client
+            .put_records()
+            .stream_name(STREAM)
+            .set_records(Some(entries))
+            .send()
+            .await?;
         if answer.failed_record_count != Some(0) {
             return Err("the broker refused records".into());
         }

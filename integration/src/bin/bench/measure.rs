@@ -14,9 +14,7 @@ pub(crate) struct Run {
 }
 
 /// Runs a consumer and prints what it took.
-pub(crate) async fn report(
-    consume: impl Future<Output = Result<usize, Box<dyn Error>>>,
-) -> Result<(), Box<dyn Error>> {
+pub(crate) async fn report(consume: impl Future<Output = Result<usize, Box<dyn Error>>>) -> Result<(), Box<dyn Error>> {
     let (started, cpu) = (now(), cpu_seconds()?);
     let records = consume.await?;
     let run = Run {
@@ -29,7 +27,10 @@ pub(crate) async fn report(
     Ok(())
 }
 
-#[expect(clippy::disallowed_methods, reason = "a benchmark measures real time, here and nowhere else")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a benchmark measures real time, here and nowhere else"
+)]
 fn now() -> Instant {
     Instant::now()
 }
@@ -38,14 +39,22 @@ fn now() -> Instant {
 fn cpu_seconds() -> Result<f64, Box<dyn Error>> {
     let stat = std::fs::read_to_string("/proc/self/stat")?;
     let after_name = stat.rsplit(')').next().ok_or("the process's state has no name")?;
-    let ticks: u64 = after_name.split_whitespace().skip(11).take(2).map(str::parse::<u64>).sum::<Result<_, _>>()?;
+    let ticks: u64 = after_name
+        .split_whitespace()
+        .skip(11)
+        .take(2)
+        .map(str::parse::<u64>)
+        .sum::<Result<_, _>>()?;
     #[expect(clippy::cast_precision_loss, reason = "ticks of one run are few")]
     Ok(ticks as f64 / 100.0)
 }
 
 fn peak_mib() -> Result<f64, Box<dyn Error>> {
     let status = std::fs::read_to_string("/proc/self/status")?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).ok_or("the kernel tells no peak memory")?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))
+        .ok_or("the kernel tells no peak memory")?;
     let kib: f64 = line.trim().trim_end_matches("kB").trim().parse()?;
     Ok(kib / 1024.0)
 }
@@ -55,10 +64,15 @@ pub(crate) fn print(bare: &[Run], worker: &[Run]) {
     #[expect(clippy::cast_precision_loss, reason = "numbers of records are far below 2^52")]
     let lines: [(&str, fn(&Run) -> f64); 3] = [
         ("records/s", |run| run.records as f64 / run.seconds),
-        ("CPU s per million records", |run| run.cpu_seconds * 1e6 / run.records as f64),
+        ("CPU s per million records", |run| {
+            run.cpu_seconds * 1e6 / run.records as f64
+        }),
         ("peak MiB", |run| run.peak_mib),
     ];
-    println!("{:28}{:>14}{:>14}{:>16}", "median", "bare loop", "worker", "worker / loop");
+    println!(
+        "{:28}{:>14}{:>14}{:>16}",
+        "median", "bare loop", "worker", "worker / loop"
+    );
     for (name, figure) in lines {
         let (bare, worker) = (median(bare, figure), median(worker, figure));
         println!("{name:28}{bare:>14.1}{worker:>14.1}{:>16.2}", worker / bare);
