@@ -19,6 +19,14 @@ test:
 flights:
     cargo run --package examples --bin flights
 
+# Simulated fleets: the seeds that ever failed, then fixed ones; and the same history in debug and in release.
+sim:
+    scripts/sim
+
+# Simulated fleets for so many seconds on all cores.
+sim-long SECONDS="600":
+    cargo run --profile sim --package fleet-sim -- --from 1000000 --seconds {{SECONDS}} --threads "$(nproc)"
+
 # Throughput and CPU of the worker beside a bare GetRecords loop, on one broker.
 bench *ARGS:
     cargo run --release --package integration --bin bench -- {{ARGS}}

@@ -19,7 +19,7 @@ mod world;
 
 pub use self::{
     mutant::Mutant,
-    oracle::Violation,
+    oracle::{Oracle, TenureLog, Violation},
     scenario::{Fault, FaultKind, Handler, Initial, Scenario, Workload},
     shrink::shrink,
     world::{Outcome, Watch, live},

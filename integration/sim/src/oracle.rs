@@ -1,4 +1,4 @@
-//! The promises, checked as things happen. It knows what really was put and handled; the workers do not.
+//! [`Oracle`]: the promises, checked as things happen. It knows what really was put and handled; the workers do not.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -23,28 +23,38 @@ struct ShardTruth {
 }
 
 /// One tenure of a lease, as its deliveries tell.
-#[derive(Debug)]
-pub(super) struct TenureLog {
+#[derive(Clone, Debug)]
+pub struct TenureLog {
     shard: ShardId,
     /// The index of the next record that may be delivered for the first time; unknown before the first delivery where
     /// the start names no record.
     next: Option<usize>,
     /// Every record of this tenure before this index was handled.
-    pub(super) handled_to: Option<Position>,
+    pub handled_to: Option<Position>,
 }
 
+/// The judge of one fleet's life. Whoever lives it tells what was put, delivered, handled and written; the first promise
+/// that breaks is kept.
+///
+/// It is fed by the simulation of the machines and by tests of the real drivers alike, so that both keep one and the
+/// same set of promises.
 #[derive(Debug, Default)]
-pub(super) struct Oracle {
+pub struct Oracle {
     shards: BTreeMap<ShardId, ShardTruth>,
     parents: BTreeMap<ShardId, Vec<ShardId>>,
-    pub(super) checks: u64,
-    pub(super) delivered: u64,
-    pub(super) put: u64,
-    pub(super) violation: Option<Violation>,
+    /// How often a promise was looked at.
+    pub checks: u64,
+    /// How many records were delivered, replays included.
+    pub delivered: u64,
+    /// How many records were put.
+    pub put: u64,
+    /// The first promise that broke.
+    pub violation: Option<Violation>,
 }
 
 impl Oracle {
-    pub(super) fn broken(&mut self, promise: &'static str, what: String) {
+    /// A promise was seen to be broken, by other means than the checks here.
+    pub fn broken(&mut self, promise: &'static str, what: String) {
         self.violation.get_or_insert(Violation { promise, what });
     }
 
@@ -55,12 +65,14 @@ impl Oracle {
         }
     }
 
-    pub(super) fn shard_exists(&mut self, shard: ShardId, parents: Vec<ShardId>) {
+    /// The stream has this shard. To be told before anything is put into it.
+    pub fn shard_exists(&mut self, shard: ShardId, parents: Vec<ShardId>) {
         self.shards.entry(shard.clone()).or_default();
         self.parents.insert(shard, parents);
     }
 
-    pub(super) fn put(&mut self, shard: &ShardId, number: SequenceNumber) {
+    /// The service took a record.
+    pub fn put(&mut self, shard: &ShardId, number: SequenceNumber) {
         self.put += 1;
         let truth = self.shards.entry(shard.clone()).or_default();
         truth.records.push(number);
@@ -68,14 +80,16 @@ impl Oracle {
     }
 
     /// The application starts with LATEST at this shard: what is in it now was never asked for.
-    pub(super) fn opened_at_latest(&mut self, shard: &ShardId) {
+    pub fn opened_at_latest(&mut self, shard: &ShardId) {
         if let Some(truth) = self.shards.get_mut(shard) {
             truth.handled.fill(true);
             truth.prefix = truth.records.len();
         }
     }
 
-    pub(super) fn tenure(&self, shard: &ShardId, start: &Position) -> TenureLog {
+    /// A tenure begins to read a shard behind `start`.
+    #[must_use]
+    pub fn tenure(&self, shard: &ShardId, start: &Position) -> TenureLog {
         let next = match start {
             Position::TrimHorizon => Some(0),
             Position::Record(_) => self.index_after(shard, start),
@@ -96,7 +110,7 @@ impl Oracle {
     }
 
     /// The user's code got a batch.
-    pub(super) fn delivered(&mut self, tenure: &mut TenureLog, batch: &Batch, table: &BTreeMap<LeaseKey, Lease>) {
+    pub fn delivered(&mut self, tenure: &mut TenureLog, batch: &Batch, table: &BTreeMap<LeaseKey, Lease>) {
         let Some(first) = batch.first() else { return };
         self.delivered += batch.len() as u64;
         let shard = tenure.shard.clone();
@@ -129,7 +143,7 @@ impl Oracle {
     }
 
     /// The user's code handled the first `count` records of a batch.
-    pub(super) fn handled(&mut self, tenure: &mut TenureLog, batch: &Batch, count: usize) {
+    pub fn handled(&mut self, tenure: &mut TenureLog, batch: &Batch, count: usize) {
         let Some(last) = count.checked_sub(1).and_then(|last| batch.get(last)) else {
             return;
         };
@@ -146,7 +160,7 @@ impl Oracle {
     }
 
     /// A row was written.
-    pub(super) fn written(&mut self, before: Option<&Lease>, after: &Lease) {
+    pub fn written(&mut self, before: Option<&Lease>, after: &Lease) {
         let Some(before) = before else { return };
         if before.checkpoint == after.checkpoint {
             return;
@@ -172,7 +186,7 @@ impl Oracle {
     }
 
     /// A clean hand-over left a lease with this checkpoint; its tenure had handled up to here.
-    pub(super) fn handed_over(&mut self, tenure: &TenureLog, checkpoint: &Position) {
+    pub fn handed_over(&mut self, tenure: &TenureLog, checkpoint: &Position) {
         let Some(handled) = &tenure.handled_to else { return };
         self.check("bounded-replay", handled <= checkpoint, || {
             format!(
@@ -183,7 +197,7 @@ impl Oracle {
     }
 
     /// Trouble is over for long enough: everything was handled, and every lease has a live holder.
-    pub(super) fn settled(&mut self, table: &BTreeMap<LeaseKey, Lease>, consumed: &BTreeMap<ShardId, usize>) {
+    pub fn settled(&mut self, table: &BTreeMap<LeaseKey, Lease>, consumed: &BTreeMap<ShardId, usize>) {
         let waiting: Vec<String> = self
             .shards
             .iter()

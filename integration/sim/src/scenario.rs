@@ -180,6 +180,8 @@ pub enum FaultKind {
         /// For how long.
         lasts: Duration,
     },
+    /// The stream is deleted. The last thing that happens to a fleet: every worker must end and say why.
+    DeleteStream,
     /// Shards are split and merged, one after the other.
     Reshard {
         /// How many times.
@@ -212,6 +214,7 @@ impl FaultKind {
             Self::ExpireIterators => "expired iterators",
             Self::NullIterators { .. } => "null iterators",
             Self::StaleShards { .. } => "stale shard lists",
+            Self::DeleteStream => "delete stream",
             Self::Reshard { .. } => "reshard",
         }
     }
@@ -239,6 +242,13 @@ impl Scenario {
                 kind: draw_fault(&mut rng, workers, failover_time),
             });
             at += Duration::from_millis(rng.u64(500..=lull * 1000));
+        }
+        if rng.u8(..20) == 0 {
+            let at = troubled - Duration::from_secs(1);
+            faults.push(Fault {
+                at,
+                kind: FaultKind::DeleteStream,
+            });
         }
         Self {
             seed,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use kcl_broker::{
     ApiError, Engine, EngineConfig, ErrorKind,
-    api::{CreateStream, GetRecords, GetShardIterator, ListShards, MergeShards, PutRecord, SplitShard},
+    api::{CreateStream, DeleteStream, GetRecords, GetShardIterator, ListShards, MergeShards, PutRecord, SplitShard},
 };
 use kcl_core::{
     Batch, Expect, HashKey, Lease, LeaseKey, LeaseListing, LeaseWrite, Position, Record, SequenceNumber, Shard,
@@ -108,6 +108,13 @@ impl Service {
             name: StreamName::new(STREAM).expect("a valid name"),
             stale: None,
         }
+    }
+
+    pub(super) fn delete(&mut self, now: Timestamp) {
+        self.engine
+            .call(now, DeleteStream::new(STREAM))
+            .expect("the stream is there");
+        self.stale = None;
     }
 
     pub(super) fn put(&mut self, now: Timestamp, key: String, data: String) -> (ShardId, SequenceNumber) {

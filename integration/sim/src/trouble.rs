@@ -48,6 +48,11 @@ impl World<'_> {
                 }
             }
             FaultKind::ExpireIterators => self.iterators_since = self.now,
+            FaultKind::DeleteStream => {
+                let wall = self.wall();
+                self.service.delete(wall);
+                self.deleted = true;
+            }
             FaultKind::Reshard { times, every } => {
                 for step in 0..times {
                     self.at(every * u32::try_from(step).unwrap_or(u32::MAX), Event::Reshard);
@@ -59,7 +64,9 @@ impl World<'_> {
             }
             FaultKind::StaleShards { lasts } => {
                 let wall = self.wall();
-                self.service.stale = self.service.shards(wall, ShardFilter::All).ok();
+                if !self.deleted {
+                    self.service.stale = self.service.shards(wall, ShardFilter::All).ok();
+                }
                 self.lasts(index, kind, lasts);
             }
             FaultKind::Partition { lasts, .. }
@@ -97,6 +104,7 @@ impl World<'_> {
         let process = &mut self.nodes[node];
         process.state = State::Gone;
         process.consumers.clear();
+        self.died.insert(process.id.clone());
         let id = if same_id {
             process.id.clone()
         } else {
@@ -125,7 +133,7 @@ impl World<'_> {
     }
 
     pub(super) fn reshard(&mut self) {
-        if self.quiet {
+        if self.quiet || self.deleted {
             return;
         }
         let (wall, choice) = (self.wall(), self.rng.u64(..1 << 20));

@@ -1,6 +1,9 @@
 //! The world: one queue of events in true time, the servers, and the processes of a fleet.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use fastrand::Rng;
 use kcl_core::{
@@ -178,6 +181,9 @@ pub(super) struct World<'a> {
     records: u64,
     requests_before: u64,
     pub(super) quiet: bool,
+    pub(super) deleted: bool,
+    /// The ids of processes that died: their leases stay theirs until somebody takes them.
+    pub(super) died: BTreeSet<WorkerId>,
 }
 
 impl<'a> World<'a> {
@@ -204,6 +210,8 @@ impl<'a> World<'a> {
             records: 0,
             requests_before: 0,
             quiet: false,
+            deleted: false,
+            died: BTreeSet::new(),
         };
         world.note_shards();
         for slot in 0..scenario.workers {
@@ -375,7 +383,7 @@ impl<'a> World<'a> {
     }
 
     fn produce(&mut self) {
-        if self.quiet {
+        if self.quiet || self.deleted {
             return;
         }
         let wall = self.wall();
@@ -437,6 +445,9 @@ impl<'a> World<'a> {
     }
 
     fn judge_end(&mut self) {
+        if self.deleted {
+            return self.judge_deletion();
+        }
         let mut consumed = BTreeMap::new();
         for node in self.nodes.iter().filter(|node| node.state != State::Gone) {
             for consumer in node.consumers.values() {
@@ -453,6 +464,31 @@ impl<'a> World<'a> {
             let what =
                 format!("{used} requests in {COUNTED:?} for {leases} leases and {workers} workers, not {budget}");
             self.oracle.broken("frugal", what);
+        }
+    }
+
+    /// The stream is gone: so are the workers, and no lease is left with an owner.
+    fn judge_deletion(&mut self) {
+        let left: Vec<String> = self
+            .nodes
+            .iter()
+            .filter(|node| node.state != State::Gone)
+            .map(|node| node.id.to_string())
+            .collect();
+        let owned: Vec<String> = self
+            .table
+            .rows
+            .values()
+            .filter(|lease| lease.owner.as_ref().is_some_and(|owner| !self.died.contains(owner)))
+            .map(|lease| lease.key.to_string())
+            .collect();
+        self.oracle.checks += 2;
+        if !left.is_empty() {
+            self.oracle
+                .broken("liveness", format!("the stream was deleted, and {left:?} did not end"));
+        } else if !owned.is_empty() {
+            self.oracle
+                .broken("single-owner", format!("every worker ended, and {owned:?} have owners"));
         }
     }
 
@@ -480,6 +516,7 @@ impl<'a> World<'a> {
         let (slot, id, twin, told) = (process.slot, process.id.clone(), process.has_twin, process.stopping);
         match failure {
             Some(WorkerFailure::DuplicateWorker { .. }) if twin => {}
+            Some(WorkerFailure::StreamNotFound { .. }) if self.deleted => {}
             Some(failure) => self
                 .oracle
                 .broken("liveness", format!("{id} ended by itself: {failure}")),
