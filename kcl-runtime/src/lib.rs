@@ -16,6 +16,8 @@ mod shard_log;
 mod shard_task;
 mod signal;
 mod source;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod worker_log;
 mod worker_task;
 
