@@ -66,10 +66,9 @@ async fn a_crashed_worker_is_replaced_within_the_failover_time() {
     let seen = world.recorder();
     let first = world.start(world.worker("w1").function(seen.succeed()));
     let second = world.start(world.worker("w2").function(seen.succeed()));
-    let even = |report: &kcl_runtime::testing::WorldReport| report.held_by("w1").len() == 2;
     world
         .until("w1 and w2 share the shards", |report| {
-            even(report) && report.held_by("w2").len() == 2
+            ["w1", "w2"].iter().all(|worker| report.held_by(worker).len() == 2)
         })
         .await;
     world.put("customer-7", "two apples");
@@ -273,4 +272,15 @@ async fn the_same_seed_gives_the_same_run() {
     }
     assert_eq!(runs[0], runs[1]);
     assert_ne!(runs[0], runs[2]);
+}
+
+#[test]
+fn the_guide_shows_tests_of_this_file() {
+    let (guide, tests) = (include_str!("../../docs/testing.md"), include_str!("testing.rs"));
+    let blocks: Vec<&str> = guide.split("```rust\n").skip(1).collect();
+    assert_eq!(blocks.len(), 3);
+    for block in blocks {
+        let code = block.split("```").next().unwrap();
+        assert!(tests.contains(code), "not in this file:\n{code}");
+    }
 }
