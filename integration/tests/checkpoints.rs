@@ -163,7 +163,7 @@ fn scripted(world: &World, script: Script) -> integration::Running {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_processor_that_never_checkpoints_gets_everything_again_after_a_restart() {
+async fn wound_27_a_processor_that_never_checkpoints_gets_everything_again_after_a_restart() {
     let world = World::new(15, 1);
     world.put(8);
     for life in 1..=3 {

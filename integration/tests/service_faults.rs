@@ -17,7 +17,7 @@ fn start(world: &World, name: &str) -> Running {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_worker_that_starts_without_the_service_begins_when_it_is_there() {
+async fn wound_40_a_worker_that_starts_without_the_service_begins_when_it_is_there() {
     for (seed, trouble) in (81..).zip(TROUBLES) {
         let world = World::new(seed, 2);
         world.put(20);
@@ -122,7 +122,7 @@ async fn wound_39_a_connection_that_hangs_is_given_up_and_replaced() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_iterator_that_expires_while_the_handler_works_is_opened_again_at_the_exact_place() {
+async fn wound_24_an_iterator_that_expires_while_the_handler_works_is_opened_again_at_the_exact_place() {
     let world = World::new(92, 1);
     world.put(30);
     let log = world.log.clone();

@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use kcl_core::{
-    WriteOutcome,
+    WorkerId, WriteOutcome,
     shard::{Call, CheckpointRequest, Outcome, ShardInput},
     worker::{OpId, StoreFailure, TenureId, WorkerInput},
 };
 
 use crate::{
     mutant::Mutant,
-    node::Asked,
+    node::{Asked, State},
     scenario::FaultKind,
     servers::{TableAnswer, TableRequest},
     world::{Event, World},
@@ -196,7 +196,11 @@ impl World<'_> {
         let Some(mutant) = self.mutant else { return };
         let moment = u64::try_from(self.now.as_millis()).unwrap_or(u64::MAX);
         match answer {
-            TableAnswer::Listing(listing) => mutant.listing(listing, moment),
+            TableAnswer::Listing(listing) => {
+                let nodes = &self.nodes;
+                let lives = |id: &WorkerId| nodes.iter().any(|node| node.id == *id && node.state != State::Gone);
+                mutant.listing(listing, moment, lives);
+            }
             TableAnswer::Row(Some(row))
             | TableAnswer::Outcome(WriteOutcome::Applied(row) | WriteOutcome::Conflict(Some(row)))
                 if mutant == Mutant::IgnoreParents =>

@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use kcl_core::{Expect, LeaseListing, Position};
+use kcl_core::{Expect, LeaseListing, Position, WorkerId};
 
 /// A planted bug.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -20,7 +20,7 @@ pub enum Mutant {
     Unfenced,
     /// Now and then the first position is written again. Breaks monotonic.
     StaleCheckpoint,
-    /// Counters seem to move though nobody moves them. Breaks single-owner: dead workers look alive.
+    /// The counters of dead workers seem to move. Breaks single-owner: dead workers look alive.
     ImmortalWorkers,
     /// Consumers of lost leases are not told. Breaks single-owner.
     DeafConsumers,
@@ -65,11 +65,13 @@ impl Mutant {
     }
 
     /// What a worker sees of a scan.
-    pub(super) fn listing(self, listing: &mut LeaseListing, moment: u64) {
+    pub(super) fn listing(self, listing: &mut LeaseListing, moment: u64, lives: impl Fn(&WorkerId) -> bool) {
         for lease in &mut listing.leases {
             match self {
                 Self::IgnoreParents => lease.parents.clear(),
-                Self::ImmortalWorkers if lease.owner.is_some() => lease.counter = lease.counter.wrapping_add(moment),
+                Self::ImmortalWorkers if lease.holder().is_some_and(|holder| !lives(holder)) => {
+                    lease.counter = lease.counter.wrapping_add(moment);
+                }
                 _ => {}
             }
         }

@@ -17,15 +17,46 @@ fn also_seen_as(mutant: Mutant) -> &'static [&'static str] {
     }
 }
 
+/// The documented table, between its two marks.
+const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/simulation.md");
+const MARKS: (&str, &str) = ("<!-- planted -->\n", "<!-- /planted -->");
+
 fn find(mutant: Mutant) -> Option<(u64, &'static str)> {
+    find_at(mutant).map(|(seed, promise, _)| (seed, promise))
+}
+
+fn find_at(mutant: Mutant) -> Option<(u64, &'static str, u64)> {
     let watch = Watch {
         mutant: Some(mutant),
         ..Watch::default()
     };
     (FIRST..FIRST + WITHIN).find_map(|seed| {
-        let broken = live(&Scenario::draw(seed), watch).violation?;
-        Some((seed, broken.promise))
+        let outcome = live(&Scenario::draw(seed), watch);
+        Some((seed, outcome.violation?.promise, outcome.at.as_secs()))
     })
+}
+
+#[test]
+fn the_documented_table_of_planted_bugs_is_true() {
+    let mut table = String::from("| bug | breaks | seen as | by seed | after simulated |\n|---|---|---|---|---|\n");
+    for mutant in Mutant::ALL {
+        let (seed, promise, seconds) = find_at(mutant).expect("every planted bug is found");
+        table.push_str(&format!(
+            "| {mutant} | {} | {promise} | {seed} | {seconds} s |\n",
+            mutant.breaks()
+        ));
+    }
+    let page = std::fs::read_to_string(PAGE).expect("the page is there");
+    let (head, rest) = page.split_once(MARKS.0).expect("the page has the first mark");
+    let (documented, tail) = rest.split_once(MARKS.1).expect("the page has the second mark");
+    if std::env::var_os("UPDATE").is_some() {
+        std::fs::write(PAGE, format!("{head}{}{table}{}{tail}", MARKS.0, MARKS.1)).expect("the page can be written");
+    } else {
+        assert_eq!(
+            documented, table,
+            "run this test with UPDATE=1 in the environment to bring the page up to date"
+        );
+    }
 }
 
 #[test]

@@ -364,3 +364,19 @@ proptest! {
         prop_assert_eq!(fleet.rounds_of(&names, 5), 0, "a fleet in balance is quiet");
     }
 }
+
+#[test]
+fn wound_46_given_finished_leases_with_owners_when_planning_then_they_weigh_nothing() {
+    let finished = held(6, "a").map(|mut lease| {
+        lease.checkpoint = Position::ShardEnd;
+        lease
+    });
+    let leases: Vec<Lease> = finished.chain(held(2, "b")).collect();
+    assert_eq!(
+        plan(&leases, "b", NO_LIMITS),
+        [],
+        "a has nothing to read, and b keeps what it has"
+    );
+    let asked = requests(&plan(&leases, "a", NO_LIMITS));
+    assert_eq!(asked, BTreeMap::from([("b".to_owned(), 1)]));
+}

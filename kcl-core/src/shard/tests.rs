@@ -194,7 +194,7 @@ fn given_an_expired_place_when_it_expires_again_then_it_waits() {
 }
 
 #[test]
-fn given_an_end_without_children_when_read_then_it_is_not_believed() {
+fn wound_23_given_an_end_without_children_when_read_then_it_is_not_believed() {
     let mut machine = reading();
     let answer = Fetch {
         batch: batch([]),
@@ -223,7 +223,7 @@ fn given_the_end_when_a_shutdown_comes_while_it_is_told_then_the_shard_still_end
 }
 
 #[test]
-fn given_a_running_batch_when_stopped_then_it_counts_and_what_waits_is_left() {
+fn wound_09_given_a_running_batch_when_stopped_then_it_counts_though_the_last_call_fails() {
     let mut machine = processing();
     machine.handle(NOW + MINUTE, ShardInput::Wake);
     handle(&mut machine, fetched(4..=9));

@@ -53,7 +53,7 @@ fn given_a_hand_off_when_the_shard_ends_meanwhile_then_it_is_finished_instead() 
 }
 
 #[test]
-fn given_a_hand_off_while_waiting_for_parents_when_asked_then_it_goes_over_at_once() {
+fn wound_06_given_a_hand_off_while_waiting_for_parents_when_asked_then_it_goes_over_at_once() {
     let mut bench = Bench::new();
     let lease = held(1, "me", 4).with_parents([shard(9)]);
     let (op, write) = writes(&bench.listed(vec![lease, held(9, "other", 1)])).remove(0);
@@ -63,7 +63,7 @@ fn given_a_hand_off_while_waiting_for_parents_when_asked_then_it_goes_over_at_on
 }
 
 #[test]
-fn given_a_hand_off_that_an_earlier_life_did_not_finish_when_resumed_then_the_lease_goes_over() {
+fn wound_07_given_a_hand_off_that_an_earlier_life_did_not_finish_when_resumed_then_the_lease_goes_over() {
     let mut bench = Bench::new();
     let row = held(1, "me", 4);
     let row = LeaseWrite::request_hand_off(&row, &worker("other")).patch.apply(&row);
@@ -89,7 +89,7 @@ fn given_a_request_of_its_own_when_the_worker_stops_then_it_is_taken_back() {
 }
 
 #[test]
-fn given_a_shutdown_when_all_is_given_back_then_the_worker_exits() {
+fn wound_50_given_a_shutdown_when_all_is_given_back_then_the_worker_exits() {
     let mut bench = Bench::consuming(&[1]);
     assert_eq!(stops(&bench.handle(WorkerInput::Shutdown)), [(1, StopReason::Shutdown)]);
     bench.report(1, ShardReport::Progress(at(7)));
@@ -103,7 +103,7 @@ fn given_a_shutdown_when_all_is_given_back_then_the_worker_exits() {
 }
 
 #[test]
-fn given_a_take_under_way_when_the_worker_stops_then_the_lease_is_given_back_before_it_exits() {
+fn wound_54_given_a_take_under_way_when_the_worker_stops_then_the_lease_is_given_back_before_it_exits() {
     let mut bench = Bench::new();
     let (op, write) = writes(&bench.listed(vec![held(1, "me", 4)])).remove(0);
     assert_eq!(exit(&bench.handle(WorkerInput::Shutdown)), None);

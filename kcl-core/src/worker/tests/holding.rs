@@ -57,7 +57,7 @@ fn given_no_answer_to_a_renewal_when_the_row_shows_it_then_the_lease_is_kept() {
 }
 
 #[test]
-fn given_no_answer_to_a_renewal_when_the_row_does_not_show_it_then_it_is_tried_again_in_a_while() {
+fn wound_31_given_no_answer_to_a_renewal_when_the_row_does_not_show_it_then_it_is_tried_again_in_a_while() {
     let mut bench = Bench::consuming(&[1]);
     let (op, write) = bench.renewal();
     bench.answer(op, ambiguous());
