@@ -8,13 +8,17 @@
 mod clock;
 mod link;
 mod log;
+mod network;
 mod running;
+mod trouble;
 mod world;
 
 pub use self::{
     clock::WorldClock,
     link::{Link, LinkState},
     log::{Delivery, Log},
+    network::NetworkedStore,
     running::{Running, WorkerSpec, consumer, held},
+    trouble::TroubledLink,
     world::{World, shard_id},
 };

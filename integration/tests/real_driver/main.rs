@@ -93,7 +93,7 @@ fn one_seed_is_one_history() {
 
 /// Whether a planted bug shows within the seeds, as one of the promises that it breaks.
 fn is_found(planted: Planted, as_one_of: &[&str]) {
-    let found = SEEDS.find_map(|seed| Some((seed, live(&scenario(seed), Some(planted)).violation?)));
+    let found = SEEDS.into_iter().find_map(|seed| Some((seed, live(&scenario(seed), Some(planted)).violation?)));
     let Some((seed, broken)) = found else {
         panic!("{planted:?} was not found within {SEEDS:?}")
     };
