@@ -31,7 +31,7 @@ use crate::{
 /// # let config = aws_sdk_kinesis::Config::builder()
 /// #     .behavior_version(aws_sdk_kinesis::config::BehaviorVersion::latest())
 /// #     .region(aws_sdk_kinesis::config::Region::new("us-east-1"))
-/// #     .credentials_provider(aws_sdk_kinesis::config::Credentials::for_tests())
+/// #     .credentials_provider(aws_sdk_kinesis::config::Credentials::new("any", "any", None, None, "docs"))
 /// #     .endpoint_url("http://kinesis.local")
 /// #     .http_client(broker.http_client())
 /// #     .build();

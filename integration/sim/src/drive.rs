@@ -7,7 +7,7 @@ use kcl_core::{
     fetch::{Fetch, FetchFailure, FetchFailureKind},
     lineage,
     shard::{Call, Finish, Outcome, ShardEffect, ShardEvent, ShardInput, ShardMachine},
-    worker::{ShardReport, TenureId, WorkerEffect, WorkerEvent, WorkerInput},
+    worker::{LossReason, ShardReport, TenureId, WorkerEffect, WorkerEvent, WorkerInput},
 };
 
 use crate::{
@@ -108,9 +108,12 @@ impl World<'_> {
 
     fn worker_event(&mut self, node: usize, event: &WorkerEvent) {
         let process = &mut self.nodes[node];
-        if let WorkerEvent::LeaseLost { key, .. } = event {
+        if let WorkerEvent::LeaseLost { key, reason, .. } = event {
             // Whatever is written for the shard from here on is no clean hand-over any more.
             process.drained.remove(key.as_str());
+            if *reason == LossReason::Lapsed {
+                self.lapsed.insert(process.id.clone());
+            }
         }
         self.trace
             .note(self.now, process.id.as_str(), &[], || format!("{event:?}"));

@@ -4,7 +4,10 @@ use std::{
     collections::BTreeMap,
     path::PathBuf,
     process::ExitCode,
-    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -196,7 +199,13 @@ fn many(args: &Args, mutant: Option<Mutant>) -> ExitCode {
         Vec::new()
     };
     let next = AtomicU64::new(0);
-    let stop = AtomicBool::new(false);
+    // Ctrl-C or SIGTERM ends the run after the seeds under way, and what was done is reported.
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        if let Err(error) = signal_hook::flag::register(signal, Arc::clone(&stop)) {
+            eprintln!("signals cannot be listened to, so the run cannot be stopped early: {error}");
+        }
+    }
     let work = || {
         let mut sum = Sum::default();
         while !stop.load(Ordering::Relaxed) && until.is_none_or(|until| started.elapsed() < until) {

@@ -104,7 +104,7 @@ impl World<'_> {
         let process = &mut self.nodes[node];
         process.state = State::Gone;
         process.consumers.clear();
-        self.died.insert(process.id.clone());
+        self.lapsed.insert(process.id.clone());
         let id = if same_id {
             process.id.clone()
         } else {

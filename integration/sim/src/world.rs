@@ -182,8 +182,8 @@ pub(super) struct World<'a> {
     requests_before: u64,
     pub(super) quiet: bool,
     pub(super) deleted: bool,
-    /// The ids of processes that died: their leases stay theirs until somebody takes them.
-    pub(super) died: BTreeSet<WorkerId>,
+    /// The ids of processes that died, or could not renew in time: their leases stay theirs until somebody takes them.
+    pub(super) lapsed: BTreeSet<WorkerId>,
 }
 
 impl<'a> World<'a> {
@@ -211,7 +211,7 @@ impl<'a> World<'a> {
             requests_before: 0,
             quiet: false,
             deleted: false,
-            died: BTreeSet::new(),
+            lapsed: BTreeSet::new(),
         };
         world.note_shards();
         for slot in 0..scenario.workers {
@@ -479,7 +479,7 @@ impl<'a> World<'a> {
             .table
             .rows
             .values()
-            .filter(|lease| lease.owner.as_ref().is_some_and(|owner| !self.died.contains(owner)))
+            .filter(|lease| lease.owner.as_ref().is_some_and(|owner| !self.lapsed.contains(owner)))
             .map(|lease| lease.key.to_string())
             .collect();
         self.oracle.checks += 2;
