@@ -1,6 +1,7 @@
 //! [`NetworkedStore`]: a lease store with a network in front of it.
 
 use std::{
+    fmt,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -15,6 +16,16 @@ use kcl_core::{Expect, Lease, LeaseKey, LeaseListing, LeaseStore, LeaseWrite, St
 /// How long one way takes, in microseconds.
 const WAY_US: std::ops::RangeInclusive<u64> = 500..=15_000;
 
+/// Who looks at updates when they are sent.
+#[derive(Clone)]
+struct Observer(Arc<dyn Fn(&LeaseWrite) + Send + Sync>);
+
+impl fmt::Debug for Observer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Observer")
+    }
+}
+
 /// A store at the far end of a network: every way takes a while, and what was sent arrives, whether its sender still waits
 /// for the answer, gave up, or is dead.
 #[derive(Clone, Debug)]
@@ -22,6 +33,7 @@ pub struct NetworkedStore {
     inner: Arc<dyn LeaseStore>,
     rng: Arc<Mutex<Rng>>,
     calls: Arc<AtomicU64>,
+    observer: Option<Observer>,
 }
 
 impl NetworkedStore {
@@ -32,7 +44,15 @@ impl NetworkedStore {
             inner,
             rng: Arc::new(Mutex::new(Rng::with_seed(seed))),
             calls: Arc::default(),
+            observer: None,
         }
+    }
+
+    /// Shows every update to `observer` when it is sent, which may be long before it arrives, if it does at all.
+    #[must_use]
+    pub fn observed(mut self, observer: impl Fn(&LeaseWrite) + Send + Sync + 'static) -> Self {
+        self.observer = Some(Observer(Arc::new(observer)));
+        self
     }
 
     /// How many calls were made.
@@ -79,6 +99,9 @@ impl LeaseStore for NetworkedStore {
     }
 
     async fn update(&self, write: &LeaseWrite) -> Result<WriteOutcome, StoreError> {
+        if let Some(Observer(observer)) = &self.observer {
+            observer(write);
+        }
         let write = write.clone();
         self.send(|store| async move { store.update(&write).await }).await
     }

@@ -60,6 +60,10 @@ pub(crate) struct State {
     /// Lives that took a lease and have not opened its shard yet.
     fresh: BTreeSet<(u64, ShardId)>,
     tenures: BTreeMap<(u64, ShardId), Arc<Mutex<Tenure>>>,
+    /// When a life last wrote to the lease of a shard.
+    touched: BTreeMap<(u64, ShardId), Duration>,
+    /// What a tenure had handled when its last write was sent.
+    sent: BTreeMap<(u64, LeaseKey), TenureLog>,
 }
 
 /// Clones are the same court.
@@ -91,6 +95,8 @@ impl Court {
             sessions: BTreeMap::new(),
             fresh: BTreeSet::new(),
             tenures: BTreeMap::new(),
+            touched: BTreeMap::new(),
+            sent: BTreeMap::new(),
         })))
     }
 
@@ -102,9 +108,14 @@ impl Court {
     pub(crate) fn delivered(&self, life: &Life, batch: &Batch) -> Hands {
         let state = &mut *self.lock();
         let key = (life.number, batch.shard().clone());
-        let tenure = Arc::clone(state.tenures.get(&key).expect("a shard is opened before it is delivered"));
+        let tenure = Arc::clone(
+            state
+                .tenures
+                .get(&key)
+                .expect("a shard is opened before it is delivered"),
+        );
         let first = batch.first().map(|record| record.sequence_number.clone());
-        state.note(format!(
+        state.note(&format!(
             "{}#{} got {} of {} from {first:?}",
             life.id,
             life.number,
@@ -139,7 +150,7 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl State {
-    pub(crate) fn note(&mut self, what: String) {
+    pub(crate) fn note(&mut self, what: &str) {
         let at = self.clock.elapsed().as_secs_f64();
         self.trace.push(format!("{at:10.3} {what}"));
     }
@@ -159,7 +170,11 @@ impl State {
         };
         let draw = self.rng.f64();
         let outcome = if draw < self.handler.fails {
-            if self.rng.u8(..4) == 0 { Drawn::Panic } else { Drawn::Failure }
+            if self.rng.u8(..4) == 0 {
+                Drawn::Panic
+            } else {
+                Drawn::Failure
+            }
         } else if draw < self.handler.fails + self.handler.partly {
             Drawn::Partly(self.rng.usize(..records.max(1)))
         } else {
@@ -184,7 +199,7 @@ impl State {
         if asked {
             self.oracle.opened_at_latest(shard);
         }
-        self.note(format!("{}#{} opens {shard} at {position}", life.id, life.number));
+        self.note(&format!("{}#{} opens {shard} at {position}", life.id, life.number));
         let key = (life.number, shard.clone());
         if self.fresh.remove(&key) || !self.tenures.contains_key(&key) {
             let tenure = Tenure {
@@ -197,7 +212,7 @@ impl State {
 
     /// A row came into being.
     pub(crate) fn created(&mut self, life: &Life, row: &Lease) {
-        self.note(format!(
+        self.note(&format!(
             "{}#{} created {} at {}",
             life.id, life.number, row.key, row.checkpoint
         ));
@@ -206,7 +221,7 @@ impl State {
     }
 
     pub(crate) fn deleted(&mut self, life: &Life, row: &Lease) {
-        self.note(format!("{}#{} deleted {}", life.id, life.number, row.key));
+        self.note(&format!("{}#{} deleted {}", life.id, life.number, row.key));
         self.rows.remove(&row.key);
     }
 
@@ -216,7 +231,7 @@ impl State {
         let before = before.expect("a row is created before it is changed");
         let owner = after.owner.as_ref().map_or("nobody", WorkerId::as_str);
         let giver = after.checkpoint_owner.as_ref().map_or("", WorkerId::as_str);
-        self.note(format!(
+        self.note(&format!(
             "{}#{} wrote {}: {giver}>{owner}, counter {}, checkpoint {}",
             life.id, life.number, after.key, after.counter, after.checkpoint
         ));
@@ -226,6 +241,8 @@ impl State {
             self.sessions.insert(life.number, session);
             self.fresh.insert((life.number, after.shard.clone()));
         }
+        let (key, now) = ((life.number, after.shard.clone()), self.clock.elapsed());
+        let untouched = now.saturating_sub(self.touched.insert(key, now).unwrap_or(now));
         let keeps = write.patch.increment_counter && !matches!(write.patch.owner, Some(Some(_)));
         if !keeps {
             return;
@@ -243,24 +260,31 @@ impl State {
             );
             self.oracle.broken("fenced", what);
         }
-        if after.holder() != Some(&life.id) && !after.is_finished() && !self.manual {
-            self.passed_on(life, after);
+        // A worker that could not renew in time gave the lease up long before it passes it on: that is no clean hand-over.
+        let clean = untouched < self.failover_time / 2;
+        let sent = self.sent.get(&(life.number, after.key.clone()));
+        if let Some(log) = sent.filter(|_| clean && ends_tenure(write) && !after.is_finished() && !self.manual) {
+            self.oracle.handed_over(log, &after.checkpoint);
         }
     }
 
-    /// A lease was given back or passed on: what its tenure handled well before that write was sent must be in it.
-    fn passed_on(&mut self, life: &Life, after: &Lease) {
-        let Some(tenure) = self.tenures.get(&(life.number, after.shard.clone())) else {
+    /// A write that ends a tenure is on its way: what the tenure handled before this moment must be in it.
+    pub(crate) fn sent(&mut self, life: &Life, write: &LeaseWrite) {
+        let row = self.rows.get(&write.key);
+        let tenure = row.and_then(|row| self.tenures.get(&(life.number, row.shard.clone())));
+        let Some(tenure) = tenure.filter(|_| ends_tenure(write)) else {
             return;
         };
-        let sent = self.clock.elapsed().saturating_sub(self.failover_time / 3 + Duration::from_secs(1));
-        let mut log = locked(tenure).log.clone();
-        log.handled_to = locked(tenure)
-            .handled
-            .iter()
-            .rev()
-            .find(|(at, _)| *at <= sent)
-            .map(|(_, position)| position.clone());
-        self.oracle.handed_over(&log, &after.checkpoint);
+        let (tenure, now) = (locked(tenure), self.clock.elapsed());
+        let mut log = tenure.log.clone();
+        let before = tenure.handled.iter().rev().find(|(at, _)| *at < now);
+        log.handled_to = before.map(|(_, position)| position.clone());
+        self.sent.insert((life.number, write.key.clone()), log);
     }
+}
+
+/// Whether a write gives a lease back or passes it on.
+pub(crate) fn ends_tenure(write: &LeaseWrite) -> bool {
+    let patch = &write.patch;
+    patch.owner == Some(None) || (patch.owner.is_none() && patch.checkpoint_owner == Some(None))
 }

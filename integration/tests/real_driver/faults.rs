@@ -44,7 +44,9 @@ pub(crate) fn scenario(seed: u64) -> Scenario {
     let shorter = if scenario.failover_time > cut { 3 } else { 1 };
     scenario.failover_time /= shorter;
     scenario.scan_interval /= shorter;
-    scenario.idle_at_tip = scenario.idle_at_tip.clamp(Duration::from_secs(3), Duration::from_secs(15));
+    scenario.idle_at_tip = scenario
+        .idle_at_tip
+        .clamp(Duration::from_secs(3), Duration::from_secs(15));
     scenario.workload.every = scenario.workload.every.min(Duration::from_secs(6));
     let denser = 6;
     scenario.faults.retain(|fault| applies(&fault.kind));
@@ -54,7 +56,7 @@ pub(crate) fn scenario(seed: u64) -> Scenario {
     scenario.troubled = (scenario.troubled / denser).min(Duration::from_secs(300));
     let until = scenario.troubled - Duration::from_secs(5);
     scenario.faults.retain(|fault| fault.at < until);
-    scenario.quiet = scenario.failover_time * 6 + Duration::from_secs(120);
+    scenario.quiet = scenario.failover_time * 6 + Duration::from_secs(60);
     scenario
 }
 
@@ -70,12 +72,10 @@ impl Fleet<'_> {
                     self.start(worker, id);
                 }
             }
-            FaultKind::Join => {
-                if self.slots.len() < self.scenario.workers + 2 {
-                    let slot = self.slots.len();
-                    self.add_slot();
-                    self.start(slot, worker_id(slot, 0));
-                }
+            FaultKind::Join if self.slots.len() < self.scenario.workers + 2 => {
+                let slot = self.slots.len();
+                self.add_slot();
+                self.start(slot, worker_id(slot, 0));
             }
             FaultKind::RollingDeploy => self.at(Duration::ZERO, Event::Deploy { slot: 0 }),
             FaultKind::ExpireIterators => self.slots.iter().for_each(|slot| slot.link.expire_iterators()),
@@ -175,7 +175,7 @@ impl Fleet<'_> {
         let Some(number) = self.alive(slot) else { return };
         let process = self.processes.remove(&number).unwrap();
         self.slots[slot].process = None;
-        self.court.lock().note(format!("{}#{number} dies", process.life.id));
+        self.court.lock().note(&format!("{}#{number} dies", process.life.id));
         process.running.crash().await;
         let id = if same_id {
             process.life.id
@@ -223,7 +223,7 @@ impl Fleet<'_> {
             _ if open.len() >= OPEN_SHARDS || range.end.0 - range.start.0 < 1 << 100 => return,
             _ => self.world.split(&shard.id),
         }
-        self.court.lock().note(format!("resharded {}", shard.id));
+        self.court.lock().note(&format!("resharded {}", shard.id));
         self.note_shards();
     }
 }

@@ -157,7 +157,7 @@ impl<'a> Fleet<'a> {
                 Event::Fault(index) => {
                     let kind = self.scenario.faults[index].kind;
                     *self.struck.entry(kind.name()).or_default() += 1;
-                    self.court.lock().note(format!("trouble: {kind:?}"));
+                    self.court.lock().note(&format!("trouble: {kind:?}"));
                     self.strike(index, kind).await;
                 }
                 Event::FaultEnds(index) => self.relent(index),
@@ -190,12 +190,9 @@ impl<'a> Fleet<'a> {
 
     pub(crate) fn start(&mut self, slot: usize, id: WorkerId) {
         self.lives += 1;
-        let life = Life {
-            number: self.lives,
-            id,
-        };
+        let life = Life { number: self.lives, id };
         let seed = self.court.lock().rng.u64(..);
-        self.court.lock().note(format!("{}#{} starts", life.id, life.number));
+        self.court.lock().note(&format!("{}#{} starts", life.id, life.number));
         let (court, planted) = (self.court.clone(), self.planted);
         let table = WatchedStore {
             life: life.clone(),
@@ -205,7 +202,9 @@ impl<'a> Fleet<'a> {
             writes: AtomicU64::new(0),
         };
         let faulty = FaultyLeaseStore::with_plan(Arc::new(table), self.slots[slot].plan.clone());
-        let store = Arc::new(NetworkedStore::new(Arc::new(faulty), seed));
+        let (sender, sent) = (life.clone(), court.clone());
+        let store = NetworkedStore::new(Arc::new(faulty), seed);
+        let store = store.observed(move |write| sent.lock().sent(&sender, write));
         let sdk = client(self.slots[slot].link.clone(), self.world.clock);
         let source = WatchedSource {
             life: life.clone(),
@@ -213,7 +212,7 @@ impl<'a> Fleet<'a> {
             court: court.clone(),
             planted,
         };
-        let builder = Worker::builder(ApplicationName::new("billing").unwrap(), source, store)
+        let builder = Worker::builder(ApplicationName::new("billing").unwrap(), source, Arc::new(store))
             .worker_id(life.id.clone())
             .config(self.config())
             .seed(seed)
@@ -325,11 +324,13 @@ impl<'a> Fleet<'a> {
     async fn bury(&mut self, process: Process) {
         let ended = process.running.ended().await;
         let (id, mut state) = (&process.life.id, self.court.lock());
-        state.note(format!("{id}#{} ended: {ended:?}", process.life.number));
+        state.note(&format!("{id}#{} ended: {ended:?}", process.life.number));
         match ended {
             Ok(()) | Err(WorkerError::Unreleased { .. }) if process.told => {}
             Err(WorkerError::Failed(WorkerFailure::DuplicateWorker { .. })) if process.has_twin => {}
-            ended => state.oracle.broken("liveness", format!("{id} ended by itself: {ended:?}")),
+            ended => state
+                .oracle
+                .broken("liveness", format!("{id} ended by itself: {ended:?}")),
         }
         let slot = &mut self.slots[process.slot];
         slot.process = slot.process.filter(|number| *number != process.life.number);

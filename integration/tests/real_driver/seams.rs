@@ -16,7 +16,7 @@ use kcl_core::{
 };
 use kcl_runtime::{KinesisSource, RecordSource, ShardReader};
 
-use crate::court::{Court, Life};
+use crate::court::{Court, Life, ends_tenure};
 
 /// A bug planted at a seam. Each breaks a promise, and the seeds must show it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,8 +49,8 @@ impl WatchedStore {
     fn spoil_write(&self, write: &LeaseWrite) -> LeaseWrite {
         let mut write = write.clone();
         let number = self.writes.fetch_add(1, Ordering::Relaxed);
+        let last = ends_tenure(&write);
         let patch = &mut write.patch;
-        let last = patch.owner == Some(None) || (patch.owner.is_none() && patch.checkpoint_owner == Some(None));
         match self.planted {
             Some(Planted::Unfenced) => write.expect = Expect::exists(),
             Some(Planted::ForgetLastCheckpoint) if last && patch.checkpoint != Some(Position::ShardEnd) => {
