@@ -6,6 +6,7 @@
 
 mod calls;
 mod drive;
+mod judge;
 mod mutant;
 mod node;
 mod oracle;

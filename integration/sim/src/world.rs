@@ -10,7 +10,7 @@ use kcl_core::{
     Session, ShardFilter, Timestamp, WorkerId,
     fetch::PollPacing,
     shard::{CheckpointPolicy, ShardConfig, ShardInput},
-    worker::{TenureId, WorkerConfig, WorkerFailure, WorkerInput, WorkerMachine},
+    worker::{TenureId, WorkerConfig, WorkerInput, WorkerMachine},
 };
 
 use crate::{
@@ -27,10 +27,10 @@ use crate::{
 pub(super) const EPOCH_MS: i64 = 1_790_000_000_000;
 
 /// How often what lasts is looked at: who holds what, and whether it says so.
-const LOOK_EVERY: Duration = Duration::from_secs(30);
+pub(super) const LOOK_EVERY: Duration = Duration::from_secs(30);
 
 /// The last part of the quiet time, in which requests are counted.
-const COUNTED: Duration = Duration::from_secs(120);
+pub(super) const COUNTED: Duration = Duration::from_secs(120);
 
 /// Without time passing, so many events are a circle.
 const CIRCLE: u32 = 200_000;
@@ -179,7 +179,7 @@ pub(super) struct World<'a> {
     /// Iterators that were given out before this are forgotten.
     pub(super) iterators_since: Duration,
     records: u64,
-    requests_before: u64,
+    pub(super) requests_before: u64,
     pub(super) quiet: bool,
     pub(super) deleted: bool,
     /// The ids of processes that died, or could not renew in time: their leases stay theirs until somebody takes them.
@@ -422,109 +422,6 @@ impl<'a> World<'a> {
                 let id = worker_id(slot, 1_000 + self.lives);
                 self.at(Duration::from_secs(1), Event::Start { slot, id });
             }
-        }
-    }
-
-    /// Looks at what lasts: whoever holds a lease and says that it is consumed, consumes it.
-    fn look(&mut self) {
-        self.at(LOOK_EVERY, Event::Look);
-        let mut silent = None;
-        for node in self.nodes.iter().filter(|node| node.state == State::Running) {
-            self.oracle.checks += 1;
-            let status = node.worker.status(node.clock.tick(self.now));
-            for lease in &status.leases {
-                let held = lease.state == kcl_core::worker::LeaseState::HeldConsuming;
-                if held && lease.tenure.is_none_or(|tenure| !node.consumers.contains_key(&tenure)) {
-                    silent = Some(format!("{} holds {} and nothing consumes it", node.id, lease.lease.key));
-                }
-            }
-        }
-        if let Some(what) = silent {
-            self.oracle.broken("visible", what);
-        }
-    }
-
-    fn judge_end(&mut self) {
-        if self.deleted {
-            return self.judge_deletion();
-        }
-        let mut consumed = BTreeMap::new();
-        for node in self.nodes.iter().filter(|node| node.state != State::Gone) {
-            for consumer in node.consumers.values() {
-                *consumed.entry(consumer.shard.clone()).or_insert(0) += 1;
-            }
-        }
-        self.oracle.settled(&self.table.rows, &consumed);
-        let leases = self.table.rows.values().filter(|lease| !lease.is_finished()).count();
-        let workers = self.nodes.iter().filter(|node| node.state != State::Gone).count();
-        let used = self.table.requests - self.requests_before;
-        let budget = self.budget(leases, workers);
-        self.oracle.checks += 1;
-        if used > budget {
-            let what =
-                format!("{used} requests in {COUNTED:?} for {leases} leases and {workers} workers, not {budget}");
-            self.oracle.broken("frugal", what);
-        }
-    }
-
-    /// The stream is gone: so are the workers, and no lease is left with an owner.
-    fn judge_deletion(&mut self) {
-        let left: Vec<String> = self
-            .nodes
-            .iter()
-            .filter(|node| node.state != State::Gone)
-            .map(|node| node.id.to_string())
-            .collect();
-        let owned: Vec<String> = self
-            .table
-            .rows
-            .values()
-            .filter(|lease| lease.owner.as_ref().is_some_and(|owner| !self.lapsed.contains(owner)))
-            .map(|lease| lease.key.to_string())
-            .collect();
-        self.oracle.checks += 2;
-        if !left.is_empty() {
-            self.oracle
-                .broken("liveness", format!("the stream was deleted, and {left:?} did not end"));
-        } else if !owned.is_empty() {
-            self.oracle
-                .broken("single-owner", format!("every worker ended, and {owned:?} have owners"));
-        }
-    }
-
-    /// What the table may be asked in an idle fleet: a renewal per lease and third of the failover time, a scan per worker
-    /// and scan interval, and a quarter more for everything else.
-    fn budget(&self, leases: usize, workers: usize) -> u64 {
-        let renewals = 3.0 * COUNTED.div_duration_f64(self.scenario.failover_time);
-        let scans = COUNTED.div_duration_f64(self.scenario.scan_interval);
-        #[expect(clippy::cast_precision_loss, reason = "fleets are small")]
-        let requests = renewals * leases as f64 + scans * workers as f64;
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "positive and small"
-        )]
-        let requests = (requests * 1.25) as u64;
-        requests + 20
-    }
-
-    /// A process ended by itself.
-    pub(super) fn exited(&mut self, node: usize, failure: Option<&WorkerFailure>) {
-        let process = &mut self.nodes[node];
-        process.state = State::Gone;
-        process.consumers.clear();
-        let (slot, id, twin, told) = (process.slot, process.id.clone(), process.has_twin, process.stopping);
-        match failure {
-            Some(WorkerFailure::DuplicateWorker { .. }) if twin => {}
-            Some(WorkerFailure::StreamNotFound { .. }) if self.deleted => {}
-            Some(failure) => self
-                .oracle
-                .broken("liveness", format!("{id} ended by itself: {failure}")),
-            None if told => {}
-            None => self.oracle.broken("liveness", format!("{id} ended without being told")),
-        }
-        if self.slots[slot] == Some(node) {
-            self.slots[slot] = None;
         }
     }
 }

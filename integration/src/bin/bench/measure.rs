@@ -59,10 +59,13 @@ fn peak_mib() -> Result<f64, Box<dyn Error>> {
     Ok(kib / 1024.0)
 }
 
+/// One figure of a run.
+type Figure = fn(&Run) -> f64;
+
 /// Prints medians and their ratios.
 pub(crate) fn print(bare: &[Run], worker: &[Run]) {
     #[expect(clippy::cast_precision_loss, reason = "numbers of records are far below 2^52")]
-    let lines: [(&str, fn(&Run) -> f64); 3] = [
+    let lines: [(&str, Figure); 3] = [
         ("records/s", |run| run.records as f64 / run.seconds),
         ("CPU s per million records", |run| {
             run.cpu_seconds * 1e6 / run.records as f64
@@ -79,7 +82,7 @@ pub(crate) fn print(bare: &[Run], worker: &[Run]) {
     }
 }
 
-fn median(runs: &[Run], figure: fn(&Run) -> f64) -> f64 {
+fn median(runs: &[Run], figure: Figure) -> f64 {
     let mut figures: Vec<f64> = runs.iter().map(figure).collect();
     figures.sort_by(f64::total_cmp);
     figures.get(figures.len() / 2).copied().unwrap_or(f64::NAN)
