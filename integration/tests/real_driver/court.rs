@@ -56,7 +56,8 @@ pub(crate) struct State {
     manual: bool,
     handler: Handler,
     failover_time: Duration,
-    sessions: BTreeMap<u64, Session>,
+    /// Which life says which session: later lives have larger numbers.
+    sessions: BTreeMap<Session, u64>,
     /// Lives that took a lease and have not opened its shard yet.
     fresh: BTreeSet<(u64, ShardId)>,
     tenures: BTreeMap<(u64, ShardId), Arc<Mutex<Tenure>>>,
@@ -140,6 +141,7 @@ impl Hands {
         let tenure = &mut *locked(&self.tenure);
         state.oracle.handled(&mut tenure.log, &self.batch, count);
         if let Some(position) = tenure.log.handled_to.clone() {
+            state.note(&format!("{} is handled to {position}", self.batch.shard()));
             tenure.handled.push_back((state.clock.elapsed(), position));
         }
     }
@@ -238,7 +240,7 @@ impl State {
         self.oracle.written(Some(&before), after);
         let takes = matches!(write.patch.owner, Some(Some(_))) && write.patch.session.is_some();
         if let (true, Some(Some(session))) = (takes, write.patch.session) {
-            self.sessions.insert(life.number, session);
+            self.sessions.insert(session, life.number);
             self.fresh.insert((life.number, after.shard.clone()));
         }
         let (key, now) = ((life.number, after.shard.clone()), self.clock.elapsed());
@@ -247,8 +249,9 @@ impl State {
         if !keeps {
             return;
         }
-        let mine = self.sessions.get(&life.number);
-        let holds = before.holder() == Some(&life.id) && before.session.is_none_or(|theirs| Some(&theirs) <= mine);
+        // A later life of the same name may go on where an earlier one was stopped, and not the other way round.
+        let theirs = before.session.and_then(|session| self.sessions.get(&session));
+        let holds = before.holder() == Some(&life.id) && theirs.is_none_or(|theirs| *theirs <= life.number);
         self.oracle.checks += 1;
         if !holds {
             let what = format!(

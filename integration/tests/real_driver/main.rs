@@ -27,7 +27,7 @@ use self::{
 };
 
 /// The seeds of every run.
-const SEEDS: std::ops::RangeInclusive<u64> = 1..=20;
+const SEEDS: std::ops::RangeInclusive<u64> = 1..=16;
 
 /// How many of the last events a failure shows.
 const SHOWN: usize = 120;

@@ -132,6 +132,7 @@ pub(crate) struct WatchedSource {
 
 #[derive(Debug)]
 struct WatchedReader {
+    who: String,
     reader: Box<dyn ShardReader>,
     court: Court,
     planted: Option<Planted>,
@@ -160,6 +161,7 @@ impl RecordSource for WatchedSource {
         let reader = self.source.open(shard, position).await?;
         self.court.lock().opened(&self.life, shard, position);
         Ok(Box::new(WatchedReader {
+            who: format!("{}#{} in {shard}", self.life.id, self.life.number),
             reader,
             court: self.court.clone(),
             planted: self.planted,
@@ -171,7 +173,12 @@ impl RecordSource for WatchedSource {
 impl ShardReader for WatchedReader {
     async fn read(&mut self, max_records: u32) -> Result<Fetch, FetchFailure> {
         way(&self.court).await;
-        let mut fetch = self.reader.read(max_records).await?;
+        let read = self.reader.read(max_records).await;
+        if let Err(failure) = &read {
+            let what = format!("{} cannot read: {}", self.who, failure.message);
+            self.court.lock().note(&what);
+        }
+        let mut fetch = read?;
         let drops = self.planted == Some(Planted::DropRecord) && self.court.lock().rng.u8(..4) == 0;
         if drops && fetch.batch.len() > 1 {
             fetch.batch = fetch.batch.split_at(1).1;
