@@ -274,7 +274,12 @@ impl State {
     /// A write that ends a tenure is on its way: what the tenure handled before this moment must be in it.
     pub(crate) fn sent(&mut self, life: &Life, write: &LeaseWrite) {
         let row = self.rows.get(&write.key);
-        let tenure = row.and_then(|row| self.tenures.get(&(life.number, row.shard.clone())));
+        let key = row.map(|row| (life.number, row.shard.clone()));
+        self.sent.remove(&(life.number, write.key.clone()));
+        // A lease that was taken and not opened has nothing handled: what is known is of the tenure before.
+        let tenure = key
+            .filter(|key| !self.fresh.contains(key))
+            .and_then(|key| self.tenures.get(&key));
         let Some(tenure) = tenure.filter(|_| ends_tenure(write)) else {
             return;
         };
