@@ -150,7 +150,8 @@ impl WorkerSpec {
         .started_at(world.clock.now())
     }
 
-    fn client(&self) -> Client {
+    /// The SDK's client of this worker, through its own link.
+    pub fn client(&self) -> Client {
         let partition = format!("world-{}", PARTITIONS.fetch_add(1, Ordering::Relaxed));
         let config = aws_sdk_kinesis::Config::builder()
             .behavior_version(BehaviorVersion::latest())

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ids::{HashKeyRange, LeaseKey, Session, ShardId, WorkerId},
+    ids::{HashKeyRange, LeaseKey, Session, ShardId, StreamName, WorkerId},
     sequence::Position,
 };
 
@@ -28,6 +28,8 @@ pub struct Lease {
     pub key: LeaseKey,
     /// The shard that the lease is for.
     pub shard: ShardId,
+    /// The stream that the shard is of, where the row says so: a worker of another stream leaves the row alone.
+    pub stream: Option<StreamName>,
     /// Who holds the lease, or is about to: see [`Lease::holder`].
     pub owner: Option<WorkerId>,
     /// The life of the owner that took the lease, where the owner says so.
@@ -57,6 +59,7 @@ impl Lease {
         Self {
             key: LeaseKey::of_shard(&shard),
             shard,
+            stream: None,
             owner: None,
             session: None,
             counter: 0,

@@ -39,6 +39,8 @@ struct Seen {
     counter: u64,
     first: Tick,
     last: Tick,
+    /// Whether it was ever seen to move.
+    moved: bool,
 }
 
 impl LeaseWatch {
@@ -49,13 +51,16 @@ impl LeaseWatch {
     pub fn observe(&mut self, now: Tick, leases: &[Lease]) {
         let mut before = std::mem::take(&mut self.seen);
         for lease in leases {
-            let known = before.remove(&lease.key).filter(|seen| seen.counter == lease.counter);
+            let before = before.remove(&lease.key);
+            let moved = before.is_some_and(|seen| seen.moved || seen.counter != lease.counter);
+            let known = before.filter(|seen| seen.counter == lease.counter);
             let first = known.map_or(now, |seen| seen.first);
             let last = known.map_or(now, |seen| seen.last.max(now));
             let seen = Seen {
                 counter: lease.counter,
                 first,
                 last,
+                moved,
             };
             self.seen.insert(lease.key.clone(), seen);
         }
@@ -68,6 +73,15 @@ impl LeaseWatch {
     #[must_use]
     pub fn unchanged_for(&self, now: Tick, key: &LeaseKey) -> Option<Duration> {
         self.seen.get(key).map(|seen| seen.last.min(now).since(seen.first))
+    }
+
+    /// Whether the counter was seen to move, and lately: within `time`. A row that was only ever seen as it is proves nothing
+    /// about its holder.
+    #[must_use]
+    pub fn moved_within(&self, now: Tick, key: &LeaseKey, time: Duration) -> bool {
+        self.seen
+            .get(key)
+            .is_some_and(|seen| seen.moved && now.since(seen.first) <= time)
     }
 
     /// Whether the lease has a holder and this holder is gone: it has not renewed for longer than `failover_time`.

@@ -3,7 +3,8 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use kcl_core::{
-    ApplicationName, Batch, LeaseStore, Session, Timestamp, WorkerId, shard::CheckpointPolicy, worker::WorkerMachine,
+    ApplicationName, Batch, InitialPosition, LeaseStore, Session, Timestamp, WorkerId, shard::CheckpointPolicy,
+    worker::WorkerMachine,
 };
 use tokio::sync::{mpsc, watch};
 
@@ -18,6 +19,9 @@ use crate::{
     source::RecordSource,
     worker_task::{Parts, WorkerTask},
 };
+
+/// A start that lies ahead by less than this is taken for a difference of clocks.
+const CLOCKS_DIFFER: Duration = Duration::from_secs(60);
 
 /// A worker of a fleet: it leases shards, reads them in order, and calls the user's code with what it reads.
 ///
@@ -210,6 +214,19 @@ impl WorkerBuilder {
         self.config.validate()?;
         metrics::describe();
         let clock = Clock::start(self.started_at);
+        if let InitialPosition::AtTimestamp(at) = self.config.initial_position
+            && at > clock.wall().saturating_add(CLOCKS_DIFFER)
+        {
+            let (setting, rule) = (
+                "initial_position",
+                "the service starts at no time in the future; use LATEST",
+            );
+            return Err(ConfigError::OutOfRange {
+                setting,
+                value: at.to_string(),
+                rule,
+            });
+        }
         let started = u64::try_from(clock.wall().epoch_millis()).unwrap_or_default();
         let seed = self
             .seed
@@ -221,7 +238,11 @@ impl WorkerBuilder {
         };
         // Later lives have larger sessions; the lowest bits tell lives of the same millisecond apart.
         let session = Session((started << 16) | u64::from(rng.u16(..)));
-        let machine = WorkerMachine::new(self.config.worker(id.clone(), session), clock.now(), rng.u64(..));
+        let machine = WorkerMachine::new(
+            self.config.worker(id.clone(), session, self.source.stream().clone()),
+            clock.now(),
+            rng.u64(..),
+        );
         let (commands, receiver) = mpsc::channel::<Command>(COMMAND_QUEUE);
         let changes = Arc::new(watch::Sender::new(0));
         let handle = WorkerHandle {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use kcl_core::{
-    InitialPosition, Session, WorkerId,
+    InitialPosition, Session, StreamName, WorkerId,
     fetch::{MAX_RECORDS_PER_READ, PollPacing},
     retry::Backoff,
     shard::{CheckpointPolicy, ShardConfig},
@@ -134,11 +134,12 @@ impl Config {
         }
     }
 
-    pub(crate) fn worker(&self, worker: WorkerId, session: Session) -> WorkerConfig {
+    pub(crate) fn worker(&self, worker: WorkerId, session: Session, stream: StreamName) -> WorkerConfig {
         let scan_interval = self
             .scan_interval
             .unwrap_or_else(|| WorkerConfig::scan_interval_for(self.failover_time));
         WorkerConfig {
+            stream: Some(stream),
             failover_time: self.failover_time,
             scan_interval,
             shard_sync_interval: self.shard_sync_interval,

@@ -160,6 +160,7 @@ impl ShardTask {
                 ShardEffect::Progress(position) => self.report(ShardReport::Progress(position)).await,
                 ShardEffect::Checkpoint(position) => self.report(ShardReport::Checkpoint(position)).await,
                 ShardEffect::Missing => self.report(ShardReport::Missing).await,
+                ShardEffect::Rejected(message) => self.report(ShardReport::Rejected(message)).await,
                 ShardEffect::Finished(finish) => return Some(finish),
                 ShardEffect::Event(event) => shard_log::event(&self.metrics, &event),
             }

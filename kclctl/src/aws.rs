@@ -18,6 +18,7 @@ const LOCAL_CREDENTIAL: &str = "local";
 
 /// One more than the SDK's own three and then some: a call is cheap to repeat, and a command that gave up is not.
 const ATTEMPTS: u32 = 5;
+const LOCAL_ATTEMPTS: u32 = 2;
 
 /// Where the service is, and as whom to speak to it.
 #[derive(Debug, clap::Args)]
@@ -85,8 +86,11 @@ impl Kinesis {
             Some(endpoint) => Some(endpoint.clone()),
             None => endpoint_of_environment()?,
         };
+        // A service on this machine is there or is not: more attempts would only make the user wait for the word.
+        let local = endpoint.as_ref().is_some_and(|endpoint| endpoint.is_plain_loopback);
+        let attempts = if local { LOCAL_ATTEMPTS } else { ATTEMPTS };
         let mut loader = aws_config::defaults(BehaviorVersion::latest())
-            .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS));
+            .retry_config(RetryConfig::standard().with_max_attempts(attempts));
         if let Some(region) = &args.region {
             loader = loader.region(Region::new(region.clone()));
         }

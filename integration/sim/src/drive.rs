@@ -210,6 +210,7 @@ impl World<'_> {
             ShardEffect::Progress(position) => self.report(node, tenure, ShardReport::Progress(position)),
             ShardEffect::Checkpoint(position) => self.report(node, tenure, ShardReport::Checkpoint(position)),
             ShardEffect::Missing => self.report(node, tenure, ShardReport::Missing),
+            ShardEffect::Rejected(message) => self.report(node, tenure, ShardReport::Rejected(message)),
             ShardEffect::Finished(finish) => {
                 if let Some(consumer) = self.nodes[node].consumers.remove(&tenure)
                     && finish == Finish::Drained

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use kcl_core::{
     HashKey, HashKeyRange, Lease, LeaseKey, PendingCheckpoint, Position, RecordPosition, SequenceNumber, Session,
-    ShardId, Timestamp, WorkerId,
+    ShardId, StreamName, Timestamp, WorkerId,
 };
 
 pub(super) fn shard(number: u32) -> ShardId {
@@ -39,6 +39,7 @@ pub(super) fn held(number: u32, owner: &str) -> Lease {
     .with_parents([shard(900), shard(901)])
     .with_hash_key_range(HashKeyRange::FULL);
     lease.owner = Some(worker(owner));
+    lease.stream = Some(StreamName::new("a.stream-of_records").expect("a valid name"));
     lease.session = Some(Session(0x0123_4567_89ab_cdef));
     lease.counter = 41;
     lease.owner_switches_since_checkpoint = 2;

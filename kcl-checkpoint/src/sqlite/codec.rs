@@ -6,7 +6,7 @@
 use bytes::Bytes;
 use kcl_core::{
     HashKey, HashKeyRange, Lease, LeaseKey, PendingCheckpoint, Position, RecordPosition, SequenceNumber, Session,
-    ShardId, Timestamp, UnreadableRow, WorkerId,
+    ShardId, StreamName, Timestamp, UnreadableRow, WorkerId,
 };
 use rusqlite::{
     Row,
@@ -20,10 +20,10 @@ pub(super) const COLUMNS: &str = "lease_key, shard_id, owner, session, counter, 
     checkpoint, checkpoint_sub_sequence_number, checkpoint_timestamp, \
     pending_checkpoint, pending_checkpoint_sub_sequence_number, pending_checkpoint_timestamp, \
     pending_checkpoint_state, owner_switches_since_checkpoint, checkpoint_owner, \
-    parents, children, starting_hash_key, ending_hash_key";
+    parents, children, starting_hash_key, ending_hash_key, stream";
 
 /// How many [`COLUMNS`] there are.
-const WIDTH: usize = 18;
+const WIDTH: usize = 19;
 
 const AT_TIMESTAMP: &str = "AT_TIMESTAMP";
 const TRIM_HORIZON: &str = "TRIM_HORIZON";
@@ -59,6 +59,7 @@ pub(super) fn encode(lease: &Lease) -> Result<[Value; WIDTH], Failure> {
         json(&lease.children)?,
         range.map(|range| range.start.to_string()).into(),
         range.map(|range| range.end.to_string()).into(),
+        lease.stream.as_ref().map(text).into(),
     ])
 }
 
@@ -127,6 +128,7 @@ fn lease(row: &Row<'_>) -> Result<Lease, String> {
     lease.parents = shards(row, "parents")?;
     lease.children = shards(row, "children")?;
     lease.hash_key_range = hash_key_range(row)?;
+    lease.stream = optional_id(row, "stream", StreamName::new)?;
     Ok(lease)
 }
 

@@ -41,6 +41,7 @@ CREATE TABLE leases (
     children                               TEXT    NOT NULL,
     starting_hash_key                      TEXT,
     ending_hash_key                        TEXT,
+    stream                                 TEXT,
     PRIMARY KEY (application, lease_key)
 ) STRICT, WITHOUT ROWID;
 ";

@@ -127,6 +127,8 @@ pub enum ShardEffect {
     Checkpoint(Position),
     /// The service does not know the shard or the stream any more.
     Missing,
+    /// The service refuses the position for this shard, for this reason, and keeps doing so.
+    Rejected(String),
     /// The machine is done; nothing follows.
     Finished(Finish),
     /// Something worth telling happened.

@@ -20,7 +20,7 @@ pub use self::{
     status::{ShardStatus, Waiting},
 };
 use crate::{
-    fetch::{MAX_RECORDS_PER_READ, PollPacing},
+    fetch::{FetchFailureKind, MAX_RECORDS_PER_READ, PollPacing},
     retry::Backoff,
     sequence::Position,
     time::{Tick, Timestamp},
@@ -249,6 +249,13 @@ impl ShardMachine {
             return Waiting::ForService {
                 kind: failure.kind,
                 message: failure.message.clone(),
+            };
+        }
+        if self.reading.slow {
+            let message = "the read under way has no answer yet".to_owned();
+            return Waiting::ForService {
+                kind: FetchFailureKind::Unavailable,
+                message,
             };
         }
         let at_tip = self.phase == ShardPhase::Reading && self.reading.millis_behind_latest == Some(0);

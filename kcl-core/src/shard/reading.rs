@@ -1,5 +1,7 @@
 //! The reading side: open, read, and open again at the exact position when the service forgot the place.
 
+use std::time::Duration;
+
 use super::{LATEST_PIN_MARGIN, ShardEffect, ShardEvent, ShardMachine, ShardPhase, buffer::Buffer};
 use crate::{
     catalog::ChildShard,
@@ -8,6 +10,12 @@ use crate::{
     sequence::Position,
     time::{Tick, Timestamp},
 };
+
+/// After so long without an answer nobody can say any more that a shard is read to its tip.
+const UNANSWERED: Duration = Duration::from_secs(2);
+
+/// A position that the service refuses so many times in a row is not one of this shard.
+const REJECTIONS: u32 = 3;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {
@@ -35,6 +43,8 @@ pub(super) struct Reading {
     failures: u32,
     not_before: Tick,
     read_started: Tick,
+    /// Whether the read under way takes so long that what the last one told is old.
+    pub(super) slow: bool,
     size: ReadSize,
     opened_at: Timestamp,
     initialized: bool,
@@ -55,6 +65,7 @@ impl Reading {
             failures: 0,
             not_before: Tick::ZERO,
             read_started: Tick::ZERO,
+            slow: false,
             size: ReadSize::default(),
             opened_at,
             initialized: false,
@@ -85,6 +96,9 @@ impl ShardMachine {
     }
 
     pub(super) fn reading_deadline(&self) -> Option<Tick> {
+        if self.stop.is_none() && self.reading.place == Place::Busy && !self.reading.slow {
+            return Some(self.reading.read_started + UNANSWERED);
+        }
         let idle = matches!(self.reading.place, Place::Closed | Place::Open);
         let wants = self.stop.is_none() && idle && self.reading.wants_to_read();
         wants.then_some(self.reading.not_before)
@@ -94,12 +108,15 @@ impl ShardMachine {
         if self.reading_deadline().is_none_or(|at| now < at) {
             return;
         }
-        if self.reading.place == Place::Closed {
+        if self.reading.place == Place::Busy {
+            self.reading.slow = true;
+        } else if self.reading.place == Place::Closed {
             self.reading.place = Place::Opening;
             self.effects.push_back(ShardEffect::Open(self.reading.read.clone()));
         } else {
             self.reading.place = Place::Busy;
             self.reading.read_started = now;
+            self.reading.slow = false;
             let max_records = self
                 .reading
                 .size
@@ -146,6 +163,7 @@ impl ShardMachine {
             return;
         }
         self.reading.place = Place::Open;
+        self.reading.slow = false;
         if self.stop.is_some() {
             return;
         }
@@ -190,11 +208,14 @@ impl ShardMachine {
         // An expired place is no trouble of the service: the first time, open again at once.
         let at_once = failure.kind == FetchFailureKind::Expired && failures == 1;
         let retry_in = if at_once {
-            std::time::Duration::ZERO
+            Duration::ZERO
         } else {
             self.config.service_backoff.wait(failures, &mut self.rng)
         };
         self.reading.not_before = now + retry_in;
+        if failure.kind == FetchFailureKind::InvalidPosition && failures == REJECTIONS {
+            self.effects.push_back(ShardEffect::Rejected(failure.message.clone()));
+        }
         let (kind, message) = (failure.kind, failure.message.clone());
         self.effects.push_back(ShardEffect::Event(ShardEvent::FetchFailed {
             kind,

@@ -17,6 +17,9 @@ const MAX_MOVES_PER_ROUND: usize = 100;
 impl WorkerMachine {
     pub(super) fn accept_listing(&mut self, now: Tick, listing: LeaseListing) {
         self.report_unreadable(&listing);
+        if let Some(failure) = self.other_stream(&listing.leases) {
+            return self.stop(now, Some(failure));
+        }
         self.watch.observe(now, &listing.leases);
         self.scanned = true;
         self.found_empty = listing.leases.is_empty() && listing.unreadable.is_empty();
@@ -40,6 +43,19 @@ impl WorkerMachine {
         self.start_ready(now);
         self.hasten_hand_offs(now);
         self.hasten_takeovers(now);
+    }
+
+    /// Whether a row is of another stream: to read on would end shards of that stream which this one does not have.
+    fn other_stream(&self, leases: &[Lease]) -> Option<WorkerFailure> {
+        let stream = self.config.stream.as_ref()?;
+        let other = leases
+            .iter()
+            .filter_map(|lease| lease.stream.as_ref())
+            .find(|other| *other != stream)?;
+        Some(WorkerFailure::OtherStream {
+            stream: stream.clone(),
+            other: other.clone(),
+        })
     }
 
     fn report_unreadable(&mut self, listing: &LeaseListing) {

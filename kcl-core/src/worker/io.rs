@@ -5,7 +5,7 @@ use std::{fmt, time::Duration};
 use crate::{
     catalog::{Shard, ShardFilter},
     fetch::FetchFailure,
-    ids::{LeaseKey, Session, ShardId, WorkerId},
+    ids::{LeaseKey, Session, ShardId, StreamName, WorkerId},
     lease::{Expect, Lease, LeaseWrite},
     sequence::Position,
     shard::{Finish, StopReason},
@@ -72,6 +72,8 @@ pub enum ShardReport {
     Checkpoint(Position),
     /// The service does not know the shard or the stream any more.
     Missing,
+    /// The service refuses the checkpoint for this shard, for this reason, and keeps doing so.
+    Rejected(String),
     /// The consumer ended.
     Finished(Finish),
 }
@@ -205,6 +207,28 @@ pub enum WorkerFailure {
     #[error("{message}")]
     StoreUnusable {
         /// What is wrong and what to do about it.
+        message: String,
+    },
+    /// The application's leases are those of another stream.
+    #[error(
+        "the application's leases are those of the stream {other}, not of {stream}: an application reads one stream; \
+         use another application name or another lease table"
+    )]
+    OtherStream {
+        /// The stream that the worker was to read.
+        stream: StreamName,
+        /// The stream that the leases are of.
+        other: StreamName,
+    },
+    /// A lease does not fit the stream: its shard never was there, or its checkpoint is not of this shard.
+    #[error(
+        "the lease {key} is not of this stream ({message}): the stream was deleted and created again since, or the lease \
+         table is that of another one. Use another application name, or remove the application's leases to begin anew"
+    )]
+    StreamReplaced {
+        /// The lease.
+        key: LeaseKey,
+        /// What the service said.
         message: String,
     },
     /// Another worker runs under the same id.

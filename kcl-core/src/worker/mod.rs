@@ -29,7 +29,7 @@ pub use self::{
 };
 use self::{shards::Shards, stop::Stopping, tenure::Tenure, writes::Op};
 use crate::{
-    ids::{LeaseKey, Session, WorkerId},
+    ids::{LeaseKey, Session, StreamName, WorkerId},
     lease::Lease,
     retry::Backoff,
     sequence::InitialPosition,
@@ -45,6 +45,9 @@ pub struct WorkerConfig {
     pub worker: WorkerId,
     /// This life of the worker. A later life must have a larger number: begin it with the start time.
     pub session: Session,
+    /// The stream that the worker reads. Rows that it adds say so, and rows that name another stream stop it: an
+    /// application reads one stream. `None` neither marks nor compares.
+    pub stream: Option<StreamName>,
     /// How long a lease may go without renewal before others take it. KCL's default is 10 s.
     pub failover_time: Duration,
     /// How often the lease table is scanned.
@@ -71,6 +74,7 @@ impl WorkerConfig {
         Self {
             worker,
             session,
+            stream: None,
             failover_time,
             scan_interval: Self::scan_interval_for(failover_time),
             shard_sync_interval: Duration::from_secs(60),

@@ -245,6 +245,12 @@ impl WorkerMachine {
             if shards.iter().any(|shard| shard.id == *gone) {
                 continue;
             }
+            // Ids count up, and a shard is closed by what makes new ones: one that fell out of retention left younger
+            // ones behind. Without any, the listing is not of the stream that the lease is of.
+            if !shards.iter().any(|shard| shard.id > *gone) {
+                let (key, message) = (tenure.lease.key.clone(), format!("{gone} is not among its shards"));
+                return self.stop(now, Some(WorkerFailure::StreamReplaced { key, message }));
+            }
             // Retention removed the shard before it was handled to its end. Its children go on.
             let children: Vec<ChildShard> = shards
                 .iter()

@@ -33,6 +33,8 @@ pub enum LeaseState {
     HeldClosing,
     /// Another worker holds it and is alive.
     HeldBy(WorkerId),
+    /// Another worker holds it, says the table; whether that worker lives will be seen.
+    Unproven(WorkerId),
     /// Another worker passes it on.
     HandOff {
         /// The holder.
@@ -58,6 +60,7 @@ impl fmt::Display for LeaseState {
             Self::HeldStopping => f.write_str("held, stopping"),
             Self::HeldClosing => f.write_str("held, closing"),
             Self::HeldBy(worker) => write!(f, "held by {worker}"),
+            Self::Unproven(worker) => write!(f, "held by {worker}, who was not seen lately"),
             Self::HandOff { from, to: Some(to) } => write!(f, "passed on by {from} to {to}"),
             Self::HandOff { from, to: None } => write!(f, "passed on by {from}"),
             Self::Expired(worker) => write!(f, "expired, was held by {worker}"),
@@ -133,7 +136,11 @@ impl WorkerMachine {
                 from: from.clone(),
                 to: lease.owner.clone(),
             },
-            Some(holder) => LeaseState::HeldBy(holder.clone()),
+            // A live holder renews in less than half of the failover time.
+            Some(holder) if self.watch.moved_within(now, &lease.key, self.config.failover_time / 2) => {
+                LeaseState::HeldBy(holder.clone())
+            }
+            Some(holder) => LeaseState::Unproven(holder.clone()),
             None if lineage::is_ready(lease, &self.table) => LeaseState::Free,
             None => LeaseState::WaitingForParents,
         };

@@ -1,7 +1,7 @@
 //! The life of the leases that this worker holds.
 
 use super::{
-    LossReason, ShardReport, StoreFailure, TenureId, WorkerEffect, WorkerEvent, WorkerMachine,
+    LossReason, ShardReport, StoreFailure, TenureId, WorkerEffect, WorkerEvent, WorkerFailure, WorkerMachine,
     tenure::{LastWrite, Stage, Tenure},
     writes::OpKind,
 };
@@ -146,6 +146,10 @@ impl WorkerMachine {
                 }
             }
             ShardReport::Missing => self.check_missing(now, id),
+            ShardReport::Rejected(message) => {
+                let key = tenure.lease.key.clone();
+                self.stop(now, Some(WorkerFailure::StreamReplaced { key, message }));
+            }
             ShardReport::Finished(Finish::Ended(children)) => {
                 tenure.end(&children);
                 self.create_children(now, id, &children);

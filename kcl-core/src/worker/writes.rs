@@ -66,7 +66,10 @@ impl WorkerMachine {
         op
     }
 
-    pub(super) fn send_create(&mut self, now: Tick, kind: OpKind, lease: Lease) {
+    pub(super) fn send_create(&mut self, now: Tick, kind: OpKind, mut lease: Lease) {
+        if lease.stream.is_none() {
+            lease.stream.clone_from(&self.config.stream);
+        }
         let op = self.register(now, kind, lease.key.clone(), None);
         self.push(WorkerEffect::Create { op, lease });
     }

@@ -52,7 +52,8 @@ pub(crate) struct ConsumeArgs {
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = humantime::parse_duration)]
     failover_time: Duration,
 
-    /// Stop when there was nothing to do for so long: every shard is read to its tip.
+    /// Stop when there was nothing to do for so long: every shard that this worker holds is read to its tip, and every
+    /// other one has a holder that was seen alive.
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
     until_idle: Option<Duration>,
 

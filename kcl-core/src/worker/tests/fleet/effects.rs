@@ -71,6 +71,7 @@ impl Fleet {
                 ShardEffect::Progress(position) => self.report(life, tenure, ShardReport::Progress(position)),
                 ShardEffect::Checkpoint(position) => self.report(life, tenure, ShardReport::Checkpoint(position)),
                 ShardEffect::Missing => self.report(life, tenure, ShardReport::Missing),
+                ShardEffect::Rejected(message) => self.report(life, tenure, ShardReport::Rejected(message)),
                 ShardEffect::Finished(finish) => {
                     self.drained(life, tenure, &finish);
                     self.report(life, tenure, ShardReport::Finished(finish));
