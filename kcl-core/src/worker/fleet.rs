@@ -163,7 +163,7 @@ impl WorkerMachine {
         }
     }
 
-    fn take(&mut self, now: Tick, row: &Lease) {
+    pub(super) fn take(&mut self, now: Tick, row: &Lease) {
         let write = LeaseWrite::take(row, &self.config.worker, self.config.session);
         self.send(now, OpKind::Take, row, write);
     }

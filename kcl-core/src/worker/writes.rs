@@ -111,6 +111,18 @@ impl WorkerMachine {
             },
             Err(failure) => Err(failure),
         };
+        // A take that was planned from an old scan may ask for the very row that an earlier take of this life made, and
+        // that row says nothing about now. So a take is proved by taking once more, from the row as it is.
+        let again = match &outcome {
+            Ok(WriteOutcome::Applied(row)) if request.kind == OpKind::Take && self.stopping.is_none() => {
+                Some(row.clone())
+            }
+            _ => None,
+        };
+        if let Some(row) = again {
+            self.settle(now, op, request, Ok(WriteOutcome::Conflict(Some(row.clone()))));
+            return self.take(now, &row);
+        }
         self.settle(now, op, request, outcome);
     }
 
