@@ -43,6 +43,7 @@ impl CsvRows {
             .from_reader(Guarded {
                 source,
                 since_row: Rc::clone(&since_row),
+                quotes: Quotes::default(),
             });
         Self {
             reader,
@@ -123,6 +124,7 @@ fn bad_row(error: csv::Error, expected: u64) -> BadRecord {
         ErrorKind::Io(error) if error.get_ref().is_some_and(|inner| inner.is::<RowTooLong>()) => {
             Problem::LongRow(ROW_BYTES_MAX)
         }
+        ErrorKind::Io(error) if error.get_ref().is_some_and(|inner| inner.is::<OpenQuote>()) => Problem::OpenQuote,
         ErrorKind::Io(error) => Problem::Read(error),
         other => Problem::Read(io::Error::other(format!("not CSV: {other:?}"))),
     };
@@ -138,6 +140,35 @@ struct RowTooLong;
 struct Guarded {
     source: Source,
     since_row: Rc<Cell<u64>>,
+    quotes: Quotes,
+}
+
+/// The input ended inside a quoted field.
+#[derive(Debug, thiserror::Error)]
+#[error("a quote is not closed")]
+struct OpenQuote;
+
+/// Where in a field the input stands: enough to know whether it ends inside quotes, which the reader would forgive, with
+/// everything behind the quote in one field.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Quotes {
+    #[default]
+    FieldStart,
+    Plain,
+    Quoted,
+    /// Behind a quote inside quotes: the end of the field, or the first half of a quote.
+    QuotedQuote,
+}
+
+impl Quotes {
+    fn after(self, byte: u8) -> Self {
+        match (self, byte) {
+            (Self::Quoted, b'"') => Self::QuotedQuote,
+            (Self::Quoted, _) | (Self::FieldStart | Self::QuotedQuote, b'"') => Self::Quoted,
+            (_, b',' | b'\n' | b'\r') => Self::FieldStart,
+            _ => Self::Plain,
+        }
+    }
 }
 
 impl Read for Guarded {
@@ -146,6 +177,12 @@ impl Read for Guarded {
             return Err(io::Error::other(RowTooLong));
         }
         let count = self.source.read(buffer)?;
+        self.quotes = buffer[..count]
+            .iter()
+            .fold(self.quotes, |quotes, byte| quotes.after(*byte));
+        if count == 0 && !buffer.is_empty() && self.quotes == Quotes::Quoted {
+            return Err(io::Error::other(OpenQuote));
+        }
         self.since_row.set(self.since_row.get() + count as u64);
         Ok(count)
     }

@@ -61,6 +61,8 @@ pub(crate) enum Problem {
     LongLine,
     #[error("the row is longer than {0} bytes: is a quote not closed?")]
     LongRow(u64),
+    #[error("a quote of this row is not closed")]
+    OpenQuote,
     #[error("the row has {found} fields, and the header has {expected}")]
     FieldCount { expected: u64, found: u64 },
     #[error("field {0} is not UTF-8")]

@@ -129,6 +129,11 @@ async fn a_bad_record_is_named_and_everything_before_it_was_put() {
         .await;
     let expected = "error: line 3: the row has 1 fields, and the header has 2; 1 record was put before it";
     assert_eq!(error(&output, 3), expected);
+
+    let open = "a,b\n1,\"2, \"\"two\"\"\"\n3,\"4\n4,5\n";
+    let output = bench.put(&["--format", "csv", "--key-field", "a"], open).await;
+    let expected = "error: line 3: a quote of this row is not closed; 1 record was put before it";
+    assert_eq!(error(&output, 3), expected);
 }
 
 #[tokio::test(flavor = "multi_thread")]
