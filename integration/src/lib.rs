@@ -5,8 +5,6 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking, as the tests do")]
 
-mod clock;
-mod link;
 mod log;
 mod network;
 mod running;
@@ -14,11 +12,10 @@ mod trouble;
 mod world;
 
 pub use self::{
-    clock::WorldClock,
-    link::{Link, LinkState},
     log::{Delivery, Log},
     network::NetworkedStore,
     running::{Running, WorkerSpec, consumer, held},
     trouble::TroubledLink,
     world::{World, shard_id},
 };
+pub use kcl_runtime::testing::{Link, LinkState, VirtualClock as WorldClock};
