@@ -18,7 +18,7 @@ mod wire;
 pub use self::{
     api::{ApiError, ErrorKind},
     broker::{Broker, BrokerBuilder},
-    engine::{Engine, EngineConfig, Operation},
+    engine::{Engine, EngineConfig, Operation, Subject},
     http::{BindError, Server},
     local::LocalHttpClient,
 };

@@ -11,13 +11,6 @@ mod request;
 
 pub use self::{
     error::{ApiError, ErrorKind},
-    output::{
-        DescribeStreamOutput, DescribeStreamSummaryOutput, GetRecordsOutput, GetShardIteratorOutput, ListShardsOutput,
-        ListStreamsOutput, PutRecordOutput, PutRecordsOutput, PutRecordsResult, StreamMode, StreamStatus,
-        StreamSummary,
-    },
-    request::{
-        CreateStream, DeleteStream, DescribeStream, DescribeStreamSummary, GetRecords, GetShardIterator, ListShards,
-        ListStreams, MergeShards, PutRecord, PutRecords, PutRecordsEntry, ShardFilter, SplitShard, StreamModeDetails,
-    },
+    output::*,
+    request::*,
 };

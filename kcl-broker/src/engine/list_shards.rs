@@ -3,7 +3,7 @@
 use kcl_core::Timestamp;
 
 use super::{
-    Engine, Operation,
+    Engine, Operation, Subject,
     shard::ShardLog,
     stream::Stream,
     streams::start_shard,
@@ -25,6 +25,10 @@ const FILTERS: [&str; 6] = [
 impl Operation for ListShards {
     const NAME: &'static str = "ListShards";
     type Output = ListShardsOutput;
+
+    fn subject(&self) -> Subject {
+        Subject::stream(self.stream_name.as_ref(), self.stream_arn.as_ref())
+    }
 
     fn execute(self, engine: &mut Engine, now: Timestamp) -> Result<ListShardsOutput, ApiError> {
         self.check()?;

@@ -22,7 +22,7 @@ use std::{collections::BTreeMap, time::Duration};
 use kcl_core::{StreamName, Timestamp};
 
 use self::{
-    shard::ShardLog,
+    shard::{ShardLog, shard_name},
     stream::Stream,
     token::Life,
     validate::{shard_index, stream_of_arn},
@@ -64,11 +64,44 @@ pub trait Operation {
     /// What the operation answers.
     type Output;
 
+    /// What the request is about, as far as the request itself tells.
+    fn subject(&self) -> Subject {
+        Subject::default()
+    }
+
     /// Carries the request out. Call [`Engine::call`] instead, which sees to the time.
     ///
     /// # Errors
     /// As the service has it for the operation.
     fn execute(self, engine: &mut Engine, now: Timestamp) -> Result<Self::Output, ApiError>;
+}
+
+/// What a request is about: what a log of operations shows, and what scripted trouble is aimed at.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Subject {
+    /// The stream's name.
+    pub stream: Option<String>,
+    /// The shard's id.
+    pub shard: Option<String>,
+}
+
+impl Subject {
+    /// A stream, addressed as requests do.
+    fn stream(name: Option<&String>, arn: Option<&String>) -> Self {
+        let of_arn = || arn.and_then(|arn| stream_of_arn(arn)).map(str::to_owned);
+        Self {
+            stream: name.cloned().or_else(of_arn),
+            shard: None,
+        }
+    }
+
+    /// A shard of a stream.
+    fn shard(name: Option<&String>, arn: Option<&String>, shard: Option<&String>) -> Self {
+        Self {
+            shard: shard.cloned(),
+            ..Self::stream(name, arn)
+        }
+    }
 }
 
 /// All streams of one account.
@@ -202,7 +235,10 @@ impl Engine {
 
     fn no_such_shard(&self, stream: &Stream, index: u32) -> ApiError {
         let (account, name) = (&self.config.account, &stream.name);
-        let message = format!("Shard shardId-{index:012} in stream {name} under account {account} does not exist");
+        let message = format!(
+            "Shard {} in stream {name} under account {account} does not exist",
+            shard_name(index)
+        );
         ApiError::new(ErrorKind::ResourceNotFound, message)
     }
 

@@ -3,7 +3,7 @@
 use kcl_core::Timestamp;
 
 use super::{
-    Engine, Operation,
+    Engine, Operation, Subject,
     sequence::Parts,
     shard::ShardLog,
     stream::Stream,
@@ -26,6 +26,14 @@ const ITERATOR_TYPES: [&str; 5] = [
 impl Operation for GetShardIterator {
     const NAME: &'static str = "GetShardIterator";
     type Output = GetShardIteratorOutput;
+
+    fn subject(&self) -> Subject {
+        Subject::shard(
+            self.stream_name.as_ref(),
+            self.stream_arn.as_ref(),
+            self.shard_id.as_ref(),
+        )
+    }
 
     fn execute(self, engine: &mut Engine, now: Timestamp) -> Result<GetShardIteratorOutput, ApiError> {
         Constraints::default()
@@ -116,6 +124,14 @@ fn number_mismatch(kind: &str, has_number: bool) -> ApiError {
 impl Operation for GetRecords {
     const NAME: &'static str = "GetRecords";
     type Output = GetRecordsOutput;
+
+    fn subject(&self) -> Subject {
+        self.shard_iterator
+            .as_deref()
+            .and_then(ShardIterator::open)
+            .map(|iterator| iterator.subject())
+            .unwrap_or_default()
+    }
 
     fn execute(self, engine: &mut Engine, now: Timestamp) -> Result<GetRecordsOutput, ApiError> {
         const REFUSAL: &str = "Invalid ShardIterator.";

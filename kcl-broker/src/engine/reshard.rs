@@ -3,7 +3,7 @@
 use kcl_core::{HashKey, HashKeyRange, StreamName, Timestamp};
 
 use super::{
-    Engine, Operation,
+    Engine, Operation, Subject,
     shard::ShardLog,
     stream::Stream,
     validate::{Constraints, present, shard_index},
@@ -13,6 +13,14 @@ use crate::api::{ApiError, ErrorKind, MergeShards, SplitShard};
 impl Operation for SplitShard {
     const NAME: &'static str = "SplitShard";
     type Output = ();
+
+    fn subject(&self) -> Subject {
+        Subject::shard(
+            self.stream_name.as_ref(),
+            self.stream_arn.as_ref(),
+            self.shard_to_split.as_ref(),
+        )
+    }
 
     fn execute(self, engine: &mut Engine, now: Timestamp) -> Result<(), ApiError> {
         Constraints::default()
@@ -55,6 +63,14 @@ impl Operation for SplitShard {
 impl Operation for MergeShards {
     const NAME: &'static str = "MergeShards";
     type Output = ();
+
+    fn subject(&self) -> Subject {
+        Subject::shard(
+            self.stream_name.as_ref(),
+            self.stream_arn.as_ref(),
+            self.shard_to_merge.as_ref(),
+        )
+    }
 
     fn execute(self, engine: &mut Engine, now: Timestamp) -> Result<(), ApiError> {
         Constraints::default()

@@ -16,6 +16,11 @@ pub(super) fn footprint(data: &[u8], partition_key: &str) -> u64 {
     (data.len() + partition_key.len()) as u64 + RECORD_OVERHEAD_BYTES
 }
 
+/// The id of the shard that was made as the stream's `index`-th, counted from 0.
+pub(super) fn shard_name(index: u32) -> String {
+    format!("shardId-{index:012}")
+}
+
 #[derive(Debug)]
 struct Stored {
     counter: u64,
@@ -49,7 +54,7 @@ pub(super) struct Found {
 
 impl ShardLog {
     pub(super) fn new(index: u32, range: HashKeyRange, created_at: Timestamp, created_second: u64) -> Self {
-        let id = ShardId::new(format!("shardId-{index:012}")).expect("the letters and digits of an id");
+        let id = ShardId::new(shard_name(index)).expect("the letters and digits of an id");
         let mut description = Shard::new(id, range);
         let first = Parts {
             created: created_second,

@@ -5,7 +5,7 @@ use std::ops::Bound;
 use kcl_core::{StreamName, Timestamp};
 
 use super::{
-    Engine, Operation,
+    Engine, Operation, Subject,
     sequence::second_of,
     stream::Stream,
     token::{Life, open_stream_page, seal_stream_page},
@@ -26,6 +26,10 @@ const RECORD_KIB_MAX: i32 = 10_240;
 impl Operation for CreateStream {
     const NAME: &'static str = "CreateStream";
     type Output = ();
+
+    fn subject(&self) -> Subject {
+        Subject::stream(self.stream_name.as_ref(), None)
+    }
 
     fn execute(self, engine: &mut Engine, now: Timestamp) -> Result<(), ApiError> {
         let mut constraints = Constraints::default();
@@ -88,6 +92,10 @@ impl Operation for DeleteStream {
     const NAME: &'static str = "DeleteStream";
     type Output = ();
 
+    fn subject(&self) -> Subject {
+        Subject::stream(self.stream_name.as_ref(), self.stream_arn.as_ref())
+    }
+
     fn execute(self, engine: &mut Engine, _: Timestamp) -> Result<(), ApiError> {
         Constraints::default()
             .stream(self.stream_name.as_ref(), self.stream_arn.as_ref())
@@ -104,6 +112,10 @@ impl Operation for DeleteStream {
 impl Operation for DescribeStream {
     const NAME: &'static str = "DescribeStream";
     type Output = DescribeStreamOutput;
+
+    fn subject(&self) -> Subject {
+        Subject::stream(self.stream_name.as_ref(), self.stream_arn.as_ref())
+    }
 
     fn execute(self, engine: &mut Engine, now: Timestamp) -> Result<DescribeStreamOutput, ApiError> {
         Constraints::default()
@@ -134,6 +146,10 @@ impl Operation for DescribeStream {
 impl Operation for DescribeStreamSummary {
     const NAME: &'static str = "DescribeStreamSummary";
     type Output = DescribeStreamSummaryOutput;
+
+    fn subject(&self) -> Subject {
+        Subject::stream(self.stream_name.as_ref(), self.stream_arn.as_ref())
+    }
 
     fn execute(self, engine: &mut Engine, _: Timestamp) -> Result<DescribeStreamSummaryOutput, ApiError> {
         Constraints::default()

@@ -8,6 +8,8 @@ use bytes::{Buf, BufMut};
 use kcl_core::{StreamName, Timestamp};
 use md5::{Digest, Md5};
 
+use super::{Subject, shard::shard_name};
+
 /// How long a token is good.
 pub(super) const TOKEN_LIFETIME_MS: u64 = 300_000;
 
@@ -44,6 +46,14 @@ pub(super) struct ShardIterator {
 }
 
 impl ShardIterator {
+    /// What a request with this iterator is about.
+    pub(super) fn subject(&self) -> Subject {
+        Subject {
+            stream: Some(self.stream.to_string()),
+            shard: Some(shard_name(self.shard)),
+        }
+    }
+
     pub(super) fn seal(&self) -> String {
         let mut body = Vec::with_capacity(SHORTEST);
         body.put_u32(self.shard);

@@ -5,7 +5,7 @@ use bytestring::ByteString;
 use kcl_core::{HashKey, StreamName, Timestamp};
 
 use super::{
-    Engine, Operation,
+    Engine, Operation, Subject,
     sequence::{Parts, second_of},
     shard::footprint,
     stream::Stream,
@@ -30,6 +30,10 @@ struct Checked {
 impl Operation for PutRecord {
     const NAME: &'static str = "PutRecord";
     type Output = PutRecordOutput;
+
+    fn subject(&self) -> Subject {
+        Subject::stream(self.stream_name.as_ref(), self.stream_arn.as_ref())
+    }
 
     fn execute(self, engine: &mut Engine, now: Timestamp) -> Result<PutRecordOutput, ApiError> {
         let entry = PutRecordsEntry {
@@ -68,6 +72,10 @@ impl Operation for PutRecord {
 impl Operation for PutRecords {
     const NAME: &'static str = "PutRecords";
     type Output = PutRecordsOutput;
+
+    fn subject(&self) -> Subject {
+        Subject::stream(self.stream_name.as_ref(), self.stream_arn.as_ref())
+    }
 
     fn execute(self, engine: &mut Engine, now: Timestamp) -> Result<PutRecordsOutput, ApiError> {
         let mut constraints = Constraints::default();

@@ -3,6 +3,7 @@
 mod error;
 mod json;
 mod request_id;
+mod routes;
 mod shape;
 
 use bytes::Bytes;
@@ -10,17 +11,13 @@ use http::{
     HeaderMap, HeaderValue, Method, Response, StatusCode,
     header::{CONTENT_TYPE, HeaderName},
 };
-use serde::de::DeserializeOwned;
+use serde::{Serialize, de::DeserializeOwned};
 
 pub(crate) use self::request_id::RequestIds;
-use self::{error::Refusal, shape::Output};
+use self::{error::Refusal, routes::Route};
 use crate::{
-    api::{
-        ApiError, CreateStream, DeleteStream, DescribeStream, DescribeStreamSummary, ErrorKind, GetRecords,
-        GetShardIterator, ListShards, ListStreams, MergeShards, PutRecord, PutRecords, SplitShard,
-    },
+    api::{ApiError, ErrorKind, GetRecordsOutput},
     broker::Broker,
-    engine::Operation,
 };
 
 /// The largest body that is read: 10 MiB of data in base64, with room for the rest.
@@ -32,6 +29,36 @@ const TARGET: HeaderName = HeaderName::from_static("x-amz-target");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
 const EXTENDED_ID: HeaderName = HeaderName::from_static("x-amz-id-2");
 const SERVICE_PREFIX: &str = "Kinesis_20131202.";
+
+/// What bodies are written in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Format {
+    /// AWS JSON 1.1.
+    Json,
+}
+
+impl Format {
+    /// Reads a request.
+    fn decode<T: DeserializeOwned>(self, body: &[u8]) -> Result<T, ApiError> {
+        match self {
+            Self::Json => json::decode(body),
+        }
+    }
+
+    /// Writes an output of modest size.
+    fn encode(self, output: &impl Serialize) -> Vec<u8> {
+        match self {
+            Self::Json => json::encode(output),
+        }
+    }
+
+    /// Writes records, which are most of what the broker ever writes.
+    fn encode_records(self, output: &GetRecordsOutput) -> Vec<u8> {
+        match self {
+            Self::Json => json::encode_records(output),
+        }
+    }
+}
 
 /// Answers one request. Whatever it is signed with is accepted, and the path does not count.
 pub(crate) fn respond(broker: &Broker, method: &Method, headers: &HeaderMap, body: &[u8]) -> Response<Bytes> {
@@ -85,7 +112,10 @@ fn answer(broker: &Broker, method: &Method, headers: &HeaderMap, body: &[u8]) ->
         .map_or(content_type, |(kind, _)| kind)
         .trim();
     match content_type {
-        JSON => operation.ok_or_else(unknown)?.call(broker, body).map_err(Refusal::Api),
+        JSON => operation
+            .ok_or_else(unknown)?
+            .call(broker, Format::Json, body)
+            .map_err(Refusal::Api),
         PLAIN_JSON if json::is_well_formed(body) => Err(Refusal::WrongDialect),
         PLAIN_JSON => Err(Refusal::Api(ApiError::bare(ErrorKind::Serialization))),
         _ if target.is_empty() => Err(Refusal::UnknownService),
@@ -98,41 +128,6 @@ fn text_of<'a>(headers: &'a HeaderMap, name: &HeaderName) -> &'a str {
         .get(name)
         .and_then(|value| value.to_str().ok())
         .unwrap_or_default()
-}
-
-/// Decodes, carries out and encodes one operation.
-struct Route(fn(&Broker, &[u8]) -> Result<Vec<u8>, ApiError>);
-
-impl Route {
-    fn named(operation: &str) -> Option<Self> {
-        Some(match operation {
-            CreateStream::NAME => Self(run::<CreateStream>),
-            DeleteStream::NAME => Self(run::<DeleteStream>),
-            DescribeStream::NAME => Self(run::<DescribeStream>),
-            DescribeStreamSummary::NAME => Self(run::<DescribeStreamSummary>),
-            GetRecords::NAME => Self(run::<GetRecords>),
-            GetShardIterator::NAME => Self(run::<GetShardIterator>),
-            ListShards::NAME => Self(run::<ListShards>),
-            ListStreams::NAME => Self(run::<ListStreams>),
-            MergeShards::NAME => Self(run::<MergeShards>),
-            PutRecord::NAME => Self(run::<PutRecord>),
-            PutRecords::NAME => Self(run::<PutRecords>),
-            SplitShard::NAME => Self(run::<SplitShard>),
-            _ => return None,
-        })
-    }
-
-    fn call(&self, broker: &Broker, body: &[u8]) -> Result<Vec<u8>, ApiError> {
-        (self.0)(broker, body)
-    }
-}
-
-fn run<O>(broker: &Broker, body: &[u8]) -> Result<Vec<u8>, ApiError>
-where
-    O: Operation<Output: Output> + DeserializeOwned,
-{
-    let request = json::decode::<O>(body)?;
-    Ok(broker.call(request)?.to_json())
 }
 
 #[cfg(test)]

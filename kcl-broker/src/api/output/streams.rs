@@ -1,8 +1,6 @@
-//! What the operations answer. Operations without output answer `()`.
+//! Streams and their shards, described and listed.
 
-use std::sync::Arc;
-
-use kcl_core::{ChildShard, Record, SequenceNumber, Shard, ShardId, StreamName, Timestamp};
+use kcl_core::{Shard, StreamName, Timestamp};
 
 /// Whether the number of shards is chosen by the owner of the stream or by the service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,7 +36,7 @@ pub struct StreamSummary {
     pub stream_creation_timestamp: Timestamp,
 }
 
-/// Answers [`DescribeStream`](super::DescribeStream).
+/// Answers [`DescribeStream`](crate::api::DescribeStream).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct DescribeStreamOutput {
@@ -52,7 +50,7 @@ pub struct DescribeStreamOutput {
     pub retention_period_hours: u64,
 }
 
-/// Answers [`DescribeStreamSummary`](super::DescribeStreamSummary).
+/// Answers [`DescribeStreamSummary`](crate::api::DescribeStreamSummary).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct DescribeStreamSummaryOutput {
@@ -66,7 +64,7 @@ pub struct DescribeStreamSummaryOutput {
     pub max_record_size_in_kib: u32,
 }
 
-/// Answers [`ListStreams`](super::ListStreams).
+/// Answers [`ListStreams`](crate::api::ListStreams).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ListStreamsOutput {
@@ -80,7 +78,7 @@ pub struct ListStreamsOutput {
     pub stream_summaries: Vec<StreamSummary>,
 }
 
-/// Answers [`ListShards`](super::ListShards).
+/// Answers [`ListShards`](crate::api::ListShards).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ListShardsOutput {
@@ -88,56 +86,4 @@ pub struct ListShardsOutput {
     pub shards: Vec<Shard>,
     /// Continues the listing, if there is more.
     pub next_token: Option<String>,
-}
-
-/// Answers [`PutRecord`](super::PutRecord).
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct PutRecordOutput {
-    /// The shard that took the record.
-    pub shard_id: ShardId,
-    /// The record's number.
-    pub sequence_number: SequenceNumber,
-}
-
-/// Answers [`PutRecords`](super::PutRecords).
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct PutRecordsOutput {
-    /// How many of the records were not written.
-    pub failed_record_count: usize,
-    /// What became of each record, in the order of the request.
-    pub records: Vec<PutRecordsResult>,
-}
-
-/// What became of one record of [`PutRecords`](super::PutRecords).
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum PutRecordsResult {
-    /// It was written.
-    Written(PutRecordOutput),
-}
-
-/// Answers [`GetShardIterator`](super::GetShardIterator).
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct GetShardIteratorOutput {
-    /// Good for five minutes.
-    pub shard_iterator: String,
-}
-
-/// Answers [`GetRecords`](super::GetRecords).
-///
-/// There are children exactly where there is no next iterator: at the end of a closed shard.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct GetRecordsOutput {
-    /// The records, in sequence order. They share their memory with the broker.
-    pub records: Vec<Arc<Record>>,
-    /// Where to read on; none at the end of a closed shard.
-    pub next_shard_iterator: Option<String>,
-    /// How long the next unread record has been waiting; 0 at the tip.
-    pub millis_behind_latest: u64,
-    /// The shards that go on where this one ends.
-    pub child_shards: Vec<ChildShard>,
 }

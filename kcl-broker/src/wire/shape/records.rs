@@ -1,0 +1,69 @@
+//! What reading and writing answer.
+
+use serde::Serialize;
+
+use super::Output;
+use crate::{
+    api::{GetRecordsOutput, GetShardIteratorOutput, PutRecordOutput, PutRecordsOutput, PutRecordsResult},
+    wire::Format,
+};
+
+impl Output for GetRecordsOutput {
+    fn encode(&self, format: Format) -> Vec<u8> {
+        format.encode_records(self)
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct WrittenShape<'a> {
+    shard_id: &'a str,
+    sequence_number: &'a str,
+}
+
+impl<'a> WrittenShape<'a> {
+    fn of(written: &'a PutRecordOutput) -> Self {
+        Self {
+            shard_id: written.shard_id.as_str(),
+            sequence_number: written.sequence_number.as_str(),
+        }
+    }
+}
+
+impl Output for PutRecordOutput {
+    fn encode(&self, format: Format) -> Vec<u8> {
+        format.encode(&WrittenShape::of(self))
+    }
+}
+
+impl Output for PutRecordsOutput {
+    fn encode(&self, format: Format) -> Vec<u8> {
+        #[derive(Serialize)]
+        #[serde(rename_all = "PascalCase")]
+        struct Shape<'a> {
+            failed_record_count: usize,
+            records: Vec<WrittenShape<'a>>,
+        }
+        let records = self
+            .records
+            .iter()
+            .map(|PutRecordsResult::Written(written)| WrittenShape::of(written));
+        format.encode(&Shape {
+            failed_record_count: self.failed_record_count,
+            records: records.collect(),
+        })
+    }
+}
+
+impl Output for GetShardIteratorOutput {
+    fn encode(&self, format: Format) -> Vec<u8> {
+        #[derive(Serialize)]
+        #[serde(rename_all = "PascalCase")]
+        struct Shape<'a> {
+            shard_iterator: &'a str,
+        }
+        format.encode(&Shape {
+            shard_iterator: &self.shard_iterator,
+        })
+    }
+}
