@@ -3,11 +3,14 @@
 //! The engine does no I/O, reads no clock, draws no random number and spawns nothing: the same calls at the same times
 //! give the same answers, byte for byte. Streams, splits and merges take effect at once.
 
+#[cfg_attr(not(test), expect(dead_code, unused_imports, reason = "the operations that ask come next"))]
+mod limits;
 mod list_shards;
 mod read;
 mod reshard;
 mod sequence;
 mod shard;
+mod start;
 mod stream;
 mod streams;
 mod token;
