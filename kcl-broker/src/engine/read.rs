@@ -4,9 +4,7 @@ use kcl_core::Timestamp;
 
 use super::{
     Engine, Operation, Subject,
-    sequence::Parts,
-    shard::ShardLog,
-    stream::Stream,
+    start::{START_TYPES, Start},
     token::{ShardIterator, TOKEN_LIFETIME_MS},
     validate::{Constraints, present},
 };
@@ -15,13 +13,6 @@ use crate::api::{ApiError, ErrorKind, GetRecords, GetRecordsOutput, GetShardIter
 const RECORDS_MAX: i32 = 10_000;
 /// The most data and keys of one answer.
 const BYTES_MAX: usize = 10 << 20;
-const ITERATOR_TYPES: [&str; 5] = [
-    "AFTER_SEQUENCE_NUMBER",
-    "LATEST",
-    "AT_TIMESTAMP",
-    "AT_SEQUENCE_NUMBER",
-    "TRIM_HORIZON",
-];
 
 impl Operation for GetShardIterator {
     const NAME: &'static str = "GetShardIterator";
@@ -41,20 +32,18 @@ impl Operation for GetShardIterator {
             .required("shardId", self.shard_id.as_ref())
             .name("shardId", self.shard_id.as_ref())
             .required("shardIteratorType", self.shard_iterator_type.as_ref())
-            .one_of("shardIteratorType", self.shard_iterator_type.as_ref(), &ITERATOR_TYPES)
+            .one_of("shardIteratorType", self.shard_iterator_type.as_ref(), &START_TYPES)
             .number("startingSequenceNumber", self.starting_sequence_number.as_ref())
             .check()?;
         let stream = engine.stream(self.stream_name.as_ref(), self.stream_arn.as_ref())?;
         let shard = engine.shard(stream, &present(self.shard_id)?, now)?;
-        let kind = present(self.shard_iterator_type)?;
-        let counter = match (kind.as_str(), self.starting_sequence_number.as_deref()) {
-            ("AT_SEQUENCE_NUMBER", Some(number)) => engine.counter_of(stream, shard, number)?,
-            ("AFTER_SEQUENCE_NUMBER", Some(number)) => engine.counter_of(stream, shard, number)? + 1,
-            ("AT_TIMESTAMP", None) => first_at(shard, self.timestamp, now)?,
-            ("LATEST", None) => shard.tip(),
-            ("TRIM_HORIZON", None) => 0,
-            (kind, number) => return Err(number_mismatch(kind, number.is_some())),
+        let start = Start {
+            operation: Self::NAME,
+            kind: &present(self.shard_iterator_type)?,
+            number: self.starting_sequence_number.as_deref(),
+            timestamp: self.timestamp,
         };
+        let counter = engine.counter_at(stream, shard, &start, now)?;
         let iterator = ShardIterator {
             stream: stream.name.clone(),
             life: stream.life,
@@ -66,59 +55,6 @@ impl Operation for GetShardIterator {
             shard_iterator: iterator.seal(),
         })
     }
-}
-
-impl Engine {
-    /// The counter in a number that `shard` has given.
-    fn counter_of(&self, stream: &Stream, shard: &ShardLog, number: &str) -> Result<u64, ApiError> {
-        let (name, account) = (&stream.name, &self.config.account);
-        let used = || {
-            format!(
-                "StartingSequenceNumber {number} used in GetShardIterator on shard {} in stream {name} under account \
-                 {account} is invalid",
-                shard.id()
-            )
-        };
-        let parts = Parts::decode(number).ok_or_else(|| ApiError::invalid(format!("{}.", used())))?;
-        if shard.has_issued(&parts) {
-            return Ok(parts.counter);
-        }
-        let other = stream.shards.get(&parts.shard).filter(|other| other.has_issued(&parts));
-        Err(ApiError::invalid(match other {
-            Some(other) => format!(
-                "Invalid StartingSequenceNumber. It encodes {}, while it was used in a call to a shard with {}",
-                other.id(),
-                shard.id()
-            ),
-            None => format!("{} because it did not come from this stream.", used()),
-        }))
-    }
-}
-
-fn first_at(shard: &ShardLog, at: Option<Timestamp>, now: Timestamp) -> Result<u64, ApiError> {
-    let at = at.ok_or_else(|| {
-        ApiError::invalid(
-            "Must specify timestampInMillis parameter for iterator of type AT_TIMESTAMP. Current request has no \
-             timestamp parameter.",
-        )
-    })?;
-    if at > now {
-        return Err(ApiError::invalid(format!(
-            "The timestampInMillis parameter cannot be greater than the currentTimestampInMillis. timestampInMillis: \
-             {}, currentTimestampInMillis: {}",
-            at.epoch_millis(),
-            now.epoch_millis()
-        )));
-    }
-    Ok(shard.first_at(at))
-}
-
-fn number_mismatch(kind: &str, has_number: bool) -> ApiError {
-    ApiError::invalid(format!(
-        "Must either specify (1) AT_SEQUENCE_NUMBER or AFTER_SEQUENCE_NUMBER and StartingSequenceNumber or (2) \
-         TRIM_HORIZON or LATEST and no StartingSequenceNumber. Request specified {kind} and {} StartingSequenceNumber.",
-        if has_number { "also a" } else { "no" }
-    ))
 }
 
 impl Operation for GetRecords {

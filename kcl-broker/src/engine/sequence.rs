@@ -9,6 +9,9 @@ use kcl_core::{SequenceNumber, Timestamp};
 /// The counter in the number at which a shard was closed: no record gets as far.
 pub(super) const LAST_COUNTER: u64 = i64::MAX as u64;
 
+/// The last second that a number can hold.
+pub(super) const LAST_SECOND: u64 = SECOND_MASK;
+
 const VERSION: u128 = 2;
 const TOP: u64 = 2;
 const SECOND_MASK: u64 = (1 << 36) - 1;

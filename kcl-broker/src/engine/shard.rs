@@ -6,7 +6,7 @@ use bytes::Bytes;
 use bytestring::ByteString;
 use kcl_core::{HashKeyRange, Record, SequenceNumber, Shard, ShardId, Timestamp};
 
-use super::sequence::{LAST_COUNTER, Parts, second_of};
+use super::sequence::{LAST_COUNTER, LAST_SECOND, Parts, second_of};
 
 /// What a record costs beside its data and its key: number, times, and the allocations that hold them.
 const RECORD_OVERHEAD_BYTES: u64 = 256;
@@ -120,21 +120,55 @@ impl ShardLog {
         second_of(now).max(self.created_second)
     }
 
-    /// Whether `parts` are of the shard's starting number, of a record it has given a number, or of its ending number.
+    /// Whether `parts` are of the shard's starting number, of a record it has given a number, of a place after one of
+    /// these that [`place_before`](Self::place_before) has made a number of, or of its ending number.
     pub(super) fn has_issued(&self, parts: &Parts) -> bool {
         parts.created == self.created_second
             && parts.shard == self.index
             && (parts.counter < self.next_counter || (parts.counter == LAST_COUNTER && !self.is_open()))
     }
 
-    /// The counter of the first record that arrived at `at` or later; the tip if there is none.
-    pub(super) fn first_at(&self, at: Timestamp) -> u64 {
-        let place = self
-            .records
-            .partition_point(|stored| stored.record.approximate_arrival_timestamp < at);
+    /// A number that lies after all records whose counters are smaller than `counter` and before the record of that
+    /// counter. It is no record's, so that reading on at it and after it are the same.
+    ///
+    /// Of two such numbers for one counter the one made at a later second is greater.
+    pub(super) fn place_before(&self, counter: u64, now: Timestamp) -> SequenceNumber {
+        let arrived = second_of(now).max(self.created_second) + 1;
+        Parts {
+            created: self.created_second,
+            shard: self.index,
+            counter: counter.saturating_sub(1),
+            arrived: arrived.min(LAST_SECOND),
+        }
+        .encode()
+    }
+
+    /// The counter of the first retained record whose number is that of `parts` or greater; the tip if there is none.
+    pub(super) fn first_from(&self, parts: &Parts) -> u64 {
+        self.first_that(|stored| self.order_of(stored) >= (parts.counter, parts.arrived))
+    }
+
+    /// The counter of the first retained record whose number is greater than that of `parts`; the tip if there is none.
+    pub(super) fn first_after(&self, parts: &Parts) -> u64 {
+        self.first_that(|stored| self.order_of(stored) > (parts.counter, parts.arrived))
+    }
+
+    /// What orders the numbers of this shard.
+    fn order_of(&self, stored: &Stored) -> (u64, u64) {
+        let arrived = second_of(stored.record.approximate_arrival_timestamp).max(self.created_second);
+        (stored.counter, arrived)
+    }
+
+    fn first_that(&self, is_reached: impl Fn(&Stored) -> bool) -> u64 {
+        let place = self.records.partition_point(|stored| !is_reached(stored));
         self.records
             .get(place)
             .map_or(self.next_counter, |stored| stored.counter)
+    }
+
+    /// The counter of the first record that arrived at `at` or later; the tip if there is none.
+    pub(super) fn first_at(&self, at: Timestamp) -> u64 {
+        self.first_that(|stored| stored.record.approximate_arrival_timestamp >= at)
     }
 
     /// Reads from `counter` on: at least one record if there is one, then as many as both limits allow.
