@@ -143,6 +143,7 @@ impl World<'_> {
     pub(super) fn at_table(&mut self, node: usize, number: u64, request: &TableRequest, answer_in: Option<Duration>) {
         let key = match request {
             TableRequest::Update(write) => Some(write.key.clone()),
+            TableRequest::Delete(key, _) => Some(key.clone()),
             _ => None,
         };
         let before = key.and_then(|key| self.table.rows.get(&key).cloned());
@@ -150,6 +151,9 @@ impl World<'_> {
         if let (TableAnswer::Outcome(WriteOutcome::Applied(after)), Some(before)) = (&answer, &before) {
             let after = after.clone();
             self.judge_write(node, request, before, &after);
+            if matches!(request, TableRequest::Delete(..)) {
+                self.oracle.deleted(before);
+            }
         }
         if let Some(delay) = answer_in {
             self.falsify(&mut answer);

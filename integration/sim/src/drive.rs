@@ -253,6 +253,13 @@ impl World<'_> {
             Some(failure) => Err(failure),
             None => self.service.open(wall, &shard, position),
         };
+        let anew = self.mutant == Some(Mutant::ReadAnew)
+            && matches!(&result, Err(failure) if failure.kind == FetchFailureKind::InvalidPosition);
+        let result = if anew {
+            self.service.open(wall, &shard, &Position::TrimHorizon)
+        } else {
+            result
+        };
         if result.is_ok() && *position == Position::Latest {
             let row = self.table.rows.get(shard.as_str());
             // Only where nothing was pinned yet, and no parent was consumed, is LATEST what the application asked for.

@@ -30,8 +30,12 @@ impl World<'_> {
     }
 
     pub(super) fn judge_end(&mut self) {
-        if self.deleted {
+        if self.deleted || self.oracle.has_stranded(&self.table.rows) {
             return self.judge_deletion();
+        }
+        if self.oracle.is_recreated() {
+            // Nothing of the former stream was checkpointed: the fleet may go on with the new one.
+            return;
         }
         let mut consumed = BTreeMap::new();
         for node in self.nodes.iter().filter(|node| node.state != State::Gone) {
@@ -52,7 +56,7 @@ impl World<'_> {
         }
     }
 
-    /// The stream is gone: so are the workers, and no lease is left with an owner.
+    /// The stream is gone, or another is in its place: so are the workers, and no lease is left with an owner.
     pub(super) fn judge_deletion(&mut self) {
         let left: Vec<String> = self
             .nodes
@@ -70,7 +74,7 @@ impl World<'_> {
         self.oracle.checks += 2;
         if !left.is_empty() {
             self.oracle
-                .broken("liveness", format!("the stream was deleted, and {left:?} did not end"));
+                .broken("liveness", format!("the stream is gone, and {left:?} did not end"));
         } else if !owned.is_empty() {
             self.oracle
                 .broken("single-owner", format!("every worker ended, and {owned:?} have owners"));
@@ -102,6 +106,8 @@ impl World<'_> {
         match failure {
             Some(WorkerFailure::DuplicateWorker { .. }) if twin => {}
             Some(WorkerFailure::StreamNotFound { .. }) if self.deleted => {}
+            Some(WorkerFailure::StreamNotFound { .. } | WorkerFailure::StreamReplaced { .. })
+                if self.oracle.is_recreated() => {}
             Some(failure) => self
                 .oracle
                 .broken("liveness", format!("{id} ended by itself: {failure}")),

@@ -12,6 +12,9 @@ pub enum Mutant {
     ProgressOnDelivery,
     /// A failed call counts as a success. Breaks no-loss.
     SkipFailed,
+    /// Where a checkpoint is not of this stream, reading begins with the oldest record. Breaks no-loss: the stream was
+    /// made again, and its records go under the checkpoints of the one before.
+    ReadAnew,
     /// The first record of a read is left out now and then. Breaks order.
     DropRecord,
     /// Parents look finished to workers. Breaks lineage.
@@ -34,9 +37,10 @@ pub enum Mutant {
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::ProgressOnDelivery,
         Self::SkipFailed,
+        Self::ReadAnew,
         Self::DropRecord,
         Self::IgnoreParents,
         Self::Unfenced,
@@ -52,7 +56,7 @@ impl Mutant {
     #[must_use]
     pub const fn breaks(self) -> &'static str {
         match self {
-            Self::ProgressOnDelivery | Self::SkipFailed => "no-loss",
+            Self::ProgressOnDelivery | Self::SkipFailed | Self::ReadAnew => "no-loss",
             Self::DropRecord => "order",
             Self::IgnoreParents => "lineage",
             Self::Unfenced => "fenced",

@@ -22,6 +22,26 @@ struct ShardTruth {
     prefix: usize,
 }
 
+/// A stream that was deleted, and replaced by one of the same name.
+#[derive(Debug)]
+struct Former {
+    shards: BTreeMap<ShardId, ShardTruth>,
+    /// Its numbers are all below this one, and those of its successor are not.
+    end: SequenceNumber,
+}
+
+impl Former {
+    fn has(&self, number: &SequenceNumber) -> bool {
+        *number < self.end
+    }
+
+    fn has_position(&self, position: &Position) -> bool {
+        position
+            .record()
+            .is_some_and(|record| self.has(&record.sequence_number))
+    }
+}
+
 /// One tenure of a lease, as its deliveries tell.
 #[derive(Clone, Debug)]
 pub struct TenureLog {
@@ -29,6 +49,7 @@ pub struct TenureLog {
     /// The index of the next record that may be delivered for the first time; unknown before the first delivery where
     /// the start names no record.
     next: Option<usize>,
+    start: Position,
     /// Every record of this tenure before this index was handled.
     pub handled_to: Option<Position>,
 }
@@ -42,6 +63,8 @@ pub struct TenureLog {
 pub struct Oracle {
     shards: BTreeMap<ShardId, ShardTruth>,
     parents: BTreeMap<ShardId, Vec<ShardId>>,
+    /// What there was before the stream was created again.
+    former: Option<Former>,
     /// How often a promise was looked at.
     pub checks: u64,
     /// How many records were delivered, replays included.
@@ -68,6 +91,8 @@ impl Oracle {
     /// The stream has this shard. To be told before anything is put into it.
     pub fn shard_exists(&mut self, shard: ShardId, parents: Vec<ShardId>) {
         self.shards.entry(shard.clone()).or_default();
+        // Once there was another stream, leases without a checkpoint may be of either, and know the parents of one.
+        let parents = if self.former.is_none() { parents } else { Vec::new() };
         self.parents.insert(shard, parents);
     }
 
@@ -98,14 +123,55 @@ impl Oracle {
         TenureLog {
             shard: shard.clone(),
             next,
+            start: start.clone(),
             handled_to: None,
+        }
+    }
+
+    /// The stream was deleted, and one of the same name was created, whose numbers begin with `first`.
+    pub fn recreated(&mut self, first: SequenceNumber) {
+        self.former = Some(Former {
+            shards: std::mem::take(&mut self.shards),
+            end: first,
+        });
+    }
+
+    /// Whether the stream was created again.
+    #[must_use]
+    pub fn is_recreated(&self) -> bool {
+        self.former.is_some()
+    }
+
+    /// Whether there are leases that go on from a record of the former stream.
+    #[must_use]
+    pub fn has_stranded(&self, table: &BTreeMap<LeaseKey, Lease>) -> bool {
+        let former = |lease: &Lease| {
+            self.former
+                .as_ref()
+                .is_some_and(|former| former.has_position(&lease.checkpoint))
+        };
+        table.values().any(former)
+    }
+
+    /// What is known of the shard in the stream that `number` is of.
+    fn truth(&self, shard: &ShardId, number: &SequenceNumber) -> Option<&ShardTruth> {
+        match &self.former {
+            Some(former) if former.has(number) => former.shards.get(shard),
+            _ => self.shards.get(shard),
+        }
+    }
+
+    fn truth_mut(&mut self, shard: &ShardId, number: &SequenceNumber) -> Option<&mut ShardTruth> {
+        match &mut self.former {
+            Some(former) if former.has(number) => former.shards.get_mut(shard),
+            _ => self.shards.get_mut(shard),
         }
     }
 
     /// The index of the first record after a position.
     fn index_after(&self, shard: &ShardId, position: &Position) -> Option<usize> {
         let number = &position.record()?.sequence_number;
-        let records = &self.shards.get(shard)?.records;
+        let records = &self.truth(shard, number)?.records;
         Some(records.partition_point(|record| record <= number))
     }
 
@@ -114,9 +180,15 @@ impl Oracle {
         let Some(first) = batch.first() else { return };
         self.delivered += batch.len() as u64;
         let shard = tenure.shard.clone();
+        let mixed = self.former.as_ref().is_some_and(|former| {
+            let is_former = former.has(&first.sequence_number);
+            !is_former && former.has_position(tenure.handled_to.as_ref().unwrap_or(&tenure.start))
+        });
+        self.check("no-loss", !mixed, || {
+            format!("{shard}: records of a new stream were delivered under a checkpoint of the one before it")
+        });
         let records = self
-            .shards
-            .get(&shard)
+            .truth(&shard, &first.sequence_number)
             .map(|truth| truth.records.as_slice())
             .unwrap_or_default();
         let index = records.partition_point(|record| *record < first.sequence_number);
@@ -147,7 +219,7 @@ impl Oracle {
         let Some(last) = count.checked_sub(1).and_then(|last| batch.get(last)) else {
             return;
         };
-        let Some(truth) = self.shards.get_mut(&tenure.shard) else {
+        let Some(truth) = self.truth_mut(&tenure.shard, &last.sequence_number) else {
             return;
         };
         let end = truth.records.partition_point(|record| *record <= last.sequence_number);
@@ -169,7 +241,16 @@ impl Oracle {
         self.check("monotonic", from.may_advance_to(&to), || {
             format!("{}: from {from} back to {to}", after.key)
         });
-        let Some(truth) = self.shards.get(&after.shard) else {
+        let former = |position: &Position| self.former.as_ref().is_some_and(|former| former.has_position(position));
+        let (from_former, to_former) = (former(&from), former(&to));
+        let replaced = from_former && to.record().is_some() && !to_former;
+        self.check("no-loss", !replaced, || {
+            format!(
+                "{}: {from} of the former stream gave way to {to} of the new one",
+                after.key
+            )
+        });
+        let Some(truth) = self.truth_of_write(&after.shard, from_former, &to) else {
             return;
         };
         let passed = match &to {
@@ -181,6 +262,33 @@ impl Oracle {
             format!(
                 "{}: checkpoint {to} passes record {prefix}, which nobody handled",
                 after.key
+            )
+        });
+    }
+
+    /// The shard as it was in the stream that a checkpoint is of.
+    fn truth_of_write(&self, shard: &ShardId, from_former: bool, to: &Position) -> Option<&ShardTruth> {
+        match to.record() {
+            Some(record) => self.truth(shard, &record.sequence_number),
+            None => {
+                let former = self.former.as_ref().and_then(|former| former.shards.get(shard));
+                // An end that was reached in the former stream may be written when the new one is there already.
+                let former = former.filter(|truth| from_former || truth.prefix == truth.records.len());
+                former.or_else(|| self.shards.get(shard))
+            }
+        }
+    }
+
+    /// A row was deleted.
+    pub fn deleted(&mut self, before: &Lease) {
+        let stranded = self
+            .former
+            .as_ref()
+            .is_some_and(|former| former.has_position(&before.checkpoint));
+        self.check("no-loss", !stranded, || {
+            format!(
+                "{}: the checkpoint {} was deleted with its row",
+                before.key, before.checkpoint
             )
         });
     }

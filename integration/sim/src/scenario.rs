@@ -182,6 +182,14 @@ pub enum FaultKind {
     },
     /// The stream is deleted. The last thing that happens to a fleet: every worker must end and say why.
     DeleteStream,
+    /// The stream is deleted, and another is made under its name: every worker whose leases have checkpoints must end
+    /// and say why, and leave the checkpoints as they are.
+    RecreateStream {
+        /// How long there is no stream; workers need not notice.
+        after: Duration,
+        /// Shards of the new stream.
+        shards: usize,
+    },
     /// Shards are split and merged, one after the other.
     Reshard {
         /// How many times.
@@ -215,6 +223,7 @@ impl FaultKind {
             Self::NullIterators { .. } => "null iterators",
             Self::StaleShards { .. } => "stale shard lists",
             Self::DeleteStream => "delete stream",
+            Self::RecreateStream { .. } => "recreate stream",
             Self::Reshard { .. } => "reshard",
         }
     }
@@ -243,11 +252,21 @@ impl Scenario {
             });
             at += Duration::from_millis(rng.u64(500..=lull * 1000));
         }
-        if rng.u8(..20) == 0 {
-            let at = troubled - Duration::from_secs(1);
+        let last = match rng.u8(..20) {
+            0 => Some((Duration::from_secs(1), FaultKind::DeleteStream)),
+            1 => Some((
+                Duration::from_secs(rng.u64(60..=300)),
+                FaultKind::RecreateStream {
+                    after: Duration::from_millis(pick(&mut rng, &[1, 1_000, 50_000])),
+                    shards: rng.usize(1..=shards + 2),
+                },
+            )),
+            _ => None,
+        };
+        if let Some((before, kind)) = last {
             faults.push(Fault {
-                at,
-                kind: FaultKind::DeleteStream,
+                at: troubled - before,
+                kind,
             });
         }
         Self {

@@ -98,16 +98,24 @@ pub(super) struct Service {
 
 impl Service {
     pub(super) fn new(now: Timestamp, shards: usize) -> Self {
-        let mut engine = Engine::new(EngineConfig::default());
-        let count = i32::try_from(shards).expect("a few shards");
-        engine
-            .call(now, CreateStream::new(STREAM, count))
-            .expect("a new engine takes a stream");
-        Self {
-            engine,
+        let mut service = Self {
+            engine: Engine::new(EngineConfig::default()),
             name: StreamName::new(STREAM).expect("a valid name"),
             stale: None,
-        }
+        };
+        service.create(now, shards);
+        service
+    }
+
+    /// Makes the stream, and gives the least sequence number that it can have.
+    pub(super) fn create(&mut self, now: Timestamp, shards: usize) -> SequenceNumber {
+        let count = i32::try_from(shards).expect("a few shards");
+        self.engine
+            .call(now, CreateStream::new(STREAM, count))
+            .expect("there is no such stream");
+        let shards = self.shards(now, ShardFilter::All).expect("the stream is there");
+        let numbers = shards.into_iter().filter_map(|shard| shard.starting_sequence_number);
+        numbers.min().expect("shards have starting numbers")
     }
 
     pub(super) fn delete(&mut self, now: Timestamp) {

@@ -53,6 +53,12 @@ impl World<'_> {
                 self.service.delete(wall);
                 self.deleted = true;
             }
+            FaultKind::RecreateStream { after, shards } => {
+                let wall = self.wall();
+                self.service.delete(wall);
+                self.deleted = true;
+                self.at(after, Event::Recreate { shards });
+            }
             FaultKind::Reshard { times, every } => {
                 for step in 0..times {
                     self.at(every * u32::try_from(step).unwrap_or(u32::MAX), Event::Reshard);
@@ -91,6 +97,17 @@ impl World<'_> {
             Some(FaultKind::StaleShards { .. }) => self.service.stale = None,
             _ => {}
         }
+    }
+
+    /// Another stream is made under the name of the one that was deleted.
+    pub(super) fn recreate(&mut self, shards: usize) {
+        let wall = self.wall();
+        let first = self.service.create(wall, shards);
+        self.deleted = false;
+        self.oracle.recreated(first);
+        self.trace
+            .note(self.now, "stream", &[shards as u64], || "is created again".to_owned());
+        self.note_shards();
     }
 
     /// The process of a slot, if it is there and not told to stop.

@@ -90,6 +90,9 @@ pub(super) enum Event {
     Fault(usize),
     FaultEnds(usize),
     Reshard,
+    Recreate {
+        shards: usize,
+    },
     Start {
         slot: usize,
         id: WorkerId,
@@ -293,6 +296,7 @@ impl<'a> World<'a> {
             Event::Fault(index) => self.strike(index),
             Event::FaultEnds(index) => self.relent(index),
             Event::Reshard => self.reshard(),
+            Event::Recreate { shards } => self.recreate(shards),
             Event::Start { slot, id } => self.start(slot, id),
             Event::Deploy { slot } => self.deploy(slot),
             Event::Look => self.look(),
@@ -383,7 +387,13 @@ impl<'a> World<'a> {
     }
 
     fn produce(&mut self) {
-        if self.quiet || self.deleted {
+        if self.quiet {
+            return;
+        }
+        let every = self.scenario.workload.every;
+        let pause = every.mul_f64(0.5 + self.rng.f64());
+        self.at(pause, Event::Produce);
+        if self.deleted {
             return;
         }
         let wall = self.wall();
@@ -393,9 +403,6 @@ impl<'a> World<'a> {
             let (shard, number) = self.service.put(wall, key, self.records.to_string());
             self.oracle.put(&shard, number);
         }
-        let every = self.scenario.workload.every;
-        let pause = every.mul_f64(0.5 + self.rng.f64());
-        self.at(pause, Event::Produce);
     }
 
     /// Tells the oracle which shards there are.

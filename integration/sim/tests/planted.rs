@@ -4,7 +4,7 @@ use fleet_sim::{Mutant, Scenario, Watch, live};
 
 /// The seeds of the short run begin here, and a planted bug must show within so many.
 const FIRST: u64 = 1;
-const WITHIN: u64 = 25;
+const WITHIN: u64 = 50;
 
 /// What may be seen first where a bug breaks more than one promise: a dead worker that looks alive leaves records
 /// unhandled, and a checkpoint that went back is seen at a hand-over too.
