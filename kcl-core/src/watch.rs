@@ -31,6 +31,7 @@ use crate::{ids::LeaseKey, lease::Lease, time::Tick};
 #[derive(Clone, Debug, Default)]
 pub struct LeaseWatch {
     seen: BTreeMap<LeaseKey, Seen>,
+    scans: u64,
 }
 
 /// A counter, and between which two looks at the table it stood still.
@@ -41,6 +42,14 @@ struct Seen {
     last: Tick,
     /// Whether it was ever seen to move.
     moved: bool,
+    /// The last scan that had it.
+    scan: u64,
+}
+
+impl Seen {
+    fn unchanged_for(&self, now: Tick) -> Duration {
+        self.last.min(now).since(self.first)
+    }
 }
 
 impl LeaseWatch {
@@ -49,21 +58,33 @@ impl LeaseWatch {
     /// A counter that moved, and a row that is seen for the first time, count from `now`. A hand-off request moves no
     /// counter, so the age goes on: it is still the old owner whose renewals tell that it lives.
     pub fn observe(&mut self, now: Tick, leases: &[Lease]) {
-        let mut before = std::mem::take(&mut self.seen);
+        self.scans += 1;
+        let scan = self.scans;
         for lease in leases {
-            let before = before.remove(&lease.key);
-            let moved = before.is_some_and(|seen| seen.moved || seen.counter != lease.counter);
-            let known = before.filter(|seen| seen.counter == lease.counter);
-            let first = known.map_or(now, |seen| seen.first);
-            let last = known.map_or(now, |seen| seen.last.max(now));
-            let seen = Seen {
-                counter: lease.counter,
-                first,
-                last,
-                moved,
-            };
-            self.seen.insert(lease.key.clone(), seen);
+            match self.seen.get_mut(&lease.key) {
+                Some(seen) if seen.counter == lease.counter => {
+                    seen.last = seen.last.max(now);
+                    seen.scan = scan;
+                }
+                known => {
+                    let moved = known.is_some();
+                    let seen = Seen {
+                        counter: lease.counter,
+                        first: now,
+                        last: now,
+                        moved,
+                        scan,
+                    };
+                    match known {
+                        Some(known) => *known = seen,
+                        None => {
+                            self.seen.insert(lease.key.clone(), seen);
+                        }
+                    }
+                }
+            }
         }
+        self.seen.retain(|_, seen| seen.scan == scan);
     }
 
     /// For how long the counter is known to have stood still; `None` for a row that was not in the last scan.
@@ -72,7 +93,7 @@ impl LeaseWatch {
     /// could not read the table for a while therefore does not take all others for gone.
     #[must_use]
     pub fn unchanged_for(&self, now: Tick, key: &LeaseKey) -> Option<Duration> {
-        self.seen.get(key).map(|seen| seen.last.min(now).since(seen.first))
+        self.seen.get(key).map(|seen| seen.unchanged_for(now))
     }
 
     /// Whether the counter was seen to move, and lately: within `time`. A row that was only ever seen as it is proves nothing
@@ -89,12 +110,11 @@ impl LeaseWatch {
     /// A lease that nobody holds is free, not expired; and a row that is newer than the last look lives.
     #[must_use]
     pub fn is_expired(&self, now: Tick, lease: &Lease, failover_time: Duration) -> bool {
-        let same_row = self
-            .seen
-            .get(&lease.key)
-            .is_some_and(|seen| seen.counter == lease.counter);
-        let age = self.unchanged_for(now, &lease.key);
-        lease.holder().is_some() && same_row && age.is_some_and(|age| age > failover_time)
+        lease.holder().is_some()
+            && self
+                .seen
+                .get(&lease.key)
+                .is_some_and(|seen| seen.counter == lease.counter && seen.unchanged_for(now) > failover_time)
     }
 
     /// From when on a look at the table shows the lease as expired, if its counter does not move until then; `None` for a

@@ -18,8 +18,9 @@ pub(super) struct Census<'a> {
     pub(super) held_by_me: usize,
     /// Differs from round to round, as the others renew their leases, and not by what the planner does.
     pub(super) salt: u64,
-    /// The leases that a worker can be asked for, in the planner's own order.
+    /// The leases that a worker can be asked for.
     movable: BTreeMap<&'a WorkerId, Vec<&'a Lease>>,
+    seed: u64,
 }
 
 impl<'a> Census<'a> {
@@ -30,6 +31,7 @@ impl<'a> Census<'a> {
             held_by_me: 0,
             salt: view.seed,
             movable: BTreeMap::new(),
+            seed: view.seed,
         };
         let by_shard: BTreeMap<&ShardId, &Lease> = view.leases.iter().map(|&lease| (&lease.shard, lease)).collect();
         for &lease in view.leases {
@@ -44,9 +46,6 @@ impl<'a> Census<'a> {
         census
             .free
             .sort_by_cached_key(|lease| scatter(view.seed, lease.key.as_str()));
-        for leases in census.movable.values_mut() {
-            leases.sort_by_cached_key(|lease| scatter(view.seed, lease.key.as_str()));
-        }
         census
     }
 
@@ -80,11 +79,13 @@ impl<'a> Census<'a> {
         self.movable.get(worker).map_or(0, Vec::len)
     }
 
-    /// Up to `count` leases that `worker` can be asked for; each is given out once.
+    /// Up to `count` leases that `worker` can be asked for, in the planner's own order; each is given out once.
     pub(super) fn give_up(&mut self, worker: &WorkerId, count: usize) -> Vec<&'a Lease> {
         let Some(leases) = self.movable.get_mut(worker) else {
             return Vec::new();
         };
+        // Most rounds move nothing: only those that do pay for the order.
+        leases.sort_by_cached_key(|lease| scatter(self.seed, lease.key.as_str()));
         leases.split_off(leases.len().saturating_sub(count))
     }
 }
