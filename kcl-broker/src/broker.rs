@@ -10,7 +10,7 @@ use kcl_core::Timestamp;
 
 use crate::{
     api::ApiError,
-    engine::{Engine, EngineConfig, Operation},
+    engine::{Engine, EngineConfig, Limits, Operation},
     local::LocalHttpClient,
     wire::RequestIds,
 };
@@ -164,6 +164,12 @@ impl BrokerBuilder {
     /// The most bytes that all records may take.
     pub fn stored_bytes_max(mut self, bytes: u64) -> Self {
         self.config.stored_bytes_max = bytes;
+        self
+    }
+
+    /// Whether the limits of the service's throughput hold. By default they do not.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.config.limits = limits;
         self
     }
 

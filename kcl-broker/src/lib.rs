@@ -18,7 +18,7 @@ mod wire;
 pub use self::{
     api::{ApiError, ErrorKind},
     broker::{Broker, BrokerBuilder},
-    engine::{Engine, EngineConfig, Operation, Subject},
+    engine::{Engine, EngineConfig, Limits, Operation, Subject},
     http::{BindError, Server},
     local::LocalHttpClient,
 };

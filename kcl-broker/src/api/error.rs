@@ -18,8 +18,10 @@ pub enum ErrorKind {
     ResourceNotFound,
     /// The stream exists already, or is not in a state that allows the operation.
     ResourceInUse,
-    /// A limit of the account, here of the broker, is reached.
+    /// A limit of the account, here of the broker, is reached, or an operation is called too often.
     LimitExceeded,
+    /// A shard is asked to take or to give more than it does in a second.
+    ProvisionedThroughputExceeded,
     /// The shard iterator is older than five minutes.
     ExpiredIterator,
     /// The token of a listing is older than five minutes.
@@ -38,6 +40,7 @@ impl ErrorKind {
             Self::ResourceNotFound => "ResourceNotFoundException",
             Self::ResourceInUse => "ResourceInUseException",
             Self::LimitExceeded => "LimitExceededException",
+            Self::ProvisionedThroughputExceeded => "ProvisionedThroughputExceededException",
             Self::ExpiredIterator => "ExpiredIteratorException",
             Self::ExpiredNextToken => "ExpiredNextTokenException",
         }

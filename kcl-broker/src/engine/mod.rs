@@ -3,7 +3,6 @@
 //! The engine does no I/O, reads no clock, draws no random number and spawns nothing: the same calls at the same times
 //! give the same answers, byte for byte. Streams, splits and merges take effect at once.
 
-#[cfg_attr(not(test), expect(dead_code, unused_imports, reason = "the operations that ask come next"))]
 mod limits;
 mod list_shards;
 mod read;
@@ -24,7 +23,9 @@ use std::{collections::BTreeMap, time::Duration};
 
 use kcl_core::{StreamName, Timestamp};
 
+pub use self::limits::Limits;
 use self::{
+    limits::CallMeters,
     shard::{ShardLog, shard_name},
     stream::Stream,
     token::Life,
@@ -46,6 +47,8 @@ pub struct EngineConfig {
     pub stored_bytes_max: u64,
     /// The most open shards of all streams together. The default of 20000 is the largest that the service has by default.
     pub open_shards_max: usize,
+    /// Whether the limits of the service's throughput hold. By default they do not.
+    pub limits: Limits,
 }
 
 impl Default for EngineConfig {
@@ -56,6 +59,7 @@ impl Default for EngineConfig {
             retention: Duration::from_hours(24),
             stored_bytes_max: 2 << 30,
             open_shards_max: 20_000,
+            limits: Limits::Off,
         }
     }
 }
@@ -130,6 +134,8 @@ pub struct Engine {
     /// Numbers of new streams begin after this second, so that no number of a deleted stream is one of a new stream's.
     deleted_second: u64,
     stored_bytes: u64,
+    /// Meters the operations that are limited for the account.
+    calls: CallMeters,
 }
 
 impl Engine {
@@ -143,6 +149,7 @@ impl Engine {
             streams_made: 0,
             deleted_second: 0,
             stored_bytes: 0,
+            calls: CallMeters::default(),
         }
     }
 
@@ -155,6 +162,7 @@ impl Engine {
     pub fn call<O: Operation>(&mut self, now: Timestamp, operation: O) -> Result<O::Output, ApiError> {
         self.now = self.now.max(now);
         let now = self.now;
+        self.admit_call(O::NAME, || operation.subject(), now)?;
         operation.execute(self, now)
     }
 

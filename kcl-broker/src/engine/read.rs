@@ -51,6 +51,7 @@ impl Operation for GetShardIterator {
             counter,
             made_at: now,
         };
+        engine.meter(&iterator.stream, iterator.shard, |meters| meters.take_iterator(now))?;
         Ok(GetShardIteratorOutput {
             shard_iterator: iterator.seal(),
         })
@@ -98,6 +99,8 @@ impl Operation for GetRecords {
             made_at: now,
             ..iterator
         };
+        let bytes = || found.records.iter().map(|record| record.size() as u64).sum();
+        engine.meter(&next.stream, next.shard, |meters| meters.take_read(bytes(), now))?;
         Ok(GetRecordsOutput {
             records: found.records,
             next_shard_iterator: (!ended).then(|| next.seal()),

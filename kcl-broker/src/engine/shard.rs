@@ -6,7 +6,10 @@ use bytes::Bytes;
 use bytestring::ByteString;
 use kcl_core::{HashKeyRange, Record, SequenceNumber, Shard, ShardId, Timestamp};
 
-use super::sequence::{LAST_COUNTER, LAST_SECOND, Parts, second_of};
+use super::{
+    limits::ShardMeters,
+    sequence::{LAST_COUNTER, LAST_SECOND, Parts, second_of},
+};
 
 /// What a record costs beside its data and its key: number, times, and the allocations that hold them.
 const RECORD_OVERHEAD_BYTES: u64 = 256;
@@ -38,6 +41,7 @@ pub(super) struct ShardLog {
     /// The creation second in the shard's numbers: later than that of its parents, whatever the clock said.
     pub(super) created_second: u64,
     pub(super) closed_at: Option<Timestamp>,
+    pub(super) meters: ShardMeters,
     records: VecDeque<Stored>,
     next_counter: u64,
 }
@@ -70,6 +74,7 @@ impl ShardLog {
             created_at,
             created_second,
             closed_at: None,
+            meters: ShardMeters::default(),
             records: VecDeque::new(),
             // 0 is the counter of the shard's starting number.
             next_counter: 1,

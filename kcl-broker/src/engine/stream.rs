@@ -7,7 +7,7 @@ use std::{
 
 use kcl_core::{ChildShard, HashKey, HashKeyRange, StreamName, Timestamp};
 
-use super::{shard::ShardLog, token::Life};
+use super::{limits::CallMeters, shard::ShardLog, token::Life};
 use crate::api::StreamMode;
 
 /// A stream of the engine.
@@ -18,6 +18,8 @@ pub(super) struct Stream {
     pub(super) mode: StreamMode,
     pub(super) max_record_size_in_kib: u32,
     pub(super) retention: Duration,
+    /// Meters the operations that are limited for each stream.
+    pub(super) calls: CallMeters,
     pub(super) shards: BTreeMap<u32, ShardLog>,
     /// The open shards, by the hash key at which their ranges start. The ranges have no holes.
     open: BTreeMap<HashKey, u32>,
@@ -40,6 +42,7 @@ impl Stream {
             mode,
             max_record_size_in_kib,
             retention,
+            calls: CallMeters::default(),
             shards: BTreeMap::new(),
             open: BTreeMap::new(),
             next_index: 0,

@@ -5,7 +5,7 @@ use bytestring::ByteString;
 use kcl_core::{HashKey, StreamName, Timestamp};
 
 use super::{
-    Engine, Operation, Subject,
+    Engine, Limits, Operation, Subject,
     sequence::{Parts, second_of},
     shard::footprint,
     stream::Stream,
@@ -26,6 +26,9 @@ struct Checked {
     partition_key: ByteString,
     data: Bytes,
 }
+
+/// What became of a record: where it is, or the shard that did not take it.
+type Written = Result<PutRecordOutput, u32>;
 
 impl Operation for PutRecord {
     const NAME: &'static str = "PutRecord";
@@ -61,11 +64,11 @@ impl Operation for PutRecord {
         }
         let record = entry.route(stream, "data")?;
         engine.make_room(footprint(&record.data, &record.partition_key), now)?;
-        let written = engine.append_all(&name, [record], now);
-        written
-            .into_iter()
-            .next()
-            .ok_or_else(|| engine.no_such_stream(name.as_str()))
+        match engine.append_all(&name, [record], now).pop() {
+            Some(Ok(written)) => Ok(written),
+            Some(Err(shard)) => Err(engine.shard_rate_exceeded(&name, shard)),
+            None => Err(engine.no_such_stream(name.as_str())),
+        }
     }
 }
 
@@ -109,9 +112,22 @@ impl Operation for PutRecords {
         engine.make_room(bytes, now)?;
         let written = engine.append_all(&name, records, now);
         Ok(PutRecordsOutput {
-            failed_record_count: 0,
-            records: written.into_iter().map(PutRecordsResult::Written).collect(),
+            failed_record_count: written.iter().filter(|written| written.is_err()).count(),
+            records: written
+                .into_iter()
+                .map(|written| match written {
+                    Ok(written) => PutRecordsResult::Written(written),
+                    Err(shard) => failed(&engine.shard_rate_exceeded(&name, shard)),
+                })
+                .collect(),
         })
+    }
+}
+
+fn failed(error: &ApiError) -> PutRecordsResult {
+    PutRecordsResult::Failed {
+        error_code: error.kind().to_string(),
+        error_message: error.message().unwrap_or_default().to_owned(),
     }
 }
 
@@ -185,34 +201,40 @@ impl Engine {
         ))
     }
 
-    /// Writes records that have been routed in the stream `name` as it is now.
+    /// Writes records that have been routed in the stream `name` as it is now, as far as their shards take them.
     fn append_all(
         &mut self,
         name: &StreamName,
         records: impl IntoIterator<Item = Checked>,
         now: Timestamp,
-    ) -> Vec<PutRecordOutput> {
+    ) -> Vec<Written> {
+        let limits = self.config.limits;
         let Some(stream) = self.streams.get_mut(name) else {
             return Vec::new();
         };
         let mut written = Vec::new();
         for Checked {
-            shard,
+            shard: index,
             partition_key,
             data,
         } in records
         {
             let shard = stream
                 .shards
-                .get_mut(&shard)
+                .get_mut(&index)
                 .expect("records are routed to shards that exist");
+            let size = (data.len() + partition_key.len()) as u64;
+            if limits == Limits::Aws && !shard.meters.take_write(size, now) {
+                written.push(Err(index));
+                continue;
+            }
             self.stored_bytes -= shard.trim(now, stream.retention);
             self.stored_bytes += footprint(&data, &partition_key);
             let sequence_number = shard.append(now, partition_key, data);
-            written.push(PutRecordOutput {
+            written.push(Ok(PutRecordOutput {
                 shard_id: shard.id().clone(),
                 sequence_number,
-            });
+            }));
         }
         written
     }

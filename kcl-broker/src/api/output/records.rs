@@ -30,6 +30,13 @@ pub struct PutRecordsOutput {
 pub enum PutRecordsResult {
     /// It was written.
     Written(PutRecordOutput),
+    /// It was not written, and may be put again.
+    Failed {
+        /// The type of the error, as on the wire.
+        error_code: String,
+        /// What the service says about it.
+        error_message: String,
+    },
 }
 
 /// Answers [`GetShardIterator`](crate::api::GetShardIterator).

@@ -67,7 +67,10 @@ fn many_records_are_written_in_the_order_of_the_request() {
     let written: Vec<_> = output
         .records
         .iter()
-        .map(|PutRecordsResult::Written(written)| written.shard_id.as_str())
+        .map(|result| match result {
+            PutRecordsResult::Written(written) => written.shard_id.as_str(),
+            PutRecordsResult::Failed { error_message, .. } => error_message,
+        })
         .collect();
     assert_eq!(written, [FIRST, SECOND, FIRST]);
 }

@@ -30,6 +30,20 @@ impl<'a> WrittenShape<'a> {
     }
 }
 
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct FailedShape<'a> {
+    error_code: &'a str,
+    error_message: &'a str,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum ResultShape<'a> {
+    Written(WrittenShape<'a>),
+    Failed(FailedShape<'a>),
+}
+
 impl Output for PutRecordOutput {
     fn encode(&self, format: Format) -> Vec<u8> {
         format.encode(&WrittenShape::of(self))
@@ -42,12 +56,18 @@ impl Output for PutRecordsOutput {
         #[serde(rename_all = "PascalCase")]
         struct Shape<'a> {
             failed_record_count: usize,
-            records: Vec<WrittenShape<'a>>,
+            records: Vec<ResultShape<'a>>,
         }
-        let records = self
-            .records
-            .iter()
-            .map(|PutRecordsResult::Written(written)| WrittenShape::of(written));
+        let records = self.records.iter().map(|result| match result {
+            PutRecordsResult::Written(written) => ResultShape::Written(WrittenShape::of(written)),
+            PutRecordsResult::Failed {
+                error_code,
+                error_message,
+            } => ResultShape::Failed(FailedShape {
+                error_code,
+                error_message,
+            }),
+        });
         format.encode(&Shape {
             failed_record_count: self.failed_record_count,
             records: records.collect(),
