@@ -3,19 +3,27 @@
 use std::{
     io,
     net::{IpAddr, SocketAddr},
+    time::Duration,
 };
 
 use ::http::{Request, Response};
-use axum::{
-    Router,
-    body::{Body, to_bytes},
-    extract::State,
-    serve::ListenerExt,
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
+use hyper::{body::Incoming, service::service_fn};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo},
+    server::{conn::auto, graceful::GracefulShutdown},
 };
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::{broker::Broker, wire};
+use crate::{
+    broker::Broker,
+    wire::{self, Cut, Peer},
+};
+
+/// How long the server waits when the system has no resources for another connection.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// The address cannot be listened at.
 #[derive(Debug, thiserror::Error)]
@@ -45,7 +53,7 @@ pub struct BindError {
 pub struct Server {
     local_addr: SocketAddr,
     stop: DropGuard,
-    serving: JoinHandle<io::Result<()>>,
+    serving: JoinHandle<()>,
 }
 
 impl Server {
@@ -60,16 +68,8 @@ impl Server {
         let failed = |source| BindError { address, source };
         let listener = TcpListener::bind(address).await.map_err(failed)?;
         let local_addr = listener.local_addr().map_err(failed)?;
-        let listener = listener.tap_io(|connection| {
-            // Answers are written in one go; waiting to fill a packet would only delay them.
-            if let Err(error) = connection.set_nodelay(true) {
-                tracing::debug!(%error, "TCP_NODELAY cannot be set");
-            }
-        });
         let stop = CancellationToken::new();
-        let stopped = stop.clone().cancelled_owned();
-        let router = Router::new().fallback(respond).with_state(broker);
-        let serving = tokio::spawn(async move { axum::serve(listener, router).with_graceful_shutdown(stopped).await });
+        let serving = tokio::spawn(serve(listener, broker, stop.clone()));
         tracing::info!(%local_addr, "broker listens");
         Ok(Self {
             local_addr,
@@ -101,19 +101,55 @@ impl Server {
     /// Stops listening, lets requests that have begun end, and closes the connections.
     pub async fn shutdown(self) {
         drop(self.stop);
-        match self.serving.await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!(%error, "broker stopped listening with an error"),
-            Err(error) => tracing::warn!(%error, "broker's task failed"),
+        if let Err(error) = self.serving.await {
+            tracing::warn!(%error, "broker's task failed");
         }
     }
 }
 
-async fn respond(State(broker): State<Broker>, request: Request<Body>) -> Response<Body> {
+/// Serves connections until it is told to stop, then lets requests that have begun end.
+async fn serve(listener: TcpListener, broker: Broker, stop: CancellationToken) {
+    let connections = GracefulShutdown::new();
+    let protocol = auto::Builder::new(TokioExecutor::new()).http1_only();
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = stop.cancelled() => break,
+            accepted = listener.accept() => accepted,
+        };
+        let (socket, peer) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                tracing::warn!(%error, "a connection cannot be accepted");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        // Answers are written in one go; waiting to fill a packet would only delay them.
+        if let Err(error) = socket.set_nodelay(true) {
+            tracing::debug!(%error, "TCP_NODELAY cannot be set");
+        }
+        let broker = broker.clone();
+        let service = service_fn(move |request| respond(broker.clone(), peer, request));
+        let connection = protocol.serve_connection(TokioIo::new(socket), service).into_owned();
+        let connection = connections.watch(connection);
+        tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, %peer, "a connection ended early");
+            }
+        });
+    }
+    drop(listener);
+    connections.shutdown().await;
+}
+
+/// Answers a request; a failure cuts the connection, or under HTTP/2 the stream, without an answer.
+async fn respond(broker: Broker, peer: SocketAddr, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Cut> {
     let (head, body) = request.into_parts();
-    let response = match to_bytes(body, wire::BODY_BYTES_MAX).await {
-        Ok(body) => wire::respond(&broker, &head.method, &head.headers, &body),
-        Err(_) => wire::body_too_large(&broker),
+    let response = match Limited::new(body, wire::BODY_BYTES_MAX).collect().await {
+        Ok(body) => wire::respond(&broker, Peer::Remote(peer), &head, &body.to_bytes()).await?,
+        Err(error) if error.is::<LengthLimitError>() => wire::body_too_large(&broker),
+        Err(_) => return Err(Cut),
     };
-    response.map(Body::from)
+    Ok(response.map(Full::new))
 }

@@ -8,7 +8,10 @@ use aws_smithy_runtime_api::client::{
 };
 use aws_smithy_types::{body::SdkBody, byte_stream::ByteStream};
 
-use crate::{broker::Broker, wire};
+use crate::{
+    broker::Broker,
+    wire::{self, Peer},
+};
 
 /// Answers an SDK's requests in its own task: no socket, no thread, no timer.
 ///
@@ -50,7 +53,9 @@ async fn respond(broker: &Broker, request: HttpRequest) -> Result<HttpResponse, 
     let response = if body.len() > wire::BODY_BYTES_MAX {
         wire::body_too_large(broker)
     } else {
-        wire::respond(broker, &head.method, &head.headers, &body)
+        wire::respond(broker, Peer::InProcess, &head, &body)
+            .await
+            .map_err(|cut| ConnectorError::io(cut.into()))?
     };
     HttpResponse::try_from(response.map(SdkBody::from)).map_err(|error| ConnectorError::other(error.into(), None))
 }

@@ -6,10 +6,13 @@ mod request_id;
 mod routes;
 mod shape;
 
+use std::net::SocketAddr;
+
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderValue, Method, Response, StatusCode,
     header::{CONTENT_TYPE, HeaderName},
+    request::Parts,
 };
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -60,12 +63,27 @@ impl Format {
     }
 }
 
-/// Answers one request. Whatever it is signed with is accepted, and the path does not count.
-pub(crate) fn respond(broker: &Broker, method: &Method, headers: &HeaderMap, body: &[u8]) -> Response<Bytes> {
-    let answered = answer(broker, method, headers, body);
+/// Who a request comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Peer {
+    /// A client in this process.
+    InProcess,
+    /// A client at the other end of a connection.
+    Remote(SocketAddr),
+}
+
+/// There is to be no answer: the connection is cut, or under HTTP/2 the stream.
+#[derive(Debug, thiserror::Error)]
+#[error("the broker cuts the connection without an answer")]
+pub(crate) struct Cut;
+
+/// Answers one request, or says that there is no answer. Whatever it is signed with is accepted, and the path does not
+/// count.
+pub(crate) async fn respond(broker: &Broker, peer: Peer, head: &Parts, body: &[u8]) -> Result<Response<Bytes>, Cut> {
+    let answered = answer(broker, peer, head, body).await;
     let (status, content_type, body) = match answered {
         Ok(body) => (StatusCode::OK, Some(JSON), body),
-        Err(refusal) => refusal.into_parts(),
+        Err(refusal) => refusal.into_parts()?,
     };
     let mut response = Response::new(Bytes::from(body));
     *response.status_mut() = status;
@@ -74,7 +92,7 @@ pub(crate) fn respond(broker: &Broker, method: &Method, headers: &HeaderMap, bod
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     }
     stamp(broker, headers);
-    response
+    Ok(response)
 }
 
 /// Answers a request whose body is longer than [`BODY_BYTES_MAX`].
@@ -93,8 +111,9 @@ fn stamp(broker: &Broker, headers: &mut HeaderMap) {
 }
 
 /// The checks, in the order in which the service makes them.
-fn answer(broker: &Broker, method: &Method, headers: &HeaderMap, body: &[u8]) -> Result<Vec<u8>, Refusal> {
-    if method != Method::POST {
+async fn answer(broker: &Broker, peer: Peer, head: &Parts, body: &[u8]) -> Result<Vec<u8>, Refusal> {
+    let headers = &head.headers;
+    if head.method != Method::POST {
         return Err(Refusal::UnknownService);
     }
     let target = text_of(headers, &TARGET);
@@ -112,10 +131,12 @@ fn answer(broker: &Broker, method: &Method, headers: &HeaderMap, body: &[u8]) ->
         .map_or(content_type, |(kind, _)| kind)
         .trim();
     match content_type {
-        JSON => operation
-            .ok_or_else(unknown)?
-            .call(broker, Format::Json, body)
-            .map_err(Refusal::Api),
+        JSON => {
+            operation
+                .ok_or_else(unknown)?
+                .call(broker, peer, Format::Json, body)
+                .await
+        }
         PLAIN_JSON if json::is_well_formed(body) => Err(Refusal::WrongDialect),
         PLAIN_JSON => Err(Refusal::Api(ApiError::bare(ErrorKind::Serialization))),
         _ if target.is_empty() => Err(Refusal::UnknownService),

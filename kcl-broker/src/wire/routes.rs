@@ -1,18 +1,21 @@
 //! Which operation a request names.
 
+use std::pin::Pin;
+
 use serde::de::DeserializeOwned;
 
-use super::{Format, shape::Output};
+use super::{Format, Peer, error::Refusal, shape::Output};
 use crate::{
     api::{
-        ApiError, CreateStream, DeleteStream, DescribeStream, DescribeStreamSummary, GetRecords, GetShardIterator,
-        ListShards, ListStreams, MergeShards, PutRecord, PutRecords, SplitShard,
+        CreateStream, DeleteStream, DescribeStream, DescribeStreamSummary, GetRecords, GetShardIterator, ListShards,
+        ListStreams, MergeShards, PutRecord, PutRecords, SplitShard,
     },
     broker::Broker,
     engine::Operation,
 };
 
-type Run = fn(&Broker, Format, &[u8]) -> Result<Vec<u8>, ApiError>;
+type Answer<'a> = Pin<Box<dyn Future<Output = Result<Vec<u8>, Refusal>> + Send + 'a>>;
+type Run = for<'a> fn(&'a Broker, Peer, Format, &'a [u8]) -> Answer<'a>;
 
 /// Decodes, carries out and encodes one operation.
 pub(super) struct Route(Run);
@@ -21,7 +24,7 @@ pub(super) struct Route(Run);
 macro_rules! route {
     ($name:expr, $($operation:ty),+ $(,)?) => {
         match $name {
-            $(<$operation as Operation>::NAME => Some(Route(run::<$operation>)),)+
+            $(<$operation as Operation>::NAME => Some(Route(|broker, peer, format, body| Box::pin(run::<$operation>(broker, peer, format, body)))),)+
             _ => None,
         }
     };
@@ -46,15 +49,23 @@ impl Route {
         )
     }
 
-    pub(super) fn call(&self, broker: &Broker, format: Format, body: &[u8]) -> Result<Vec<u8>, ApiError> {
-        (self.0)(broker, format, body)
+    pub(super) async fn call(
+        &self,
+        broker: &Broker,
+        peer: Peer,
+        format: Format,
+        body: &[u8],
+    ) -> Result<Vec<u8>, Refusal> {
+        (self.0)(broker, peer, format, body).await
     }
 }
 
-fn run<O>(broker: &Broker, format: Format, body: &[u8]) -> Result<Vec<u8>, ApiError>
+async fn run<O>(broker: &Broker, peer: Peer, format: Format, body: &[u8]) -> Result<Vec<u8>, Refusal>
 where
     O: Operation<Output: Output> + DeserializeOwned,
 {
-    let request = format.decode::<O>(body)?;
-    Ok(broker.call(request)?.encode(format))
+    let request = format.decode::<O>(body).map_err(Refusal::Api)?;
+    tracing::trace!(operation = O::NAME, ?peer, "request");
+    let output = broker.call(request).map_err(Refusal::Api)?;
+    Ok(output.encode(format))
 }

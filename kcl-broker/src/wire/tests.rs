@@ -1,3 +1,8 @@
+use std::{
+    pin::pin,
+    task::{Context, Poll, Waker},
+};
+
 use kcl_core::Timestamp;
 use serde_json::{Value, json};
 
@@ -19,6 +24,19 @@ fn headers(target: Option<&'static str>, content_type: Option<&'static str>) -> 
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     }
     headers
+}
+
+/// The answer to a request, which comes without waiting for anything.
+fn respond(broker: &Broker, method: &Method, headers: &HeaderMap, body: &[u8]) -> Response<Bytes> {
+    let mut request = http::Request::new(());
+    *request.method_mut() = method.clone();
+    *request.headers_mut() = headers.clone();
+    let (head, ()) = request.into_parts();
+    let mut answer = pin!(super::respond(broker, Peer::InProcess, &head, body));
+    match answer.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(answer) => answer.expect("an answer"),
+        Poll::Pending => panic!("the answer has to be waited for"),
+    }
 }
 
 fn post(broker: &Broker, operation: &str, body: &Value) -> (StatusCode, Value) {
