@@ -14,6 +14,12 @@ pub enum ErrorKind {
     Serialization,
     /// There is no operation of this name.
     UnknownOperation,
+    /// The request is not signed.
+    MissingAuthenticationToken,
+    /// The request is signed in more than one way.
+    InvalidSignature,
+    /// The request is signed, but something that belongs to it is missing.
+    IncompleteSignature,
     /// The stream or the shard does not exist.
     ResourceNotFound,
     /// The stream exists already, or is not in a state that allows the operation.
@@ -37,6 +43,9 @@ impl ErrorKind {
             Self::Validation => "ValidationException",
             Self::Serialization => "SerializationException",
             Self::UnknownOperation => "UnknownOperationException",
+            Self::MissingAuthenticationToken => "MissingAuthenticationTokenException",
+            Self::InvalidSignature => "InvalidSignatureException",
+            Self::IncompleteSignature => "IncompleteSignatureException",
             Self::ResourceNotFound => "ResourceNotFoundException",
             Self::ResourceInUse => "ResourceInUseException",
             Self::LimitExceeded => "LimitExceededException",

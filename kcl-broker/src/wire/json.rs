@@ -15,6 +15,10 @@ const ANSWER_OVERHEAD_BYTES: usize = 1024;
 
 /// Reads a request. Members that it does not know are ignored.
 pub(super) fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
+    let unreadable = || ApiError::bare(ErrorKind::Serialization);
+    if !is_structured(body) {
+        return Err(unreadable());
+    }
     let mut deserializer = serde_json::Deserializer::from_slice(body);
     let read = field::structure::<T, _>(&mut deserializer).and_then(|request| {
         deserializer.end()?;
@@ -22,9 +26,11 @@ pub(super) fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
     });
     match read {
         Ok(Some(request)) => Ok(request),
-        Ok(None) => Err(ApiError::bare(ErrorKind::Serialization)),
-        Err(error) if error.is_data() => Err(ApiError::new(ErrorKind::Serialization, without_place(&error))),
-        Err(_) => Err(ApiError::bare(ErrorKind::Serialization)),
+        // What is wrong with a value is told only if the rest can be read.
+        Err(error) if error.is_data() && is_well_formed(body) => {
+            Err(ApiError::new(ErrorKind::Serialization, without_place(&error)))
+        }
+        Ok(None) | Err(_) => Err(unreadable()),
     }
 }
 
@@ -38,7 +44,12 @@ fn without_place(error: &serde_json::Error) -> String {
 }
 
 pub(super) fn is_well_formed(body: &[u8]) -> bool {
-    serde_json::from_slice::<serde::de::IgnoredAny>(body).is_ok()
+    is_structured(body) && serde_json::from_slice::<serde::de::IgnoredAny>(body).is_ok()
+}
+
+/// Whether a body can be a structure or a list, as far as its first byte tells. Others are none to the service.
+fn is_structured(body: &[u8]) -> bool {
+    matches!(body.trim_ascii_start().first(), Some(b'{' | b'['))
 }
 
 /// Writes an output of modest size.

@@ -1,6 +1,10 @@
 //! From an HTTP request to an HTTP response, without a socket: both fronts call [`respond`].
 
+mod auth;
+mod cbor;
+mod cors;
 mod error;
+mod format;
 mod json;
 mod request_id;
 mod routes;
@@ -14,54 +18,22 @@ use http::{
     header::{CONTENT_TYPE, HeaderName},
     request::Parts,
 };
-use serde::{Serialize, de::DeserializeOwned};
 
 pub(crate) use self::request_id::RequestIds;
-use self::{error::Refusal, routes::Route};
+use self::{error::Refusal, format::Format, routes::Route};
 use crate::{
-    api::{ApiError, ErrorKind, GetRecordsOutput},
+    api::{ApiError, ErrorKind},
     broker::Broker,
 };
 
 /// The largest body that is read: 10 MiB of data in base64, with room for the rest.
 pub(crate) const BODY_BYTES_MAX: usize = 32 << 20;
 
-const JSON: &str = "application/x-amz-json-1.1";
 const PLAIN_JSON: &str = "application/json";
 const TARGET: HeaderName = HeaderName::from_static("x-amz-target");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
 const EXTENDED_ID: HeaderName = HeaderName::from_static("x-amz-id-2");
 const SERVICE_PREFIX: &str = "Kinesis_20131202.";
-
-/// What bodies are written in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Format {
-    /// AWS JSON 1.1.
-    Json,
-}
-
-impl Format {
-    /// Reads a request.
-    fn decode<T: DeserializeOwned>(self, body: &[u8]) -> Result<T, ApiError> {
-        match self {
-            Self::Json => json::decode(body),
-        }
-    }
-
-    /// Writes an output of modest size.
-    fn encode(self, output: &impl Serialize) -> Vec<u8> {
-        match self {
-            Self::Json => json::encode(output),
-        }
-    }
-
-    /// Writes records, which are most of what the broker ever writes.
-    fn encode_records(self, output: &GetRecordsOutput) -> Vec<u8> {
-        match self {
-            Self::Json => json::encode_records(output),
-        }
-    }
-}
 
 /// Who a request comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,10 +52,18 @@ pub(crate) struct Cut;
 /// Answers one request, or says that there is no answer. Whatever it is signed with is accepted, and the path does not
 /// count.
 pub(crate) async fn respond(broker: &Broker, peer: Peer, head: &Parts, body: &[u8]) -> Result<Response<Bytes>, Cut> {
-    let answered = answer(broker, peer, head, body).await;
+    let content_type = content_type_of(&head.headers);
+    let format = Format::of_content_type(content_type);
+    let answered = if cors::is_preflight(head) {
+        Err(Refusal::Preflight)
+    } else {
+        answer(broker, peer, head, content_type, format, body).await
+    };
+    // Whoever asks for no format that there is and still gets a structure gets CBOR.
+    let format = format.unwrap_or(Format::Cbor);
     let (status, content_type, body) = match answered {
-        Ok(body) => (StatusCode::OK, Some(JSON), body),
-        Err(refusal) => refusal.into_parts()?,
+        Ok(body) => (StatusCode::OK, Some(format.content_type()), body),
+        Err(refusal) => refusal.into_parts(format)?,
     };
     let mut response = Response::new(Bytes::from(body));
     *response.status_mut() = status;
@@ -91,7 +71,11 @@ pub(crate) async fn respond(broker: &Broker, peer: Peer, head: &Parts, body: &[u
     if let Some(content_type) = content_type {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     }
+    cors::allow(head, headers);
     stamp(broker, headers);
+    if cors::is_preflight(head) {
+        headers.remove(EXTENDED_ID);
+    }
     Ok(response)
 }
 
@@ -111,37 +95,56 @@ fn stamp(broker: &Broker, headers: &mut HeaderMap) {
 }
 
 /// The checks, in the order in which the service makes them.
-async fn answer(broker: &Broker, peer: Peer, head: &Parts, body: &[u8]) -> Result<Vec<u8>, Refusal> {
-    let headers = &head.headers;
+async fn answer(
+    broker: &Broker,
+    peer: Peer,
+    head: &Parts,
+    content_type: &str,
+    format: Option<Format>,
+    body: &[u8],
+) -> Result<Vec<u8>, Refusal> {
     if head.method != Method::POST {
         return Err(Refusal::UnknownService);
     }
-    let target = text_of(headers, &TARGET);
-    let operation = target.strip_prefix(SERVICE_PREFIX).and_then(Route::named);
-    let unknown = || Refusal::Api(ApiError::bare(ErrorKind::UnknownOperation));
+    let target = text_of(&head.headers, &TARGET);
+    let route = target
+        .strip_prefix(SERVICE_PREFIX)
+        .and_then(Route::named)
+        .ok_or_else(|| ApiError::bare(ErrorKind::UnknownOperation));
+    let unreadable = || ApiError::bare(ErrorKind::Serialization);
     if body.is_empty() {
-        return Err(match operation {
-            Some(_) => Refusal::Api(ApiError::bare(ErrorKind::Serialization)),
-            None => unknown(),
+        return Err(Refusal::Api(route.err().unwrap_or_else(unreadable)));
+    }
+    let Some(format) = format else {
+        return Err(match content_type {
+            PLAIN_JSON if json::is_well_formed(body) => Refusal::WrongDialect(ErrorKind::UnknownOperation),
+            PLAIN_JSON => Refusal::WrongDialect(ErrorKind::Serialization),
+            _ if names_operation(target) => Refusal::UnknownContentType,
+            _ => Refusal::UnknownService,
         });
+    };
+    match route.and_then(|route| auth::check(head).map(|()| route)) {
+        Ok(route) => route.call(broker, peer, format, body).await,
+        // The service reads bodies before it asks what they are for; here that is the rare case.
+        Err(_) if !format.is_well_formed(body) => Err(Refusal::Api(unreadable())),
+        Err(error) => Err(Refusal::Api(error)),
     }
-    let content_type = text_of(headers, &CONTENT_TYPE);
-    let content_type = content_type
-        .split_once(';')
-        .map_or(content_type, |(kind, _)| kind)
-        .trim();
-    match content_type {
-        JSON => {
-            operation
-                .ok_or_else(unknown)?
-                .call(broker, peer, Format::Json, body)
-                .await
-        }
-        PLAIN_JSON if json::is_well_formed(body) => Err(Refusal::WrongDialect),
-        PLAIN_JSON => Err(Refusal::Api(ApiError::bare(ErrorKind::Serialization))),
-        _ if target.is_empty() => Err(Refusal::UnknownService),
-        _ => Err(Refusal::UnknownContentType),
-    }
+}
+
+/// Whether a target has the names of a service and of an operation, whichever.
+fn names_operation(target: &str) -> bool {
+    target.split_once('.').is_some_and(|(service, rest)| {
+        !service.is_empty() && rest.split('.').next().is_some_and(|operation| !operation.is_empty())
+    })
+}
+
+/// The content type of a request, without its parameters.
+fn content_type_of(headers: &HeaderMap) -> &str {
+    text_of(headers, &CONTENT_TYPE)
+        .split(';')
+        .next()
+        .unwrap_or_default()
+        .trim()
 }
 
 fn text_of<'a>(headers: &'a HeaderMap, name: &HeaderName) -> &'a str {
