@@ -2,7 +2,8 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use kcl_broker::{Broker, Server};
+use clap::ValueEnum;
+use kcl_broker::{Broker, Limits, Server};
 
 use crate::{error::Error, output, parse, signals::Signals};
 
@@ -26,11 +27,34 @@ pub(crate) struct BrokerArgs {
     /// The most bytes that all records may take; puts beyond them are refused [default: 2 GiB].
     #[arg(long, value_name = "BYTES", value_parser = parse::bytes)]
     max_bytes: Option<u64>,
+
+    /// Whether the throughput of shards and the rate of calls are limited as on AWS. What is over a limit is refused as
+    /// AWS does.
+    #[arg(long, value_name = "WHOSE", value_enum, default_value_t = ChosenLimits::Off)]
+    limits: ChosenLimits,
+}
+
+/// Whose limits hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum ChosenLimits {
+    /// Nobody's: as fast as the machine can.
+    Off,
+    /// Those of AWS: per shard 1 MiB and 1000 records a second in, 2 MiB and 5 reads a second out.
+    Aws,
+}
+
+impl From<ChosenLimits> for Limits {
+    fn from(chosen: ChosenLimits) -> Self {
+        match chosen {
+            ChosenLimits::Off => Self::Off,
+            ChosenLimits::Aws => Self::Aws,
+        }
+    }
 }
 
 pub(crate) async fn run(args: BrokerArgs) -> Result<(), Error> {
     let mut signals = Signals::listen()?;
-    let mut broker = Broker::builder().retention(args.retention);
+    let mut broker = Broker::builder().retention(args.retention).limits(args.limits.into());
     if let Some(bytes) = args.max_bytes {
         broker = broker.stored_bytes_max(bytes);
     }

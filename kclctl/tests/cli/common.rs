@@ -86,7 +86,11 @@ pub(crate) struct Bench {
 
 impl Bench {
     pub(crate) async fn with_shards(shards: u32) -> Self {
-        let server = Server::bind(Broker::new(), ([127, 0, 0, 1], 0)).await.unwrap();
+        Self::of(Broker::new(), shards).await
+    }
+
+    pub(crate) async fn of(broker: Broker, shards: u32) -> Self {
+        let server = Server::bind(broker, ([127, 0, 0, 1], 0)).await.unwrap();
         let bench = Self {
             endpoint: server.endpoint_url(),
             _server: server,

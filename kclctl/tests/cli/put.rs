@@ -1,8 +1,16 @@
 //! `kclctl put`, and what consumers then see.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+};
 
 use crate::common::{Bench, error, json, ok, stderr, stdout};
+use kcl_broker::{Broker, Limits};
+use kcl_core::Timestamp;
 use serde_json::{Value, json};
 
 fn data(records: &[Value]) -> Vec<&str> {
@@ -195,4 +203,26 @@ async fn a_service_that_cannot_be_reached_is_named() {
         message.contains(&format!("{endpoint} cannot be reached (Connection refused")),
         "{message}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn records_that_a_shard_does_not_take_at_once_are_put_again() {
+    // The broker's time passes with its calls: whoever comes again finds that the shard has room.
+    let millis = AtomicI64::new(1_357_034_400_000);
+    let broker = Broker::builder()
+        .limits(Limits::Aws)
+        .clock(Arc::new(move || {
+            Timestamp::from_epoch_millis(millis.fetch_add(200, Ordering::Relaxed))
+        }))
+        .build();
+    let bench = Bench::of(broker, 1).await;
+    let lines: Vec<String> = (0..2_000).map(|n| n.to_string()).collect();
+    let totals = json(&ok(&bench.put(&["--json"], lines.join("\n")).await));
+    assert_eq!(totals["records"], json!(2_000));
+    assert!(totals["retried"].as_u64().unwrap() > 0, "{totals}");
+
+    let records = bench.consume(&[]).await;
+    let mut found: Vec<u32> = data(&records).iter().map(|line| line.parse().unwrap()).collect();
+    found.sort_unstable();
+    assert_eq!(found, (0..2_000).collect::<Vec<_>>());
 }

@@ -87,3 +87,30 @@ impl Output for GetShardIteratorOutput {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    #[test]
+    fn records_that_failed_stand_among_those_that_were_written() {
+        let written = PutRecordOutput {
+            shard_id: kcl_core::ShardId::new("shardId-000000000000").unwrap(),
+            sequence_number: kcl_core::SequenceNumber::new("7").unwrap(),
+        };
+        let failed = PutRecordsResult::Failed {
+            error_code: "ProvisionedThroughputExceededException".to_owned(),
+            error_message: "Rate exceeded".to_owned(),
+        };
+        let output = PutRecordsOutput {
+            failed_record_count: 1,
+            records: vec![failed, PutRecordsResult::Written(written)],
+        };
+        let body: Value = serde_json::from_slice(&output.encode(Format::Json)).unwrap();
+        let failed = json!({"ErrorCode": "ProvisionedThroughputExceededException", "ErrorMessage": "Rate exceeded"});
+        let written = json!({"ShardId": "shardId-000000000000", "SequenceNumber": "7"});
+        assert_eq!(body, json!({"FailedRecordCount": 1, "Records": [failed, written]}));
+    }
+}
