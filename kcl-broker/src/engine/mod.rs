@@ -3,6 +3,7 @@
 //! The engine does no I/O, reads no clock, draws no random number and spawns nothing: the same calls at the same times
 //! give the same answers, byte for byte. Streams, splits and merges take effect at once.
 
+mod consumers;
 mod limits;
 mod list_shards;
 mod read;
@@ -47,6 +48,8 @@ pub struct EngineConfig {
     pub stored_bytes_max: u64,
     /// The most open shards of all streams together. The default of 20000 is the largest that the service has by default.
     pub open_shards_max: usize,
+    /// How long streams and consumers take to change from one state to another. By default they change at once.
+    pub transition: Duration,
     /// Whether the limits of the service's throughput hold. By default they do not.
     pub limits: Limits,
 }
@@ -59,6 +62,7 @@ impl Default for EngineConfig {
             retention: Duration::from_hours(24),
             stored_bytes_max: 2 << 30,
             open_shards_max: 20_000,
+            transition: Duration::ZERO,
             limits: Limits::Off,
         }
     }
@@ -93,9 +97,12 @@ pub struct Subject {
 }
 
 impl Subject {
-    /// A stream, addressed as requests do.
+    /// A stream, addressed as requests do. The ARN may be one of its consumers'.
     fn stream(name: Option<&String>, arn: Option<&String>) -> Self {
-        let of_arn = || arn.and_then(|arn| stream_of_arn(arn)).map(str::to_owned);
+        let of_arn = || {
+            let path = arn.and_then(|arn| stream_of_arn(arn))?;
+            path.split('/').next().map(str::to_owned)
+        };
         Self {
             stream: name.cloned().or_else(of_arn),
             shard: None,

@@ -7,7 +7,7 @@ use std::{
 
 use kcl_core::{ChildShard, HashKey, HashKeyRange, StreamName, Timestamp};
 
-use super::{limits::CallMeters, shard::ShardLog, token::Life};
+use super::{consumers::Consumer, limits::CallMeters, shard::ShardLog, token::Life};
 use crate::api::StreamMode;
 
 /// A stream of the engine.
@@ -18,6 +18,8 @@ pub(super) struct Stream {
     pub(super) mode: StreamMode,
     pub(super) max_record_size_in_kib: u32,
     pub(super) retention: Duration,
+    /// The consumers by name, with those that are gone by now.
+    pub(super) consumers: BTreeMap<String, Consumer>,
     /// Meters the operations that are limited for each stream.
     pub(super) calls: CallMeters,
     pub(super) shards: BTreeMap<u32, ShardLog>,
@@ -42,6 +44,7 @@ impl Stream {
             mode,
             max_record_size_in_kib,
             retention,
+            consumers: BTreeMap::new(),
             calls: CallMeters::default(),
             shards: BTreeMap::new(),
             open: BTreeMap::new(),

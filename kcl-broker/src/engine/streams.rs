@@ -101,6 +101,9 @@ impl Operation for DeleteStream {
             .stream(self.stream_name.as_ref(), self.stream_arn.as_ref())
             .check()?;
         let name = engine.address(self.stream_name.as_ref(), self.stream_arn.as_ref())?;
+        if self.enforce_consumer_deletion != Some(true) {
+            engine.check_without_consumers(&name)?;
+        }
         if let Some(stream) = engine.streams.remove(&name) {
             engine.stored_bytes -= stream.footprint();
             engine.deleted_second = engine.deleted_second.max(stream.last_created_second());
@@ -160,6 +163,7 @@ impl Operation for DescribeStreamSummary {
             stream: engine.summary(stream),
             retention_period_hours: hours(stream),
             open_shard_count: stream.open_shard_count(),
+            consumer_count: engine.consumer_count(stream),
             max_record_size_in_kib: stream.max_record_size_in_kib,
         })
     }

@@ -24,6 +24,7 @@ const STEP: usize = 16;
 const ITERATOR: u8 = 1;
 const SHARD_PAGE: u8 = 2;
 const STREAM_PAGE: u8 = 3;
+const CONSUMER_PAGE: u8 = 4;
 
 /// One life of a stream: another stream of the same name has another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,6 +120,32 @@ impl ShardPage {
     }
 }
 
+/// Where to go on listing the consumers of a stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct ConsumerPage {
+    pub(super) life: Life,
+    /// The last consumer that was listed.
+    pub(super) after: String,
+    pub(super) made_at: Timestamp,
+}
+
+impl ConsumerPage {
+    pub(super) fn seal(&self) -> String {
+        let mut body = Vec::with_capacity(SHORTEST);
+        put_life(&mut body, self.life);
+        body.put_slice(self.after.as_bytes());
+        seal(CONSUMER_PAGE, self.made_at, &body)
+    }
+
+    pub(super) fn open(token: &str) -> Option<Self> {
+        let (made_at, body) = open(CONSUMER_PAGE, token)?;
+        let mut body = body.as_slice();
+        let life = take_life(&mut body)?;
+        let after = str::from_utf8(body).ok()?.to_owned();
+        Some(Self { life, after, made_at })
+    }
+}
+
 /// A token that goes on listing streams after `name`.
 pub(super) fn seal_stream_page(name: &StreamName, made_at: Timestamp) -> String {
     seal(STREAM_PAGE, made_at, name.as_str().as_bytes())
@@ -130,17 +157,26 @@ pub(super) fn open_stream_page(token: &str) -> Option<StreamName> {
     StreamName::new(str::from_utf8(&body).ok()?).ok()
 }
 
-fn put_stream(body: &mut Vec<u8>, life: Life, stream: &StreamName) {
+fn put_life(body: &mut Vec<u8>, life: Life) {
     body.put_u64(life.serial);
     body.put_i64(life.created_at.epoch_millis());
+}
+
+fn take_life(body: &mut &[u8]) -> Option<Life> {
+    let serial = body.try_get_u64().ok()?;
+    let created_at = Timestamp::from_epoch_millis(body.try_get_i64().ok()?);
+    Some(Life { serial, created_at })
+}
+
+fn put_stream(body: &mut Vec<u8>, life: Life, stream: &StreamName) {
+    put_life(body, life);
     body.put_slice(stream.as_str().as_bytes());
 }
 
 fn take_stream(body: &mut &[u8]) -> Option<(Life, StreamName)> {
-    let serial = body.try_get_u64().ok()?;
-    let created_at = Timestamp::from_epoch_millis(body.try_get_i64().ok()?);
+    let life = take_life(body)?;
     let stream = StreamName::new(str::from_utf8(body).ok()?).ok()?;
-    Some((Life { serial, created_at }, stream))
+    Some((life, stream))
 }
 
 /// Header, checksum of the rest, kind, time, length of the body, body, zeros.

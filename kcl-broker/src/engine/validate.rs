@@ -8,6 +8,8 @@ use crate::api::{ApiError, ErrorKind};
 const LISTED_MAX: usize = 10;
 const NAME_PATTERN: &str = "[a-zA-Z0-9_.-]+";
 const ARN_PATTERN: &str = r"arn:aws.*:kinesis:.*:\d{12}:.*stream\/\S+";
+const CONSUMER_ARN_PATTERN: &str =
+    "^(arn):aws.*:kinesis:.*:\\d{12}:.*stream\\/[a-zA-Z0-9_.-]+\\/consumer\\/[a-zA-Z0-9_.-]+:[0-9]+";
 const NUMBER_PATTERN: &str = r"0|([1-9]\d{0,128})";
 const HASH_KEY_PATTERN: &str = r"0|([1-9]\d{0,38})";
 
@@ -39,6 +41,11 @@ impl Constraints {
     pub(super) fn stream(&mut self, name: Option<&String>, arn: Option<&String>) -> &mut Self {
         self.name("streamName", name);
         self.pattern("streamARN", arn, ARN_PATTERN, |arn| stream_of_arn(arn).is_some())
+    }
+
+    /// How a request addresses a consumer.
+    pub(super) fn consumer_arn(&mut self, path: &str, arn: Option<&String>) -> &mut Self {
+        self.pattern(path, arn, CONSUMER_ARN_PATTERN, |arn| consumer_of_arn(arn).is_some())
     }
 
     /// The decimal digits of a sequence number.
@@ -173,6 +180,16 @@ pub(super) fn stream_of_arn(arn: &str) -> Option<&str> {
             .is_some_and(|account| account.len() == 12 && account.bytes().all(|b| b.is_ascii_digit()));
     let name = parts.next()?.strip_prefix("stream/")?;
     (well_formed && !name.is_empty() && !name.contains(char::is_whitespace)).then_some(name)
+}
+
+/// The stream, the name and the creation second of the consumer that `arn` names, in whatever account and region.
+pub(super) fn consumer_of_arn(arn: &str) -> Option<(&str, &str, u64)> {
+    let (stream, consumer) = arn.split_once("/consumer/")?;
+    let stream = stream_of_arn(stream)?;
+    let (name, created) = consumer.split_once(':')?;
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-');
+    let well_formed = !name.is_empty() && name.bytes().all(allowed) && created.bytes().all(|b| b.is_ascii_digit());
+    Some((stream, name, created.parse().ok()?)).filter(|_| well_formed)
 }
 
 /// The index in a shard's id: `shardId-000000000002`, `shardId-2` and `2` are the same shard.

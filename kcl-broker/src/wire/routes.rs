@@ -7,8 +7,9 @@ use serde::de::DeserializeOwned;
 use super::{Format, Peer, error::Refusal, shape::Output};
 use crate::{
     api::{
-        CreateStream, DeleteStream, DescribeStream, DescribeStreamSummary, GetRecords, GetShardIterator, ListShards,
-        ListStreams, MergeShards, PutRecord, PutRecords, SplitShard,
+        CreateStream, DeleteStream, DeregisterStreamConsumer, DescribeStream, DescribeStreamConsumer,
+        DescribeStreamSummary, GetRecords, GetShardIterator, ListShards, ListStreamConsumers, ListStreams, MergeShards, PutRecord, PutRecords,
+        RegisterStreamConsumer, SplitShard,
     },
     broker::Broker,
     engine::Operation,
@@ -36,15 +37,19 @@ impl Route {
             operation,
             CreateStream,
             DeleteStream,
+            DeregisterStreamConsumer,
             DescribeStream,
+            DescribeStreamConsumer,
             DescribeStreamSummary,
             GetRecords,
             GetShardIterator,
             ListShards,
+            ListStreamConsumers,
             ListStreams,
             MergeShards,
             PutRecord,
             PutRecords,
+            RegisterStreamConsumer,
             SplitShard,
         )
     }

@@ -60,6 +60,8 @@ pub struct DescribeStreamSummaryOutput {
     pub retention_period_hours: u64,
     /// How many shards take records.
     pub open_shard_count: usize,
+    /// How many consumers are registered.
+    pub consumer_count: usize,
     /// The largest record the stream takes, key included.
     pub max_record_size_in_kib: u32,
 }

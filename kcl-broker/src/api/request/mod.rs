@@ -1,9 +1,11 @@
 //! The requests. A stream is addressed by name, by ARN, or by both.
 
+mod consumers;
 mod records;
 mod streams;
 
 pub use self::{
+    consumers::{DeregisterStreamConsumer, DescribeStreamConsumer, ListStreamConsumers, RegisterStreamConsumer},
     records::{GetRecords, GetShardIterator, PutRecord, PutRecords, PutRecordsEntry},
     streams::{
         CreateStream, DeleteStream, DescribeStream, DescribeStreamSummary, ListShards, ListStreams, MergeShards,

@@ -54,6 +54,9 @@ pub struct DeleteStream {
     /// The stream, by ARN.
     #[serde(deserialize_with = "field::text", rename = "StreamARN")]
     pub stream_arn: Option<String>,
+    /// Whether to remove its consumers with it. A stream that has consumers is not removed otherwise.
+    #[serde(deserialize_with = "field::boolean")]
+    pub enforce_consumer_deletion: Option<bool>,
 }
 
 impl DeleteStream {

@@ -1,5 +1,6 @@
 //! The engine's semantics, without any encoding.
 
+mod consumers;
 mod limits;
 mod listing;
 mod reading;

@@ -124,7 +124,7 @@ impl Output for DescribeStreamSummaryOutput {
             stream_description_summary: Description {
                 description: DescriptionShape::of(&self.stream, self.retention_period_hours),
                 open_shard_count: self.open_shard_count,
-                consumer_count: 0,
+                consumer_count: self.consumer_count,
                 max_record_size_in_kib: self.max_record_size_in_kib,
             },
         })
