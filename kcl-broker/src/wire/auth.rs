@@ -50,7 +50,7 @@ fn check_header(header: &str, headers: &HeaderMap) -> Result<(), ApiError> {
     if !headers.contains_key(AMZ_DATE) && !headers.contains_key(DATE) {
         gaps.push_str("Authorization header requires existence of either a 'X-Amz-Date' or a 'Date' header. ");
     }
-    incomplete(gaps, format_args!("Authorization={header}"))
+    incomplete(&gaps, format_args!("Authorization={header}"))
 }
 
 fn check_query(query: &str) -> Result<(), ApiError> {
@@ -58,11 +58,11 @@ fn check_query(query: &str) -> Result<(), ApiError> {
         .into_iter()
         .filter(|name| !pairs(query).any(|pair| value_of(pair, name).is_some_and(|value| !value.is_empty())))
         .map(|name| format!("AWS query-string parameters must include '{name}'. "))
-        .collect();
-    incomplete(gaps, format_args!("Re-examine the query-string parameters."))
+        .collect::<String>();
+    incomplete(&gaps, format_args!("Re-examine the query-string parameters."))
 }
 
-fn incomplete(gaps: String, advice: std::fmt::Arguments<'_>) -> Result<(), ApiError> {
+fn incomplete(gaps: &str, advice: std::fmt::Arguments<'_>) -> Result<(), ApiError> {
     if gaps.is_empty() {
         return Ok(());
     }

@@ -10,6 +10,7 @@ use super::*;
 use crate::engine::EngineConfig;
 
 mod checks;
+mod formats;
 
 const JSON: &str = "application/x-amz-json-1.1";
 const SIGNATURE: &str = "AWS4-HMAC-SHA256 Credential=a/20130101/us-east-1/kinesis/aws4_request, SignedHeaders=host, \

@@ -1,0 +1,452 @@
+//! Both formats say the same: of requests, and of what is answered.
+
+use std::collections::BTreeMap;
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use minicbor::{Encoder, data::Tag};
+use proptest::prelude::*;
+use serde::{
+    Deserialize, Deserializer, Serialize, Serializer,
+    de::{DeserializeOwned, Error, MapAccess, SeqAccess, Visitor},
+};
+
+use super::*;
+use crate::{api::*, wire::Format};
+
+/// A value, before it is in any format.
+#[derive(Clone, Debug, PartialEq)]
+enum Node {
+    Null,
+    Bool(bool),
+    Int(i64),
+    Float(f64),
+    Text(String),
+    Blob(Vec<u8>),
+    Millis(i64),
+    List(Vec<Node>),
+    Map(BTreeMap<String, Node>),
+}
+
+impl Serialize for Node {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let is_text = serializer.is_human_readable();
+        match self {
+            Self::Null => serializer.serialize_unit(),
+            Self::Bool(value) => value.serialize(serializer),
+            Self::Int(value) => value.serialize(serializer),
+            Self::Float(value) => value.serialize(serializer),
+            Self::Text(value) => value.serialize(serializer),
+            Self::Blob(bytes) if is_text => STANDARD.encode(bytes).serialize(serializer),
+            Self::Blob(bytes) => serializer.serialize_bytes(bytes),
+            Self::Millis(millis) if is_text => (*millis as f64 / 1000.0).serialize(serializer),
+            Self::Millis(millis) => millis.serialize(serializer),
+            Self::List(list) => list.serialize(serializer),
+            Self::Map(map) => map.serialize(serializer),
+        }
+    }
+}
+
+impl Node {
+    /// Writes the value as Java's clients do: no lengths, tagged times.
+    fn put_as_java(
+        &self,
+        to: &mut Encoder<&mut Vec<u8>>,
+    ) -> Result<(), minicbor::encode::Error<std::convert::Infallible>> {
+        match self {
+            Self::Null => to.null()?,
+            Self::Bool(value) => to.bool(*value)?,
+            Self::Int(value) => to.i64(*value)?,
+            Self::Float(value) => to.f64(*value)?,
+            Self::Text(value) => to.str(value)?,
+            Self::Blob(bytes) => to.bytes(bytes)?,
+            Self::Millis(millis) => to.tag(Tag::new(1))?.i64(*millis)?,
+            Self::List(list) => {
+                to.begin_array()?;
+                for element in list {
+                    element.put_as_java(to)?;
+                }
+                to.end()?
+            }
+            Self::Map(map) => {
+                to.begin_map()?;
+                for (key, value) in map {
+                    value.put_as_java(to.str(key)?)?;
+                }
+                to.end()?
+            }
+        };
+        Ok(())
+    }
+
+    fn as_java(&self) -> Vec<u8> {
+        let mut buffer = Vec::new();
+        self.put_as_java(&mut Encoder::new(&mut buffer)).unwrap();
+        buffer
+    }
+}
+
+#[track_caller]
+fn assert_reads_the_same<T: DeserializeOwned + PartialEq + std::fmt::Debug>(request: &Node) {
+    let of_json = Format::Json.decode::<T>(&Format::Json.encode(request));
+    assert_eq!(of_json, Format::Cbor.decode::<T>(&Format::Cbor.encode(request)));
+    assert_eq!(of_json, Format::Cbor.decode::<T>(&request.as_java()));
+}
+
+fn text() -> impl Strategy<Value = Node> {
+    prop_oneof!["[a-zA-Z_0-9.-]{0,60}", any::<String>()].prop_map(Node::Text)
+}
+
+fn int() -> impl Strategy<Value = Node> {
+    prop_oneof![
+        any::<i64>().prop_map(Node::Int),
+        (-3..1000_i64).prop_map(Node::Int),
+        (-1e12..1e12).prop_map(Node::Float),
+    ]
+}
+
+fn time() -> impl Strategy<Value = Node> {
+    prop_oneof![-5_000..5_000_i64, 0..9_999_999_999_999_i64].prop_map(Node::Millis)
+}
+
+fn blob() -> impl Strategy<Value = Node> {
+    proptest::collection::vec(any::<u8>(), 0..300).prop_map(Node::Blob)
+}
+
+fn texts() -> impl Strategy<Value = Node> {
+    proptest::collection::vec(text(), 0..4).prop_map(Node::List)
+}
+
+fn structure(members: Vec<(&'static str, BoxedStrategy<Node>)>) -> BoxedStrategy<Node> {
+    let members = members
+        .into_iter()
+        .map(|(name, value)| (Just(name), proptest::option::of(member(name, value))));
+    members
+        .collect::<Vec<_>>()
+        .prop_map(|members| {
+            let present = members
+                .into_iter()
+                .filter_map(|(name, value)| Some((name.to_owned(), value?)));
+            Node::Map(present.collect())
+        })
+        .boxed()
+}
+
+/// Mostly what the member is for, sometimes something else.
+fn member(name: &str, value: BoxedStrategy<Node>) -> BoxedStrategy<Node> {
+    let empty = |node: Node| Just(node).boxed();
+    let mut others = vec![
+        empty(Node::Null),
+        empty(Node::List(vec![])),
+        empty(Node::Map(BTreeMap::new())),
+    ];
+    // What a number means depends on the format where a time is, and what a text means where bytes are.
+    if !name.ends_with("Timestamp") {
+        others.push(int().boxed());
+    }
+    if name != "Data" {
+        others.push(text().boxed());
+    }
+    others.push(any::<bool>().prop_map(Node::Bool).boxed());
+    prop_oneof![30 => value, 1 => proptest::strategy::Union::new(others)].boxed()
+}
+
+/// A request with members of all operations.
+fn request() -> BoxedStrategy<Node> {
+    let record = vec![
+        ("Data", blob().boxed()),
+        ("PartitionKey", text().boxed()),
+        ("ExplicitHashKey", text().boxed()),
+    ];
+    let mut members = record.clone();
+    let filter = vec![
+        ("Type", text().boxed()),
+        ("ShardId", text().boxed()),
+        ("Timestamp", time().boxed()),
+    ];
+    let position = vec![
+        ("Type", text().boxed()),
+        ("SequenceNumber", text().boxed()),
+        ("Timestamp", time().boxed()),
+    ];
+    members.extend([
+        (
+            "Records",
+            proptest::collection::vec(structure(record), 0..4)
+                .prop_map(Node::List)
+                .boxed(),
+        ),
+        ("ShardFilter", structure(filter)),
+        ("StartingPosition", structure(position)),
+        ("StreamModeDetails", structure(vec![("StreamMode", text().boxed())])),
+        ("TagKeys", texts().boxed()),
+        (
+            "Tags",
+            proptest::collection::btree_map("[a-z]{0,5}", text(), 0..4)
+                .prop_map(Node::Map)
+                .boxed(),
+        ),
+        ("Unknown", structure(vec![("Data", texts().boxed())])),
+        ("Timestamp", time().boxed()),
+        ("StreamCreationTimestamp", time().boxed()),
+        ("EnforceConsumerDeletion", any::<bool>().prop_map(Node::Bool).boxed()),
+    ]);
+    for name in [
+        "StreamName",
+        "StreamARN",
+        "ShardId",
+        "ShardIteratorType",
+        "StartingSequenceNumber",
+        "ShardIterator",
+        "NextToken",
+        "ExclusiveStartShardId",
+        "ShardToSplit",
+        "NewStartingHashKey",
+        "ShardToMerge",
+        "AdjacentShardToMerge",
+        "ConsumerARN",
+    ] {
+        members.push((name, text().boxed()));
+    }
+    for name in ["ShardCount", "Limit", "MaxResults", "MaxRecordSizeInKiB"] {
+        members.push((name, int().boxed()));
+    }
+    structure(members)
+}
+
+proptest! {
+    #[test]
+    fn requests_are_the_same_in_either_format(request in request()) {
+        assert_reads_the_same::<CreateStream>(&request);
+        assert_reads_the_same::<DeleteStream>(&request);
+        assert_reads_the_same::<DescribeStream>(&request);
+        assert_reads_the_same::<DescribeStreamSummary>(&request);
+        assert_reads_the_same::<GetRecords>(&request);
+        assert_reads_the_same::<GetShardIterator>(&request);
+        assert_reads_the_same::<ListShards>(&request);
+        assert_reads_the_same::<ListStreams>(&request);
+        assert_reads_the_same::<MergeShards>(&request);
+        assert_reads_the_same::<PutRecord>(&request);
+        assert_reads_the_same::<PutRecords>(&request);
+        assert_reads_the_same::<SplitShard>(&request);
+    }
+
+    #[test]
+    fn no_bytes_are_too_strange_to_be_refused(
+        noise in proptest::collection::vec(any::<u8>(), 0..200),
+        request in request(),
+        cut in any::<prop::sample::Index>(),
+        flip in any::<prop::sample::Index>(),
+        to in any::<u8>(),
+    ) {
+        let mut body = request.as_java();
+        let _ = Format::Cbor.decode::<PutRecords>(&noise);
+        let _ = Format::Cbor.decode::<PutRecords>(&[b"\xa1\x67Records", &noise[..]].concat());
+        let whole = Format::Cbor.is_well_formed(&body);
+        prop_assert!(whole && !Format::Cbor.is_well_formed(&body[..cut.index(body.len())]));
+        let at = flip.index(body.len());
+        body[at] = to;
+        let _ = Format::Cbor.decode::<PutRecords>(&body);
+    }
+}
+
+/// Two brokers that live the same life, one in each format.
+struct Twins {
+    json: Broker,
+    cbor: Broker,
+}
+
+impl Twins {
+    /// What both answer, as JSON with times in milliseconds.
+    #[track_caller]
+    fn call(&self, operation: &str, request: &Value) -> Value {
+        let request = node_of(request);
+        let ask = |broker: &Broker, format: Format| {
+            let mut headers = headers(None, Some(format.content_type()));
+            headers.insert(TARGET, format!("{SERVICE_PREFIX}{operation}").parse().unwrap());
+            let answer = respond(broker, &Method::POST, &headers, &format.encode(&request));
+            assert_eq!(answer.headers()[CONTENT_TYPE], format.content_type());
+            (answer.status(), answer.into_body())
+        };
+        let (json_status, json) = ask(&self.json, Format::Json);
+        let (cbor_status, cbor) = ask(&self.cbor, Format::Cbor);
+        let json = match json.is_empty() {
+            true => Value::Null,
+            false => in_millis("", serde_json::from_slice(&json).unwrap()),
+        };
+        let cbor = match cbor.is_empty() {
+            true => Value::Null,
+            false => value_of(Format::Cbor.decode::<Read>(&cbor).unwrap().0),
+        };
+        assert_eq!((json_status, &json), (cbor_status, &cbor), "{operation}");
+        json
+    }
+}
+
+fn node_of(value: &Value) -> Node {
+    match value {
+        Value::Null => Node::Null,
+        Value::Bool(value) => Node::Bool(*value),
+        Value::Number(number) => Node::Int(number.as_i64().unwrap()),
+        Value::String(text) => Node::Text(text.clone()),
+        Value::Array(list) => Node::List(list.iter().map(node_of).collect()),
+        Value::Object(map) => {
+            let entry = |(key, value): (&String, &Value)| match (key.as_str(), value) {
+                ("Data", Value::String(text)) => (key.clone(), Node::Blob(text.as_bytes().to_vec())),
+                (key, Value::Number(millis)) if key.ends_with("Timestamp") => {
+                    (key.to_owned(), Node::Millis(millis.as_i64().unwrap()))
+                }
+                _ => (key.clone(), node_of(value)),
+            };
+            Node::Map(map.iter().map(entry).collect())
+        }
+    }
+}
+
+fn value_of(node: Node) -> Value {
+    match node {
+        Node::Null => Value::Null,
+        Node::Bool(value) => json!(value),
+        Node::Int(value) | Node::Millis(value) => json!(value),
+        Node::Float(value) => json!(value),
+        Node::Text(text) => json!(text),
+        Node::Blob(bytes) => json!(STANDARD.encode(bytes)),
+        Node::List(list) => list.into_iter().map(value_of).collect(),
+        Node::Map(map) => Value::Object(map.into_iter().map(|(key, value)| (key, value_of(value))).collect()),
+    }
+}
+
+/// Turns the seconds of JSON into milliseconds.
+fn in_millis(key: &str, value: Value) -> Value {
+    match value {
+        Value::Number(seconds) if key.ends_with("Timestamp") => {
+            json!((seconds.as_f64().unwrap() * 1000.0).round() as i64)
+        }
+        Value::Array(list) => list.into_iter().map(|value| in_millis(key, value)).collect(),
+        Value::Object(map) => {
+            let entry = |(key, value): (String, Value)| {
+                let value = in_millis(&key, value);
+                (key, value)
+            };
+            Value::Object(map.into_iter().map(entry).collect())
+        }
+        other => other,
+    }
+}
+
+/// An answer in CBOR.
+struct Read(Node);
+
+impl<'de> Deserialize<'de> for Read {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(NodeVisitor).map(Read)
+    }
+}
+
+struct NodeVisitor;
+
+impl<'de> Visitor<'de> for NodeVisitor {
+    type Value = Node;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("anything")
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<Node, E> {
+        Ok(Node::Null)
+    }
+
+    fn visit_bool<E: Error>(self, value: bool) -> Result<Node, E> {
+        Ok(Node::Bool(value))
+    }
+
+    fn visit_u64<E: Error>(self, value: u64) -> Result<Node, E> {
+        i64::try_from(value).map(Node::Int).map_err(E::custom)
+    }
+
+    fn visit_i64<E: Error>(self, value: i64) -> Result<Node, E> {
+        Ok(Node::Int(value))
+    }
+
+    fn visit_str<E: Error>(self, value: &str) -> Result<Node, E> {
+        Ok(Node::Text(value.to_owned()))
+    }
+
+    fn visit_bytes<E: Error>(self, value: &[u8]) -> Result<Node, E> {
+        Ok(Node::Blob(value.to_vec()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Node, A::Error> {
+        let mut nodes = Vec::new();
+        while let Some(Read(node)) = list.next_element()? {
+            nodes.push(node);
+        }
+        Ok(Node::List(nodes))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Node, A::Error> {
+        let mut nodes = BTreeMap::new();
+        while let Some((key, Read(node))) = map.next_entry()? {
+            nodes.insert(key, node);
+        }
+        Ok(Node::Map(nodes))
+    }
+}
+
+#[test]
+fn answers_are_the_same_in_either_format() {
+    let twins = Twins {
+        json: broker(),
+        cbor: broker(),
+    };
+    let named = json!({"StreamName": "s"});
+    twins.call("CreateStream", &json!({"StreamName": "s", "ShardCount": 2}));
+    twins.call(
+        "PutRecord",
+        &json!({"StreamName": "s", "Data": "x", "PartitionKey": "ké"}),
+    );
+    let records = [("", "a"), ("\u{0}\u{7f}", "b"), (&"long".repeat(100), "c")];
+    let records = records.map(|(data, key)| json!({"Data": data, "PartitionKey": key}));
+    twins.call("PutRecords", &json!({"StreamName": "s", "Records": records}));
+    twins.call(
+        "SplitShard",
+        &json!({"StreamName": "s", "ShardToSplit": "0", "NewStartingHashKey": "5"}),
+    );
+    let described = twins.call("DescribeStream", &named);
+    assert_eq!(
+        described["StreamDescription"]["StreamCreationTimestamp"],
+        1_357_034_400_250_i64
+    );
+    twins.call("DescribeStream", &json!({"StreamName": "s", "Limit": 1}));
+    twins.call("DescribeStreamSummary", &named);
+    twins.call("ListStreams", &json!({}));
+    twins.call("ListShards", &named);
+    twins.call("ListShards", &json!({"StreamName": "s", "MaxResults": 1}));
+    let mut records_read = 0;
+    for shard in ["0", "1"] {
+        for (kind, timestamp) in [
+            ("TRIM_HORIZON", Value::Null),
+            ("AT_TIMESTAMP", json!(1_357_034_400_250_i64)),
+        ] {
+            let position = json!({
+                "StreamName": "s", "ShardId": shard, "ShardIteratorType": kind, "Timestamp": timestamp,
+            });
+            let iterator = twins.call("GetShardIterator", &position)["ShardIterator"].clone();
+            let read = twins.call("GetRecords", &json!({"ShardIterator": iterator}));
+            records_read += read["Records"].as_array().unwrap().len();
+        }
+    }
+    assert_eq!(records_read, 8);
+    for (operation, request, error) in [
+        (
+            "DescribeStream",
+            json!({"StreamName": "none"}),
+            "ResourceNotFoundException",
+        ),
+        ("DescribeStream", json!({"StreamName": true}), "SerializationException"),
+        ("CreateStream", json!({}), "ValidationException"),
+        ("GetRecords", json!({"ShardIterator": "x"}), "InvalidArgumentException"),
+    ] {
+        assert_eq!(twins.call(operation, &request)["__type"], error);
+    }
+    twins.call("DeleteStream", &named);
+}
