@@ -1,17 +1,20 @@
 //! [`Broker`]: the handle that everything else stands on.
 
 use std::{
+    collections::BTreeMap,
     fmt,
     sync::{Arc, Mutex, PoisonError},
+    task::Waker,
     time::{Duration, SystemTime},
 };
 
 use kcl_core::Timestamp;
 
 use crate::{
-    api::ApiError,
-    engine::{Engine, EngineConfig, Limits, Operation},
+    api::{ApiError, SubscribeToShard},
+    engine::{Engine, EngineConfig, Limits, Operation, Step, SubscriptionId},
     local::LocalHttpClient,
+    subscription::Subscription,
     wire::RequestIds,
 };
 
@@ -41,6 +44,8 @@ pub struct Broker {
 
 struct Shared {
     engine: Mutex<Engine>,
+    /// Who waits for which subscription. Locked after the engine, if both are.
+    readers: Mutex<BTreeMap<SubscriptionId, Waker>>,
     clock: WallClock,
     request_ids: RequestIds,
 }
@@ -65,7 +70,66 @@ impl Broker {
         // The clock is read under the lock: then the engine sees times in the order in which it is called.
         let mut engine = self.shared.engine.lock().unwrap_or_else(PoisonError::into_inner);
         let now = (self.shared.clock)();
-        engine.call(now, operation)
+        let answer = engine.call(now, operation);
+        let woken = engine.take_woken();
+        drop(engine);
+        if !woken.is_empty() {
+            let mut readers = self.shared.readers.lock().unwrap_or_else(PoisonError::into_inner);
+            let wakers: Vec<_> = woken.iter().filter_map(|id| readers.remove(id)).collect();
+            drop(readers);
+            wakers.into_iter().for_each(Waker::wake);
+        }
+        answer
+    }
+
+    /// Lets a registered consumer follow a shard: what [`SubscribeToShard`] is for those who need no HTTP.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), kcl_broker::ApiError> {
+    /// use kcl_broker::{Broker, api::{CreateStream, PutRecord, RegisterStreamConsumer, StartingPosition, SubscribeToShard}};
+    ///
+    /// let broker = Broker::new();
+    /// broker.call(CreateStream::new("rides", 1))?;
+    /// let stream = "arn:aws:kinesis:us-east-1:000000000000:stream/rides";
+    /// let consumer = broker.call(RegisterStreamConsumer::new(stream, "billing"))?.consumer.consumer_arn;
+    ///
+    /// let first = StartingPosition::trim_horizon();
+    /// let mut rides = broker.subscribe(SubscribeToShard::new(consumer, "shardId-000000000000", first))?;
+    /// broker.call(PutRecord::new("rides", "taxi-7", "from A to B"))?;
+    /// if let Some(event) = rides.next().await {
+    ///     assert_eq!(event?.records[0].data, "from A to B");
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As the service has it for the operation.
+    pub fn subscribe(&self, subscribe: SubscribeToShard) -> Result<Subscription, ApiError> {
+        let id = self.call(subscribe)?;
+        Ok(Subscription::new(self.clone(), id))
+    }
+
+    /// The subscription's next step and the time of it. If it is to wait, `waker` is woken when there is something.
+    pub(crate) fn poll_subscription(&self, id: SubscriptionId, waker: &Waker) -> (Timestamp, Step) {
+        let mut engine = self.shared.engine.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = (self.shared.clock)();
+        let step = engine.poll_subscription(now, id);
+        if matches!(step, Step::Idle { .. }) {
+            let mut readers = self.shared.readers.lock().unwrap_or_else(PoisonError::into_inner);
+            readers.insert(id, waker.clone());
+        }
+        (now, step)
+    }
+
+    /// Forgets a subscription whose reader is gone.
+    pub(crate) fn end_subscription(&self, id: SubscriptionId) {
+        let mut engine = self.shared.engine.lock().unwrap_or_else(PoisonError::into_inner);
+        engine.cancel_subscription(id);
+        drop(engine);
+        let mut readers = self.shared.readers.lock().unwrap_or_else(PoisonError::into_inner);
+        readers.remove(&id);
     }
 
     /// An HTTP client for an AWS SDK, which comes here without a socket whatever endpoint the SDK is given.
@@ -194,6 +258,7 @@ impl BrokerBuilder {
             shared: Arc::new(Shared {
                 engine: Mutex::new(Engine::new(self.config)),
                 clock: self.clock.unwrap_or_else(|| Arc::new(system_time)),
+                readers: Mutex::new(BTreeMap::new()),
                 request_ids: RequestIds::new(self.seed),
             }),
         }

@@ -7,8 +7,7 @@ use std::{
 };
 
 use ::http::{Request, Response};
-use bytes::Bytes;
-use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo},
@@ -19,7 +18,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::{
     broker::Broker,
-    wire::{self, Cut, Peer},
+    wire::{self, Body, Cut, Peer},
 };
 
 /// How long the server waits when the system has no resources for another connection.
@@ -129,8 +128,8 @@ async fn serve(listener: TcpListener, broker: Broker, stop: CancellationToken) {
         if let Err(error) = socket.set_nodelay(true) {
             tracing::debug!(%error, "TCP_NODELAY cannot be set");
         }
-        let broker = broker.clone();
-        let service = service_fn(move |request| respond(broker.clone(), peer, request));
+        let (broker, stop) = (broker.clone(), stop.clone());
+        let service = service_fn(move |request| respond(broker.clone(), peer, stop.clone(), request));
         let connection = protocol.serve_connection(TokioIo::new(socket), service).into_owned();
         let connection = connections.watch(connection);
         tokio::spawn(async move {
@@ -144,12 +143,18 @@ async fn serve(listener: TcpListener, broker: Broker, stop: CancellationToken) {
 }
 
 /// Answers a request; a failure cuts the connection, or under HTTP/2 the stream, without an answer.
-async fn respond(broker: Broker, peer: SocketAddr, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Cut> {
+async fn respond(
+    broker: Broker,
+    peer: SocketAddr,
+    stop: CancellationToken,
+    request: Request<Incoming>,
+) -> Result<Response<Body>, Cut> {
     let (head, body) = request.into_parts();
     let response = match Limited::new(body, wire::BODY_BYTES_MAX).collect().await {
         Ok(body) => wire::respond(&broker, Peer::Remote(peer), &head, &body.to_bytes()).await?,
         Err(error) if error.is::<LengthLimitError>() => wire::body_too_large(&broker),
         Err(_) => return Err(Cut),
     };
-    Ok(response.map(Full::new))
+    // A subscription would keep the server from stopping for up to five minutes.
+    Ok(response.map(|body| body.until(stop)))
 }

@@ -13,12 +13,14 @@ mod broker;
 mod engine;
 mod http;
 mod local;
+mod subscription;
 mod wire;
 
 pub use self::{
     api::{ApiError, ErrorKind},
     broker::{Broker, BrokerBuilder},
-    engine::{Engine, EngineConfig, Limits, Operation, Subject},
+    engine::{Engine, EngineConfig, Limits, Operation, Step, Subject, SubscriptionId},
     http::{BindError, Server},
     local::LocalHttpClient,
+    subscription::Subscription,
 };

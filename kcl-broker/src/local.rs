@@ -10,7 +10,7 @@ use aws_smithy_types::{body::SdkBody, byte_stream::ByteStream};
 
 use crate::{
     broker::Broker,
-    wire::{self, Peer},
+    wire::{self, Body, Peer},
 };
 
 /// Answers an SDK's requests in its own task: no socket, no thread, no timer.
@@ -57,5 +57,9 @@ async fn respond(broker: &Broker, request: HttpRequest) -> Result<HttpResponse, 
             .await
             .map_err(|cut| ConnectorError::io(cut.into()))?
     };
-    HttpResponse::try_from(response.map(SdkBody::from)).map_err(|error| ConnectorError::other(error.into(), None))
+    let response = response.map(|body| match body {
+        Body::Full(bytes) => SdkBody::from(bytes),
+        events @ Body::Events(_) => SdkBody::from_body_1_x(events),
+    });
+    HttpResponse::try_from(response).map_err(|error| ConnectorError::other(error.into(), None))
 }

@@ -13,6 +13,7 @@ mod shard;
 mod start;
 mod stream;
 mod streams;
+mod subscriptions;
 mod token;
 mod validate;
 mod write;
@@ -24,11 +25,15 @@ use std::{collections::BTreeMap, time::Duration};
 
 use kcl_core::{StreamName, Timestamp};
 
-pub use self::limits::Limits;
+pub use self::{
+    limits::Limits,
+    subscriptions::{Step, SubscriptionId},
+};
 use self::{
     limits::CallMeters,
     shard::{ShardLog, shard_name},
     stream::Stream,
+    subscriptions::Subscriptions,
     token::Life,
     validate::{shard_index, stream_of_arn},
 };
@@ -143,6 +148,7 @@ pub struct Engine {
     stored_bytes: u64,
     /// Meters the operations that are limited for the account.
     calls: CallMeters,
+    subscriptions: Subscriptions,
 }
 
 impl Engine {
@@ -157,6 +163,7 @@ impl Engine {
             deleted_second: 0,
             stored_bytes: 0,
             calls: CallMeters::default(),
+            subscriptions: Subscriptions::default(),
         }
     }
 

@@ -116,6 +116,9 @@ impl Engine {
         if let Some(stream) = self.streams.get_mut(name) {
             stream.reshard(parents, ranges, now);
         }
+        for parent in parents {
+            self.subscriptions.wake_shard(name, *parent);
+        }
     }
 
     /// The shard of `stream` with this id, which must be open.

@@ -106,6 +106,7 @@ impl Operation for DeleteStream {
         }
         if let Some(stream) = engine.streams.remove(&name) {
             engine.stored_bytes -= stream.footprint();
+            engine.subscriptions.wake_stream(&name);
             engine.deleted_second = engine.deleted_second.max(stream.last_created_second());
         }
         Ok(())

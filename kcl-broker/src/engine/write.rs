@@ -1,5 +1,7 @@
 //! Writing records.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 use bytestring::ByteString;
 use kcl_core::{HashKey, StreamName, Timestamp};
@@ -213,6 +215,7 @@ impl Engine {
             return Vec::new();
         };
         let mut written = Vec::new();
+        let mut written_to = BTreeSet::new();
         for Checked {
             shard: index,
             partition_key,
@@ -231,10 +234,14 @@ impl Engine {
             self.stored_bytes -= shard.trim(now, stream.retention);
             self.stored_bytes += footprint(&data, &partition_key);
             let sequence_number = shard.append(now, partition_key, data);
+            written_to.insert(index);
             written.push(Ok(PutRecordOutput {
                 shard_id: shard.id().clone(),
                 sequence_number,
             }));
+        }
+        for index in written_to {
+            self.subscriptions.wake_shard(name, index);
         }
         written
     }

@@ -33,6 +33,7 @@ impl Body {
         Self::Events(Box::new(Events {
             subscription: Some(subscription),
             is_begun: false,
+            is_flushed: false,
             stopped: None,
         }))
     }
@@ -51,6 +52,8 @@ pub(crate) struct Events {
     /// Until the last frame.
     subscription: Option<Subscription>,
     is_begun: bool,
+    /// Whether the connection had time to send what was given, before it is cut.
+    is_flushed: bool,
     stopped: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
 }
 
@@ -73,10 +76,15 @@ impl Events {
         let frame = match ready!(subscription.poll_next(cx)) {
             Some(Ok(event)) => Some(Ok(eventstream::event(&event))),
             Some(Err(error)) => Some(Ok(eventstream::exception(&error))),
+            None if subscription.is_cut() && !self.is_flushed => {
+                // What was given so far is to arrive: a connection that is cut drops what it has not sent.
+                self.is_flushed = true;
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
             None => {
-                let cut = subscription.is_cut().then_some(Err(Cut));
                 self.subscription = None;
-                cut
+                None
             }
         };
         Poll::Ready(frame)

@@ -1,13 +1,13 @@
 //! AWS JSON 1.1: blobs are base64, timestamps are seconds since the epoch with a fraction.
 
-use std::io::Write as _;
+use std::{io::Write as _, sync::Arc};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use kcl_core::{Record, Timestamp};
+use kcl_core::{ChildShard, Record, Timestamp};
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::shape::ChildShardShape;
-use crate::api::{ApiError, ErrorKind, GetRecordsOutput, field};
+use crate::api::{ApiError, ErrorKind, GetRecordsOutput, SubscribeToShardEvent, field};
 
 /// What a record costs in JSON beside its data, its key and the escapes in it.
 const RECORD_OVERHEAD_BYTES: usize = 192;
@@ -60,36 +60,54 @@ pub(super) fn encode(output: &impl Serialize) -> Vec<u8> {
 /// Writes what [`GetRecords`](crate::api::GetRecords) answers, by hand: it is most of what the broker ever writes, and
 /// base64 goes into the buffer without a detour.
 pub(super) fn encode_records(output: &GetRecordsOutput) -> Vec<u8> {
-    let mut buffer = Vec::with_capacity(capacity_for(output));
-    buffer.extend_from_slice(b"{\"Records\":[");
-    for (i, record) in output.records.iter().enumerate() {
-        if i > 0 {
-            buffer.push(b',');
-        }
-        put_record(&mut buffer, record);
-    }
-    buffer.extend_from_slice(b"],\"MillisBehindLatest\":");
-    put(&mut buffer, format_args!("{}", output.millis_behind_latest));
+    let mut buffer = Vec::with_capacity(capacity_for(&output.records));
+    put_records(&mut buffer, &output.records, output.millis_behind_latest);
     if let Some(iterator) = &output.next_shard_iterator {
         buffer.extend_from_slice(b",\"NextShardIterator\":");
         put_json(&mut buffer, iterator);
     }
-    if !output.child_shards.is_empty() {
-        buffer.extend_from_slice(b",\"ChildShards\":");
-        put_json(
-            &mut buffer,
-            &output.child_shards.iter().map(ChildShardShape::of).collect::<Vec<_>>(),
-        );
-    }
-    buffer.push(b'}');
+    put_end(&mut buffer, &output.child_shards);
     buffer
 }
 
-fn capacity_for(output: &GetRecordsOutput) -> usize {
-    let record = |record: &std::sync::Arc<Record>| {
-        record.data.len().div_ceil(3) * 4 + record.partition_key.len() + RECORD_OVERHEAD_BYTES
-    };
-    output.records.iter().map(record).sum::<usize>() + ANSWER_OVERHEAD_BYTES
+/// Writes an event of a subscription.
+pub(super) fn put_event(buffer: &mut Vec<u8>, event: &SubscribeToShardEvent) {
+    put_records(buffer, &event.records, event.millis_behind_latest);
+    if let Some(number) = &event.continuation_sequence_number {
+        buffer.extend_from_slice(b",\"ContinuationSequenceNumber\":");
+        put_json(buffer, number.as_str());
+    }
+    put_end(buffer, &event.child_shards);
+}
+
+/// The bytes that an answer with these records takes, as a rule.
+pub(super) fn capacity_for(records: &[Arc<Record>]) -> usize {
+    let record =
+        |record: &Arc<Record>| record.data.len().div_ceil(3) * 4 + record.partition_key.len() + RECORD_OVERHEAD_BYTES;
+    records.iter().map(record).sum::<usize>() + ANSWER_OVERHEAD_BYTES
+}
+
+fn put_records(buffer: &mut Vec<u8>, records: &[Arc<Record>], millis_behind_latest: u64) {
+    buffer.extend_from_slice(b"{\"Records\":[");
+    for (i, record) in records.iter().enumerate() {
+        if i > 0 {
+            buffer.push(b',');
+        }
+        put_record(buffer, record);
+    }
+    buffer.extend_from_slice(b"],\"MillisBehindLatest\":");
+    put(buffer, format_args!("{millis_behind_latest}"));
+}
+
+fn put_end(buffer: &mut Vec<u8>, child_shards: &[ChildShard]) {
+    if !child_shards.is_empty() {
+        buffer.extend_from_slice(b",\"ChildShards\":");
+        put_json(
+            buffer,
+            &child_shards.iter().map(ChildShardShape::of).collect::<Vec<_>>(),
+        );
+    }
+    buffer.push(b'}');
 }
 
 fn put_record(buffer: &mut Vec<u8>, record: &Record) {

@@ -1,9 +1,11 @@
 //! From an HTTP request to an HTTP response, without a socket: both fronts call [`respond`].
 
 mod auth;
+mod body;
 mod cbor;
 mod cors;
 mod error;
+mod eventstream;
 mod format;
 mod json;
 mod request_id;
@@ -12,15 +14,19 @@ mod shape;
 
 use std::net::SocketAddr;
 
-use bytes::Bytes;
 use http::{
     HeaderMap, HeaderValue, Method, Response, StatusCode,
     header::{CONTENT_TYPE, HeaderName},
     request::Parts,
 };
 
-pub(crate) use self::request_id::RequestIds;
-use self::{error::Refusal, format::Format, routes::Route};
+pub(crate) use self::{body::Body, request_id::RequestIds};
+use self::{
+    error::Refusal,
+    eventstream::EVENT_STREAM,
+    format::Format,
+    routes::{Answered, Route},
+};
 use crate::{
     api::{ApiError, ErrorKind},
     broker::Broker,
@@ -51,7 +57,7 @@ pub(crate) struct Cut;
 
 /// Answers one request, or says that there is no answer. Whatever it is signed with is accepted, and the path does not
 /// count.
-pub(crate) async fn respond(broker: &Broker, peer: Peer, head: &Parts, body: &[u8]) -> Result<Response<Bytes>, Cut> {
+pub(crate) async fn respond(broker: &Broker, peer: Peer, head: &Parts, body: &[u8]) -> Result<Response<Body>, Cut> {
     let content_type = content_type_of(&head.headers);
     let format = Format::of_content_type(content_type);
     let answered = if cors::is_preflight(head) {
@@ -62,10 +68,14 @@ pub(crate) async fn respond(broker: &Broker, peer: Peer, head: &Parts, body: &[u
     // Whoever asks for no format that there is and still gets a structure gets CBOR.
     let format = format.unwrap_or(Format::Cbor);
     let (status, content_type, body) = match answered {
-        Ok(body) => (StatusCode::OK, Some(format.content_type()), body),
-        Err(refusal) => refusal.into_parts(format)?,
+        Ok(Answered::Output(body)) => (StatusCode::OK, Some(format.content_type()), Body::from(body)),
+        Ok(Answered::Events(subscription)) => (StatusCode::OK, Some(EVENT_STREAM), Body::events(subscription)),
+        Err(refusal) => {
+            let (status, content_type, body) = refusal.into_parts(format)?;
+            (status, content_type, Body::from(body))
+        }
     };
-    let mut response = Response::new(Bytes::from(body));
+    let mut response = Response::new(body);
     *response.status_mut() = status;
     let headers = response.headers_mut();
     if let Some(content_type) = content_type {
@@ -80,8 +90,8 @@ pub(crate) async fn respond(broker: &Broker, peer: Peer, head: &Parts, body: &[u
 }
 
 /// Answers a request whose body is longer than [`BODY_BYTES_MAX`].
-pub(crate) fn body_too_large(broker: &Broker) -> Response<Bytes> {
-    let mut response = Response::new(Bytes::new());
+pub(crate) fn body_too_large(broker: &Broker) -> Response<Body> {
+    let mut response = Response::new(Body::from(Vec::new()));
     *response.status_mut() = StatusCode::PAYLOAD_TOO_LARGE;
     stamp(broker, response.headers_mut());
     response
@@ -102,7 +112,7 @@ async fn answer(
     content_type: &str,
     format: Option<Format>,
     body: &[u8],
-) -> Result<Vec<u8>, Refusal> {
+) -> Result<Answered, Refusal> {
     if head.method != Method::POST {
         return Err(Refusal::UnknownService);
     }

@@ -9,13 +9,22 @@ use crate::{
     api::{
         CreateStream, DeleteStream, DeregisterStreamConsumer, DescribeStream, DescribeStreamConsumer,
         DescribeStreamSummary, GetRecords, GetShardIterator, ListShards, ListStreamConsumers, ListStreams, MergeShards, PutRecord, PutRecords,
-        RegisterStreamConsumer, SplitShard,
+        RegisterStreamConsumer, SplitShard, SubscribeToShard,
     },
     broker::Broker,
     engine::Operation,
+    subscription::Subscription,
 };
 
-type Answer<'a> = Pin<Box<dyn Future<Output = Result<Vec<u8>, Refusal>> + Send + 'a>>;
+/// What a request gets.
+pub(super) enum Answered {
+    /// An output, encoded.
+    Output(Vec<u8>),
+    /// What a subscription gives from now on.
+    Events(Subscription),
+}
+
+type Answer<'a> = Pin<Box<dyn Future<Output = Result<Answered, Refusal>> + Send + 'a>>;
 type Run = for<'a> fn(&'a Broker, Peer, Format, &'a [u8]) -> Answer<'a>;
 
 /// Decodes, carries out and encodes one operation.
@@ -33,6 +42,11 @@ macro_rules! route {
 
 impl Route {
     pub(super) fn named(operation: &str) -> Option<Self> {
+        if operation == SubscribeToShard::NAME {
+            return Some(Self(|broker, peer, format, body| {
+                Box::pin(subscribe(broker, peer, format, body))
+            }));
+        }
         route!(
             operation,
             CreateStream,
@@ -60,17 +74,23 @@ impl Route {
         peer: Peer,
         format: Format,
         body: &[u8],
-    ) -> Result<Vec<u8>, Refusal> {
+    ) -> Result<Answered, Refusal> {
         (self.0)(broker, peer, format, body).await
     }
 }
 
-async fn run<O>(broker: &Broker, peer: Peer, format: Format, body: &[u8]) -> Result<Vec<u8>, Refusal>
+async fn run<O>(broker: &Broker, peer: Peer, format: Format, body: &[u8]) -> Result<Answered, Refusal>
 where
     O: Operation<Output: Output> + DeserializeOwned,
 {
     let request = format.decode::<O>(body).map_err(Refusal::Api)?;
     tracing::trace!(operation = O::NAME, ?peer, "request");
     let output = broker.call(request).map_err(Refusal::Api)?;
-    Ok(output.encode(format))
+    Ok(Answered::Output(output.encode(format)))
+}
+
+async fn subscribe(broker: &Broker, peer: Peer, format: Format, body: &[u8]) -> Result<Answered, Refusal> {
+    let request = format.decode::<SubscribeToShard>(body).map_err(Refusal::Api)?;
+    tracing::trace!(operation = SubscribeToShard::NAME, ?peer, "request");
+    broker.subscribe(request).map(Answered::Events).map_err(Refusal::Api)
 }

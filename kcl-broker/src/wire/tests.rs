@@ -3,6 +3,7 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
+use bytes::Bytes;
 use kcl_core::Timestamp;
 use serde_json::{Value, json};
 
@@ -47,7 +48,10 @@ fn answer_to(broker: &Broker, request: http::Request<()>, body: &[u8]) -> Respon
     let (head, ()) = request.into_parts();
     let mut answer = pin!(super::respond(broker, Peer::InProcess, &head, body));
     match answer.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(answer) => answer.expect("an answer"),
+        Poll::Ready(answer) => answer.expect("an answer").map(|body| match body {
+            Body::Full(bytes) => bytes,
+            Body::Events(_) => panic!("the answer has no end"),
+        }),
         Poll::Pending => panic!("the answer has to be waited for"),
     }
 }

@@ -3,32 +3,49 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod doors;
+mod fanout;
 mod scenarios;
 
 use doors::World;
 
-/// Runs the scenario of this name through both doors.
+/// Runs the scenarios of a module through both doors.
 macro_rules! through_both_doors {
-    ($($scenario:ident)*) => {
-        mod in_process {
-            $(#[tokio::test(start_paused = true)]
-            async fn $scenario() {
-                super::scenarios::$scenario(&super::World::in_process()).await;
-            })*
-        }
+    ($tests:ident: $scenarios:ident: $($scenario:ident)*) => {
+        mod $tests {
+            use super::{World, $scenarios};
 
-        mod over_http {
-            $(#[tokio::test]
-            async fn $scenario() {
-                let world = super::World::over_http().await;
-                super::scenarios::$scenario(&world).await;
-                world.shutdown().await;
-            })*
+            mod in_process {
+                $(#[tokio::test(start_paused = true)]
+                async fn $scenario() {
+                    super::$scenarios::$scenario(&super::World::in_process()).await;
+                })*
+            }
+
+            mod over_http {
+                $(#[tokio::test]
+                async fn $scenario() {
+                    let world = super::World::over_http().await;
+                    super::$scenarios::$scenario(&world).await;
+                    world.shutdown().await;
+                })*
+            }
         }
     };
 }
 
 through_both_doors! {
+    subscribing: fanout:
+    records_come_as_they_are_written
+    a_split_ends_a_subscription_and_names_the_children
+    another_subscription_takes_over_after_five_seconds
+    a_subscription_goes_on_exactly_where_the_last_one_was_cut
+    a_subscription_ends_after_five_minutes
+    deleting_the_stream_fails_a_subscription
+    an_event_of_ten_mebibytes_arrives
+}
+
+through_both_doors! {
+    polling: scenarios:
     records_come_back_in_order_from_the_shard_that_their_key_points_to
     a_split_shard_drains_to_its_end_and_names_its_children
     merged_shards_name_one_child_with_both_as_parents

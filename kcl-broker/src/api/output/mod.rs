@@ -1,6 +1,7 @@
 //! What the operations answer. Operations without output answer `()`.
 
 mod consumers;
+mod fanout;
 mod records;
 mod streams;
 
@@ -9,6 +10,7 @@ pub use self::{
         ConsumerStatus, ConsumerSummary, DescribeStreamConsumerOutput, ListStreamConsumersOutput,
         RegisterStreamConsumerOutput,
     },
+    fanout::SubscribeToShardEvent,
     records::{GetRecordsOutput, GetShardIteratorOutput, PutRecordOutput, PutRecordsOutput, PutRecordsResult},
     streams::{
         DescribeStreamOutput, DescribeStreamSummaryOutput, ListShardsOutput, ListStreamsOutput, StreamMode,

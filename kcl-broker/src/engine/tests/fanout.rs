@@ -146,7 +146,8 @@ fn without_records_there_is_an_event_every_second_and_its_continuation_moves_on(
 
 #[test]
 fn a_continuation_loses_and_repeats_nothing_whether_reading_goes_on_at_it_or_after_it() {
-    for go_on in [StartingPosition::at::<String>, StartingPosition::after] {
+    let ways: [fn(String) -> StartingPosition; 2] = [StartingPosition::at, StartingPosition::after];
+    for go_on in ways {
         let mut fan_out = FanOut::with_shards(1);
         let id = fan_out.subscribe(StartingPosition::latest());
         let nothing = continuation(&fan_out.event(id));

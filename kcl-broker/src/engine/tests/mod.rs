@@ -1,6 +1,7 @@
 //! The engine's semantics, without any encoding.
 
 mod consumers;
+mod fanout;
 mod limits;
 mod listing;
 mod reading;
