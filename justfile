@@ -31,6 +31,10 @@ sim-long SECONDS="600":
 bench *ARGS:
     cargo run --release --package integration --bin bench -- {{ARGS}}
 
+# This project's broker beside ferrokinesis and kinesis-mock, which are installed first.
+bench-brokers *ARGS:
+    scripts/bench-brokers {{ARGS}}
+
 # Licences, bans, advisories and sources of the dependencies (needs cargo-deny).
 deny:
     cargo deny check

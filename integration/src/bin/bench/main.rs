@@ -9,11 +9,12 @@ mod measure;
 use std::{
     error::Error,
     io::{BufRead, BufReader},
-    process::{Child, Command, Stdio},
+    process::{Command, Stdio},
 };
 
 use aws_sdk_kinesis::{Client, primitives::Blob, types::PutRecordsRequestEntry};
 use clap::{Parser, Subcommand};
+use integration::bench::{Process, client};
 use kcl_broker::{Broker, Server};
 
 use crate::measure::Run;
@@ -72,8 +73,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
 }
 
 async fn compare(args: &Args) -> Result<(), Box<dyn Error>> {
-    let mut broker = Process(itself(args, &["broker"])?.stdout(Stdio::piped()).spawn()?);
-    let stdout = broker.0.stdout.take().ok_or("the broker has no output")?;
+    let mut broker = Process::new(itself(args, &["broker"])?.stdout(Stdio::piped()).spawn()?);
+    let stdout = broker.child().stdout.take().ok_or("the broker has no output")?;
     let endpoint = BufReader::new(stdout)
         .lines()
         .next()
@@ -109,17 +110,6 @@ fn itself(args: &Args, part: &[&str]) -> Result<Command, std::io::Error> {
     let mut command = Command::new(std::env::current_exe()?);
     command.arg("--records").arg(args.records.to_string()).args(part);
     Ok(command)
-}
-
-/// A child process that ends with its owner.
-struct Process(Child);
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        // It is gone already, or it goes now.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
 }
 
 async fn serve() -> Result<(), Box<dyn Error>> {
@@ -160,15 +150,4 @@ async fn fill(client: &Client, args: &Args) -> Result<(), Box<dyn Error>> {
         put += count;
     }
     Ok(())
-}
-
-fn client(endpoint: &str) -> Client {
-    use aws_sdk_kinesis::config::{BehaviorVersion, Credentials, Region};
-    let config = aws_sdk_kinesis::Config::builder()
-        .behavior_version(BehaviorVersion::latest())
-        .region(Region::new("us-east-1"))
-        .credentials_provider(Credentials::new("local", "local", None, None, "bench"))
-        .endpoint_url(endpoint)
-        .build();
-    Client::from_conf(config)
 }

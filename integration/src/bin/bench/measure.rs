@@ -1,7 +1,8 @@
 //! Wall time, CPU time and memory of a process, and the table of all runs.
 
-use std::{error::Error, time::Instant};
+use std::error::Error;
 
+use integration::bench::{now, own_cpu_seconds, own_peak_mib};
 use serde::{Deserialize, Serialize};
 
 /// What one run took.
@@ -15,48 +16,16 @@ pub(crate) struct Run {
 
 /// Runs a consumer and prints what it took.
 pub(crate) async fn report(consume: impl Future<Output = Result<usize, Box<dyn Error>>>) -> Result<(), Box<dyn Error>> {
-    let (started, cpu) = (now(), cpu_seconds()?);
+    let (started, cpu) = (now(), own_cpu_seconds()?);
     let records = consume.await?;
     let run = Run {
         records,
         seconds: started.elapsed().as_secs_f64(),
-        cpu_seconds: cpu_seconds()? - cpu,
-        peak_mib: peak_mib()?,
+        cpu_seconds: own_cpu_seconds()? - cpu,
+        peak_mib: own_peak_mib()?,
     };
     println!("{}", serde_json::to_string(&run)?);
     Ok(())
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "a benchmark measures real time, here and nowhere else"
-)]
-fn now() -> Instant {
-    Instant::now()
-}
-
-/// The CPU time that this process has used, from the scheduler's own count of ticks (100 a second on Linux).
-fn cpu_seconds() -> Result<f64, Box<dyn Error>> {
-    let stat = std::fs::read_to_string("/proc/self/stat")?;
-    let after_name = stat.rsplit(')').next().ok_or("the process's state has no name")?;
-    let ticks: u64 = after_name
-        .split_whitespace()
-        .skip(11)
-        .take(2)
-        .map(str::parse::<u64>)
-        .sum::<Result<_, _>>()?;
-    #[expect(clippy::cast_precision_loss, reason = "ticks of one run are few")]
-    Ok(ticks as f64 / 100.0)
-}
-
-fn peak_mib() -> Result<f64, Box<dyn Error>> {
-    let status = std::fs::read_to_string("/proc/self/status")?;
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmHWM:"))
-        .ok_or("the kernel tells no peak memory")?;
-    let kib: f64 = line.trim().trim_end_matches("kB").trim().parse()?;
-    Ok(kib / 1024.0)
 }
 
 /// One figure of a run.
