@@ -1,0 +1,80 @@
+"""Where things are, and how commands are run: always with a time limit, never past loopback but to install."""
+
+import os
+import signal
+import subprocess
+import time
+
+INTEROP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+PROJECT = os.path.dirname(os.path.dirname(INTEROP))
+CACHE = os.path.join(INTEROP, ".cache")
+CLIENTS = os.path.join(INTEROP, "clients")
+
+# What a client may inherit. The rest, proxies and the AWS settings of the person at the keyboard above all, stays out.
+INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "JAVA_HOME", "SYSTEMROOT")
+
+
+def fresh_logs():
+    """A new directory for the logs of this run. The last one is also found as `.cache/logs/latest`."""
+    base = os.path.join(CACHE, "logs")
+    logs = os.path.join(base, time.strftime("%Y%m%d-%H%M%S") + f"-{os.getpid()}")
+    os.makedirs(logs)
+    latest = os.path.join(base, "latest")
+    if os.path.islink(latest):
+        os.unlink(latest)
+    os.symlink(os.path.basename(logs), latest)
+    return logs
+
+
+def client_environment(served):
+    """What a client finds: the broker as the endpoint of every AWS service, and credentials that mean nothing."""
+    environment = {name: os.environ[name] for name in INHERITED if name in os.environ}
+    environment.update(
+        AWS_ENDPOINT_URL=served.endpoint,
+        AWS_ACCESS_KEY_ID="AKIAINTEROP",
+        AWS_SECRET_ACCESS_KEY="interop",
+        AWS_REGION="us-east-1",
+        AWS_DEFAULT_REGION="us-east-1",
+        AWS_EC2_METADATA_DISABLED="true",
+        AWS_CONFIG_FILE=os.devnull,
+        AWS_SHARED_CREDENTIALS_FILE=os.devnull,
+        NO_PROXY="127.0.0.1,localhost",
+        PYTHONUNBUFFERED="1",
+        PYTHONDONTWRITEBYTECODE="1",
+    )
+    if served.certificate:
+        environment.update(AWS_CA_BUNDLE=served.certificate, NODE_EXTRA_CA_CERTS=served.certificate)
+    return environment
+
+
+def run(command, log, limit, environment=None, cwd=None):
+    """Runs a command with its output in a log. Returns its exit status, or None if it had to be stopped at the limit."""
+    with open(log, "ab") as out:
+        out.write(f"$ {' '.join(command)}\n".encode())
+        out.flush()
+        # In a session of its own, so that what it started ends with it.
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, cwd=cwd, env=environment, start_new_session=True)
+        try:
+            return process.wait(timeout=limit)
+        except subprocess.TimeoutExpired:
+            return None
+        finally:
+            stop_session(process)
+
+
+def stop_session(process):
+    """Ends a process and all that it started: politely, and after five seconds by force."""
+    for sign, patience in ((signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0)):
+        try:
+            os.killpg(process.pid, sign)
+        except ProcessLookupError:
+            break
+        deadline = time.monotonic() + patience
+        while time.monotonic() < deadline:
+            process.poll()
+            try:
+                os.killpg(process.pid, 0)
+            except ProcessLookupError:
+                return
+            time.sleep(0.05)
+    process.poll()
