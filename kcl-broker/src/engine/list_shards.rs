@@ -10,7 +10,7 @@ use super::{
     token::{ShardPage, TOKEN_LIFETIME_MS},
     validate::{Constraints, shard_index},
 };
-use crate::api::{ApiError, ErrorKind, ListShards, ListShardsOutput, ShardFilter};
+use crate::api::{ApiError, ErrorKind, ListShards, ListShardsOutput, ShardFilter, StreamStatus};
 
 const PAGE_MAX: i32 = 1000;
 const FILTERS: [&str; 6] = [
@@ -52,6 +52,7 @@ impl Operation for ListShards {
         };
         engine.trim(&name, now);
         let stream = engine.existing(&name)?;
+        engine.require(stream, &[StreamStatus::Active, StreamStatus::Updating])?;
         let mut selected = selection.apply(stream, after, now);
         let shards: Vec<_> = selected.by_ref().take(limit).collect();
         let next_token = match shards.last() {

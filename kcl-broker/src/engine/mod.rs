@@ -1,9 +1,10 @@
 //! The broker's heart: what the service does, as a function of the time, the request and what was before.
 //!
 //! The engine does no I/O, reads no clock, draws no random number and spawns nothing: the same calls at the same times
-//! give the same answers, byte for byte. Streams, splits and merges take effect at once.
+//! give the same answers, byte for byte. What is to happen at some time happens with the first call after it.
 
 mod consumers;
+mod lifecycle;
 mod limits;
 mod list_shards;
 mod read;
@@ -142,6 +143,8 @@ pub struct Engine {
     /// The latest time that a call has brought.
     now: Timestamp,
     streams: BTreeMap<StreamName, Stream>,
+    /// When the first of the changes that have begun takes effect.
+    change_due: Option<Timestamp>,
     streams_made: u64,
     /// Numbers of new streams begin after this second, so that no number of a deleted stream is one of a new stream's.
     deleted_second: u64,
@@ -159,6 +162,7 @@ impl Engine {
             config,
             now: Timestamp::from_epoch_millis(i64::MIN),
             streams: BTreeMap::new(),
+            change_due: None,
             streams_made: 0,
             deleted_second: 0,
             stored_bytes: 0,
@@ -176,6 +180,7 @@ impl Engine {
     pub fn call<O: Operation>(&mut self, now: Timestamp, operation: O) -> Result<O::Output, ApiError> {
         self.now = self.now.max(now);
         let now = self.now;
+        self.settle(now);
         self.admit_call(O::NAME, || operation.subject(), now)?;
         operation.execute(self, now)
     }
@@ -269,7 +274,7 @@ impl Engine {
 
     /// Refuses `additional` open shards if they are too many.
     fn check_open_shards(&self, additional: usize) -> Result<(), ApiError> {
-        let open: usize = self.streams.values().map(Stream::open_shard_count).sum();
+        let open: usize = self.streams.values().map(Stream::claimed_shard_count).sum();
         let EngineConfig {
             account,
             region,

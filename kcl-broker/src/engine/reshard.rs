@@ -4,11 +4,36 @@ use kcl_core::{HashKey, HashKeyRange, StreamName, Timestamp};
 
 use super::{
     Engine, Operation, Subject,
+    lifecycle::Update,
     shard::ShardLog,
     stream::Stream,
     validate::{Constraints, present, shard_index},
 };
-use crate::api::{ApiError, ErrorKind, MergeShards, SplitShard};
+use crate::api::{ApiError, ErrorKind, MergeShards, SplitShard, StreamMode};
+
+/// One step of resharding. Open shards go by the first of their hash keys, which names those to come as well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reshard {
+    /// Puts two shards in the place of one. The upper one begins at this key.
+    Split { shard: HashKey, at: HashKey },
+    /// Puts one shard in the place of two that touch.
+    Merge { shard: HashKey, adjacent: HashKey },
+}
+
+impl Reshard {
+    /// The most shards that are open in the course of these steps beyond those that are open before.
+    pub(super) fn additional(steps: &[Self]) -> usize {
+        let (mut open, mut most) = (0_isize, 0);
+        for step in steps {
+            open += match step {
+                Self::Split { .. } => 1,
+                Self::Merge { .. } => -1,
+            };
+            most = most.max(open);
+        }
+        most.unsigned_abs()
+    }
+}
 
 impl Operation for SplitShard {
     const NAME: &'static str = "SplitShard";
@@ -30,7 +55,7 @@ impl Operation for SplitShard {
             .required("newStartingHashKey", self.new_starting_hash_key.as_ref())
             .hash_key("newStartingHashKey", self.new_starting_hash_key.as_ref())
             .check()?;
-        let stream = engine.stream(self.stream_name.as_ref(), self.stream_arn.as_ref())?;
+        let stream = engine.reshardable(self.stream_name.as_ref(), self.stream_arn.as_ref())?;
         let shard = engine.open_shard(stream, &present(self.shard_to_split)?, now)?;
         let HashKeyRange { start, end } = shard.range();
         let text = present(self.new_starting_hash_key)?;
@@ -49,13 +74,11 @@ impl Operation for SplitShard {
             )));
         };
         engine.check_open_shards(1)?;
-        let (name, index) = (stream.name.clone(), shard.index);
-        let lower = HashKeyRange {
-            start,
-            end: HashKey(middle.0 - 1),
+        let split = Reshard::Split {
+            shard: start,
+            at: middle,
         };
-        let upper = HashKeyRange { start: middle, end };
-        engine.reshard(&name, &[index], &[lower, upper], now);
+        engine.begin_update(&stream.name.clone(), Update::Shards(vec![split]), now);
         Ok(())
     }
 }
@@ -80,22 +103,12 @@ impl Operation for MergeShards {
             .required("adjacentShardToMerge", self.adjacent_shard_to_merge.as_ref())
             .name("adjacentShardToMerge", self.adjacent_shard_to_merge.as_ref())
             .check()?;
-        let stream = engine.stream(self.stream_name.as_ref(), self.stream_arn.as_ref())?;
+        let stream = engine.reshardable(self.stream_name.as_ref(), self.stream_arn.as_ref())?;
         let shard = engine.open_shard(stream, &present(self.shard_to_merge)?, now)?;
         let adjacent = engine.open_shard(stream, &present(self.adjacent_shard_to_merge)?, now)?;
         let (one, other) = (shard.range(), adjacent.range());
         let touch = |low: HashKeyRange, high: HashKeyRange| low.end.0.checked_add(1) == Some(high.start.0);
-        let union = if touch(one, other) {
-            HashKeyRange {
-                start: one.start,
-                end: other.end,
-            }
-        } else if touch(other, one) {
-            HashKeyRange {
-                start: other.start,
-                end: one.end,
-            }
-        } else {
+        if !touch(one, other) && !touch(other, one) {
             return Err(ApiError::invalid(format!(
                 "Shards {} and {} in stream {} under account {} are not an adjacent pair of shards eligible for merging",
                 shard.id(),
@@ -103,15 +116,67 @@ impl Operation for MergeShards {
                 stream.name,
                 engine.config.account
             )));
+        }
+        let merge = Reshard::Merge {
+            shard: one.start,
+            adjacent: other.start,
         };
-        let (name, parents) = (stream.name.clone(), [shard.index, adjacent.index]);
-        engine.reshard(&name, &parents, &[union], now);
+        engine.begin_update(&stream.name.clone(), Update::Shards(vec![merge]), now);
         Ok(())
     }
 }
 
+impl Stream {
+    /// The open shards that a step replaces, and the ranges of those that it opens.
+    fn resolve(&self, step: Reshard) -> Option<(Vec<u32>, Vec<HashKeyRange>)> {
+        match step {
+            Reshard::Split { shard, at } => {
+                let shard = self.open_at(shard)?;
+                let HashKeyRange { start, end } = shard.range();
+                let lower = HashKeyRange {
+                    start,
+                    end: HashKey(at.0.checked_sub(1)?),
+                };
+                Some((vec![shard.index], vec![lower, HashKeyRange { start: at, end }]))
+            }
+            Reshard::Merge { shard, adjacent } => {
+                let (shard, adjacent) = (self.open_at(shard)?, self.open_at(adjacent)?);
+                let union = HashKeyRange {
+                    start: shard.range().start.min(adjacent.range().start),
+                    end: shard.range().end.max(adjacent.range().end),
+                };
+                Some((vec![shard.index, adjacent.index], vec![union]))
+            }
+        }
+    }
+}
+
 impl Engine {
-    fn reshard(&mut self, name: &StreamName, parents: &[u32], ranges: &[HashKeyRange], now: Timestamp) {
+    /// Takes all steps at the time `at`.
+    pub(super) fn reshard_all(&mut self, name: &StreamName, steps: &[Reshard], at: Timestamp) {
+        for step in steps {
+            let resolved = self.streams.get(name).and_then(|stream| stream.resolve(*step));
+            if let Some((parents, ranges)) = resolved {
+                self.reshard(name, &parents, &ranges, at);
+            }
+        }
+    }
+
+    /// The stream whose shards a request replaces.
+    fn reshardable(&self, name: Option<&String>, arn: Option<&String>) -> Result<&Stream, ApiError> {
+        let stream = self.active_stream(name, arn)?;
+        if stream.mode == StreamMode::Provisioned {
+            return Ok(stream);
+        }
+        let message = format!(
+            "Stream {} under account {} is in the ON_DEMAND capacity mode, in which the service counts the shards. \
+             This operation is supported only in the PROVISIONED capacity mode.",
+            stream.name, self.config.account
+        );
+        Err(ApiError::new(ErrorKind::Validation, message))
+    }
+
+    pub(super) fn reshard(&mut self, name: &StreamName, parents: &[u32], ranges: &[HashKeyRange], now: Timestamp) {
         self.trim(name, now);
         if let Some(stream) = self.streams.get_mut(name) {
             stream.reshard(parents, ranges, now);

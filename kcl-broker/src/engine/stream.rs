@@ -7,14 +7,16 @@ use std::{
 
 use kcl_core::{ChildShard, HashKey, HashKeyRange, StreamName, Timestamp};
 
-use super::{consumers::Consumer, limits::CallMeters, shard::ShardLog, token::Life};
-use crate::api::StreamMode;
+use super::{consumers::Consumer, lifecycle::Transition, limits::CallMeters, shard::ShardLog, token::Life};
+use crate::api::{StreamMode, StreamStatus};
 
 /// A stream of the engine.
 #[derive(Debug)]
 pub(super) struct Stream {
     pub(super) name: StreamName,
     pub(super) life: Life,
+    /// The change that has begun and has not taken effect.
+    pub(super) transition: Option<Transition>,
     pub(super) mode: StreamMode,
     pub(super) max_record_size_in_kib: u32,
     pub(super) retention: Duration,
@@ -41,6 +43,7 @@ impl Stream {
         let mut stream = Self {
             name,
             life,
+            transition: None,
             mode,
             max_record_size_in_kib,
             retention,
@@ -56,8 +59,18 @@ impl Stream {
         stream
     }
 
+    /// The open shards, as descriptions count them.
     pub(super) fn open_shard_count(&self) -> usize {
-        self.open.len()
+        if self.is_creating() { 0 } else { self.open.len() }
+    }
+
+    /// The open shards, as the account's limit counts them: with those that are on their way.
+    pub(super) fn claimed_shard_count(&self) -> usize {
+        self.open.len() + self.transition.as_ref().map_or(0, Transition::additional_shards)
+    }
+
+    pub(super) fn is_creating(&self) -> bool {
+        self.status() == StreamStatus::Creating
     }
 
     /// The index of the open shard that serves `key`.
@@ -70,17 +83,23 @@ impl Stream {
         *index
     }
 
-    /// A shard of which something is retained.
+    /// The open shard whose range starts at `start`.
+    pub(super) fn open_at(&self, start: HashKey) -> Option<&ShardLog> {
+        self.shards.get(self.open.get(&start)?)
+    }
+
+    /// A shard of which something is retained. While the stream is being made, it shows none.
     pub(super) fn shard(&self, index: u32, now: Timestamp) -> Option<&ShardLog> {
         self.shards
             .get(&index)
-            .filter(|shard| !shard.is_gone(now, self.retention))
+            .filter(|shard| !self.is_creating() && !shard.is_gone(now, self.retention))
     }
 
-    /// The shards of which something is retained, oldest first, after `after` if that is given.
+    /// The shards of which something is retained, oldest first, after `after` if that is given. While the stream is being
+    /// made, it shows none.
     pub(super) fn retained(&self, after: Option<u32>, now: Timestamp) -> impl Iterator<Item = &ShardLog> {
         let from = after.map_or(0, |after| after.saturating_add(1));
-        let from = if after == Some(u32::MAX) { None } else { Some(from) };
+        let from = Some(from).filter(|_| after != Some(u32::MAX) && !self.is_creating());
         from.into_iter()
             .flat_map(|from| self.shards.range(from..))
             .map(|(_, shard)| shard)

@@ -14,7 +14,7 @@ use super::{
 use crate::api::{
     ApiError, CreateStream, DeleteStream, DescribeStream, DescribeStreamOutput, DescribeStreamSummary,
     DescribeStreamSummaryOutput, ErrorKind, ListStreams, ListStreamsOutput, StreamMode, StreamModeDetails,
-    StreamStatus, StreamSummary,
+    StreamSummary,
 };
 
 /// What the service gives a stream whose shards it counts itself.
@@ -73,7 +73,7 @@ impl Operation for CreateStream {
         engine.check_open_shards(shard_count as usize)?;
         engine.streams_made += 1;
         let stream = Stream::new(
-            name.clone(),
+            name,
             Life {
                 serial: engine.streams_made,
                 created_at: now,
@@ -83,7 +83,7 @@ impl Operation for CreateStream {
             engine.config.retention,
             (shard_count, second_of(now).max(engine.deleted_second + 1)),
         );
-        engine.streams.insert(name, stream);
+        engine.begin_creation(stream, now);
         Ok(())
     }
 }
@@ -96,7 +96,7 @@ impl Operation for DeleteStream {
         Subject::stream(self.stream_name.as_ref(), self.stream_arn.as_ref())
     }
 
-    fn execute(self, engine: &mut Engine, _: Timestamp) -> Result<(), ApiError> {
+    fn execute(self, engine: &mut Engine, now: Timestamp) -> Result<(), ApiError> {
         Constraints::default()
             .stream(self.stream_name.as_ref(), self.stream_arn.as_ref())
             .check()?;
@@ -104,11 +104,7 @@ impl Operation for DeleteStream {
         if self.enforce_consumer_deletion != Some(true) {
             engine.check_without_consumers(&name)?;
         }
-        if let Some(stream) = engine.streams.remove(&name) {
-            engine.stored_bytes -= stream.footprint();
-            engine.subscriptions.wake_stream(&name);
-            engine.deleted_second = engine.deleted_second.max(stream.last_created_second());
-        }
+        engine.begin_deletion(&name, now);
         Ok(())
     }
 }
@@ -213,7 +209,7 @@ impl Engine {
         StreamSummary {
             stream_name: stream.name.clone(),
             stream_arn: self.arn(&stream.name),
-            stream_status: StreamStatus::Active,
+            stream_status: stream.status(),
             stream_mode: stream.mode,
             stream_creation_timestamp: stream.life.created_at,
         }

@@ -114,6 +114,7 @@ impl Engine {
     pub fn poll_subscription(&mut self, now: Timestamp, id: SubscriptionId) -> Step {
         self.now = self.now.max(now);
         let now = self.now;
+        self.settle(now);
         let step = self.step(id, now).unwrap_or_else(Step::Failed);
         match &step {
             Step::Event(event) if event.continuation_sequence_number.is_some() => {}
@@ -166,7 +167,7 @@ impl Engine {
             return self.last_event(stream, place, found.records);
         }
         if found.records.is_empty() && now < event_due_at {
-            let until = wait.map_or(event_due_at, |wait| wait.min(event_due_at));
+            let until = [wait, stream.changes_at()].into_iter().flatten().fold(event_due_at, Timestamp::min);
             return Ok(Step::Idle {
                 until: until.min(ends_at),
             });

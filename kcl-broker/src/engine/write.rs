@@ -52,8 +52,8 @@ impl Operation for PutRecord {
         constraints
             .number("sequenceNumberForOrdering", self.sequence_number_for_ordering.as_ref())
             .check()?;
-        let name = engine.address(self.stream_name.as_ref(), self.stream_arn.as_ref())?;
-        let stream = engine.existing(&name)?;
+        let stream = engine.writable_stream(self.stream_name.as_ref(), self.stream_arn.as_ref())?;
+        let name = stream.name.clone();
         if let Some(number) = self.sequence_number_for_ordering {
             let latest = second_of(now).max(stream.last_created_second());
             if Parts::decode(&number).is_none_or(|parts| parts.arrived > latest) {
@@ -100,8 +100,8 @@ impl Operation for PutRecords {
                 BYTES_MAX >> 20
             )));
         }
-        let name = engine.address(self.stream_name.as_ref(), self.stream_arn.as_ref())?;
-        let stream = engine.existing(&name)?;
+        let stream = engine.writable_stream(self.stream_name.as_ref(), self.stream_arn.as_ref())?;
+        let name = stream.name.clone();
         let records = entries
             .into_iter()
             .zip(1..)

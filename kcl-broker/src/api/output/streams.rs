@@ -1,5 +1,7 @@
 //! Streams and their shards, described and listed.
 
+use std::fmt;
+
 use kcl_core::{Shard, StreamName, Timestamp};
 
 /// Whether the number of shards is chosen by the owner of the stream or by the service.
@@ -16,8 +18,33 @@ pub enum StreamMode {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StreamStatus {
+    /// It is being made. Nothing can be written to it or read from it yet.
+    Creating,
+    /// It is being removed.
+    Deleting,
     /// Ready for everything.
     Active,
+    /// It is being changed, and meanwhile takes and gives records, but no other change.
+    Updating,
+}
+
+impl StreamStatus {
+    /// The state's name, as the service has it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Creating => "CREATING",
+            Self::Deleting => "DELETING",
+            Self::Active => "ACTIVE",
+            Self::Updating => "UPDATING",
+        }
+    }
+}
+
+impl fmt::Display for StreamStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
 }
 
 /// What all descriptions of a stream have in common.

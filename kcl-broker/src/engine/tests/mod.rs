@@ -2,6 +2,7 @@
 
 mod consumers;
 mod fanout;
+mod lifecycle;
 mod limits;
 mod listing;
 mod reading;

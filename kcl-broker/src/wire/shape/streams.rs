@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::{Output, epoch, shards::ShardShape};
 use crate::{
     api::{
-        DescribeStreamOutput, DescribeStreamSummaryOutput, ListStreamsOutput, StreamMode, StreamStatus, StreamSummary,
+        DescribeStreamOutput, DescribeStreamSummaryOutput, ListStreamsOutput, StreamMode, StreamSummary,
     },
     wire::Format,
 };
@@ -40,9 +40,7 @@ impl<'a> SummaryShape<'a> {
         Self {
             stream_name: stream.stream_name.as_str(),
             stream_arn: &stream.stream_arn,
-            stream_status: match stream.stream_status {
-                StreamStatus::Active => "ACTIVE",
-            },
+            stream_status: stream.stream_status.name(),
             stream_mode_details: ModeShape {
                 stream_mode: match stream.stream_mode {
                     StreamMode::Provisioned => "PROVISIONED",
