@@ -104,12 +104,26 @@ impl Engine {
     /// After [`Step::Ended`] and [`Step::Failed`] the engine has forgotten it; what is unknown has ended.
     ///
     /// ```
-    /// use kcl_broker::{Engine, EngineConfig, Step, api::{CreateStream, PutRecord, RegisterStreamConsumer, StartingPosition, SubscribeToShard}};
+    /// use kcl_broker::{
+    ///     Engine, EngineConfig, Step,
+    ///     api::{CreateStream, PutRecord, RegisterStreamConsumer, StartingPosition, SubscribeToShard},
+    /// };
     /// use kcl_core::Timestamp;
     ///
     /// let mut engine = Engine::new(EngineConfig::default());
     /// let now = Timestamp::from_epoch_millis(1_357_034_400_000);
-    /// # let _ = (&mut engine, now);
+    /// engine.call(now, CreateStream::new("rides", 1))?;
+    /// let stream = "arn:aws:kinesis:us-east-1:000000000000:stream/rides";
+    /// let consumer = engine.call(now, RegisterStreamConsumer::new(stream, "billing"))?.consumer.consumer_arn;
+    ///
+    /// let latest = StartingPosition::latest();
+    /// let id = engine.call(now, SubscribeToShard::new(consumer, "shardId-000000000000", latest))?;
+    /// assert!(matches!(engine.poll_subscription(now, id), Step::Event(event) if event.records.is_empty()));
+    /// assert!(matches!(engine.poll_subscription(now, id), Step::Idle { .. }));
+    /// engine.call(now, PutRecord::new("rides", "taxi-7", "from A to B"))?;
+    /// assert!(engine.take_woken().contains(&id));
+    /// assert!(matches!(engine.poll_subscription(now, id), Step::Event(event) if event.records.len() == 1));
+    /// # Ok::<(), kcl_broker::ApiError>(())
     /// ```
     pub fn poll_subscription(&mut self, now: Timestamp, id: SubscriptionId) -> Step {
         self.now = self.now.max(now);

@@ -210,3 +210,62 @@ fn wake(live: &mut BTreeMap<SubscriptionId, Subscription>, woken: &mut BTreeSet<
         woken.insert(id);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIFE: Life = Life {
+        serial: 1,
+        created_at: Timestamp::from_epoch_millis(0),
+    };
+
+    fn place(shard: u32, consumer: &str) -> Place {
+        Place {
+            stream: StreamName::new("rides").unwrap(),
+            shard,
+            consumer: consumer.to_owned(),
+            registered_at: Timestamp::from_epoch_millis(0),
+        }
+    }
+
+    #[test]
+    fn readers_that_come_and_go_leave_nothing_behind() {
+        let mut table = Subscriptions::default();
+        for shard in 0..10_000 {
+            let now = Timestamp::from_epoch_millis(i64::from(shard) * 1_000);
+            let id = table.begin(place(shard, "billing"), LIFE, 0, now);
+            table.end(id);
+        }
+        assert_eq!(table.live.len(), 0);
+        assert!(table.latest.len() <= SWEEP_MIN, "{}", table.latest.len());
+    }
+
+    #[test]
+    fn readers_that_are_silently_gone_stay_for_five_minutes() {
+        let mut table = Subscriptions::default();
+        for turn in 0..10_000 {
+            let now = Timestamp::from_epoch_millis(i64::from(turn) * 5_000);
+            let id = table.begin(place(0, "billing"), LIFE, 0, now);
+            table.waits(id);
+            table.wake_shard(&place(0, "").stream, 0);
+        }
+        // Five minutes are sixty turns.
+        assert!(table.live.len() <= 2 * 60 + SWEEP_MIN, "{}", table.live.len());
+        assert!(table.woken.len() <= table.live.len());
+        assert_eq!(table.latest.len(), 1);
+    }
+
+    #[test]
+    fn what_still_counts_is_not_swept() {
+        let mut table = Subscriptions::default();
+        let now = Timestamp::from_epoch_millis(0);
+        let first = table.begin(place(0, "billing"), LIFE, 7, now);
+        for shard in 1..1_000 {
+            table.begin(place(shard, "billing"), LIFE, 0, now);
+        }
+        assert_eq!(table.get(first).map(|subscription| subscription.next), Some(7));
+        assert!(table.is_held(&place(0, "billing"), now));
+        assert!(!table.is_taken_over(first, &place(0, "billing")));
+    }
+}
