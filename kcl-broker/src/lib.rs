@@ -16,6 +16,8 @@ mod local;
 mod subscription;
 mod wire;
 
+#[cfg(feature = "tls")]
+pub use self::http::{CertificateError, SelfSigned};
 pub use self::{
     api::{ApiError, ErrorKind},
     broker::{Broker, BrokerBuilder},

@@ -1,6 +1,6 @@
 //! What can go wrong, in the words that the user sees.
 
-use std::{error::Error as StdError, io, net::SocketAddr, process::ExitCode};
+use std::{error::Error as StdError, io, net::SocketAddr, path::PathBuf, process::ExitCode};
 
 use kcl_core::{ShardId, StoreError, StreamName};
 use kcl_runtime::{ConfigError, WorkerError};
@@ -31,6 +31,10 @@ pub(crate) enum Error {
     Output(#[source] io::Error),
     #[error(transparent)]
     Listen(#[from] kcl_broker::BindError),
+    #[error(transparent)]
+    Certificate(#[from] kcl_broker::CertificateError),
+    #[error("the certificate cannot be written to {}", .path.display())]
+    CertificateOut { path: PathBuf, source: io::Error },
     #[error(transparent)]
     Service(#[from] ServiceError),
     #[error(
@@ -66,7 +70,7 @@ pub(crate) enum Error {
 impl Error {
     pub(crate) fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self {
-            Self::Usage(_) | Self::LogFilter { .. } | Self::Config(_) => WRONG_USAGE,
+            Self::Usage(_) | Self::LogFilter { .. } | Self::Config(_) | Self::Certificate(_) => WRONG_USAGE,
             Self::Put(error) if error.is_input() => BAD_INPUT,
             _ => FAILED,
         })

@@ -1,9 +1,9 @@
 //! `kclctl broker`.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::ValueEnum;
-use kcl_broker::{Broker, Limits, Server};
+use kcl_broker::{Broker, Limits, SelfSigned, Server};
 
 use crate::{error::Error, output, parse, signals::Signals};
 
@@ -32,6 +32,46 @@ pub(crate) struct BrokerArgs {
     /// AWS does.
     #[arg(long, value_name = "WHOSE", value_enum, default_value_t = ChosenLimits::Off)]
     limits: ChosenLimits,
+
+    #[command(flatten)]
+    tls: TlsArgs,
+}
+
+#[derive(Debug, clap::Args)]
+struct TlsArgs {
+    /// Speak TLS, with a certificate that is made at the start. Clients must be told to trust it: see --tls-cert-out.
+    #[arg(long)]
+    tls: bool,
+
+    /// Where to write what clients must trust, as PEM: boto3 and the AWS command line take it from AWS_CA_BUNDLE, Node.js
+    /// from NODE_EXTRA_CA_CERTS, Rust and kclctl from SSL_CERT_FILE.
+    #[arg(long, value_name = "FILE", requires = "tls")]
+    tls_cert_out: Option<PathBuf>,
+
+    /// A further host name or IP address that clients use for this machine, beside localhost and its addresses.
+    #[arg(long, value_name = "NAME", requires = "tls")]
+    tls_name: Vec<String>,
+}
+
+impl TlsArgs {
+    /// The certificate to serve with, if any.
+    async fn certificate(self, listen: SocketAddr) -> Result<Option<SelfSigned>, Error> {
+        if !self.tls {
+            return Ok(None);
+        }
+        let mut names = vec!["localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()];
+        let listen = listen.ip();
+        if !listen.is_unspecified() && !names.contains(&listen.to_string()) {
+            names.push(listen.to_string());
+        }
+        names.extend(self.tls_name);
+        let certificate = SelfSigned::new(names)?;
+        if let Some(path) = self.tls_cert_out {
+            let written = tokio::fs::write(&path, certificate.authority_pem()).await;
+            written.map_err(|source| Error::CertificateOut { path, source })?;
+        }
+        Ok(Some(certificate))
+    }
 }
 
 /// Whose limits hold.
@@ -58,7 +98,11 @@ pub(crate) async fn run(args: BrokerArgs) -> Result<(), Error> {
     if let Some(bytes) = args.max_bytes {
         broker = broker.stored_bytes_max(bytes);
     }
-    let server = Server::bind(broker.build(), args.listen).await?;
+    let broker = broker.build();
+    let server = match args.tls.certificate(args.listen).await? {
+        Some(certificate) => Server::bind_tls(broker, args.listen, &certificate).await?,
+        None => Server::bind(broker, args.listen).await?,
+    };
     if !server.local_addr().ip().is_loopback() {
         tracing::warn!("the broker has no access control, and others can reach it at this address");
     }

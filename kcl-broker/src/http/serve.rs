@@ -1,0 +1,251 @@
+//! Connections: which protocol each speaks, and how long and how much it may ask for.
+
+use std::{error::Error, future::pending, net::SocketAddr, sync::Arc, time::Duration};
+
+use ::http::{Request, Response};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use hyper::{
+    body::{Body as _, Incoming},
+    service::service_fn,
+};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::{
+        conn::auto,
+        graceful::{GracefulShutdown, Watcher},
+    },
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::timeout,
+};
+use tokio_util::{
+    sync::CancellationToken,
+    task::{TaskTracker, task_tracker::TrackedFuture},
+};
+
+use crate::{
+    broker::Broker,
+    wire::{self, Body, Cut, Peer},
+};
+
+/// How long the server waits when the system has no resources for another connection.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// How long a connection may take to its first request, and from one request to the next under HTTP/1.1. Clients keep
+/// connections for a minute at most, as a rule; then it is they who close them, and no request meets a closing one.
+const REQUEST_WAIT: Duration = Duration::from_secs(75);
+/// How long a request may take to arrive once it has begun.
+const BODY_WAIT: Duration = Duration::from_secs(60);
+/// How often a connection under HTTP/2 is asked whether there is still somebody.
+const PING_INTERVAL: Duration = Duration::from_secs(60);
+/// How long clients may take to accept that the server stops, once their requests are answered.
+const FAREWELL_WAIT: Duration = Duration::from_secs(5);
+const CONNECTIONS_MAX: usize = 4096;
+/// The most requests and subscriptions that one connection under HTTP/2 has at a time.
+const STREAMS_MAX: u32 = 1000;
+/// What all bodies that are being read may take together.
+const BODIES_KIB_MAX: usize = 512 << 10;
+const BODY_KIB_MAX: usize = wire::BODY_BYTES_MAX >> 10;
+
+/// What is between the network and HTTP.
+pub(super) enum Security {
+    Plain,
+    #[cfg(feature = "tls")]
+    Tls(tokio_rustls::TlsAcceptor),
+}
+
+impl Security {
+    pub(super) const fn scheme(&self) -> &'static str {
+        match self {
+            Self::Plain => "http",
+            #[cfg(feature = "tls")]
+            Self::Tls(_) => "https",
+        }
+    }
+}
+
+/// What all connections share.
+pub(super) struct Front {
+    broker: Broker,
+    security: Security,
+    stop: CancellationToken,
+    protocol: auto::Builder<TokioExecutor>,
+    connections: Arc<Semaphore>,
+    bodies: Semaphore,
+}
+
+impl Front {
+    pub(super) fn new(broker: Broker, security: Security, stop: CancellationToken) -> Self {
+        let mut protocol = auto::Builder::new(TokioExecutor::new());
+        protocol
+            .http1()
+            .timer(TokioTimer::new())
+            .header_read_timeout(REQUEST_WAIT);
+        protocol
+            .http2()
+            .timer(TokioTimer::new())
+            .keep_alive_interval(PING_INTERVAL)
+            .max_concurrent_streams(STREAMS_MAX);
+        Self {
+            broker,
+            security,
+            stop,
+            protocol,
+            connections: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
+            bodies: Semaphore::new(BODIES_KIB_MAX),
+        }
+    }
+
+    /// Serves connections until it is told to stop, then lets requests that have begun end.
+    pub(super) async fn serve(self: Arc<Self>, listener: TcpListener) {
+        let connections = GracefulShutdown::new();
+        loop {
+            let (socket, peer, place) = tokio::select! {
+                biased;
+                () = self.stop.cancelled() => break,
+                accepted = self.accept(&listener) => accepted,
+            };
+            let (front, watcher) = (Arc::clone(&self), connections.watcher());
+            tokio::spawn(async move {
+                if let Err(error) = front.attend(socket, peer, watcher).await {
+                    tracing::debug!(error, %peer, "a connection ended early");
+                }
+                drop(place);
+            });
+        }
+        drop(listener);
+        connections.shutdown().await;
+    }
+
+    async fn accept(&self, listener: &TcpListener) -> (TcpStream, SocketAddr, OwnedSemaphorePermit) {
+        loop {
+            let place = Arc::clone(&self.connections).acquire_owned().await;
+            let place = place.expect("the semaphore is never closed");
+            match listener.accept().await {
+                Ok((socket, peer)) => return (socket, peer, place),
+                Err(error) => {
+                    tracing::warn!(%error, "a connection cannot be accepted");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    /// Serves one connection to its end.
+    async fn attend(self: Arc<Self>, socket: TcpStream, peer: SocketAddr, watcher: Watcher) -> Result<(), Failure> {
+        // Answers are written in one go; waiting to fill a packet would only delay them.
+        socket.set_nodelay(true)?;
+        let requests = Requests::default();
+        tokio::select! {
+            biased;
+            ended = self.open(socket, peer, watcher, &requests) => ended,
+            () = requests.overdue() => Err("no request came in time".into()),
+            () = self.farewell(&requests) => Err("the client did not let go".into()),
+        }
+    }
+
+    /// Waits until the server stops, then until all requests are answered, then no longer than it takes to say so.
+    async fn farewell(&self, requests: &Requests) {
+        self.stop.cancelled().await;
+        requests.answered().await;
+        tokio::time::sleep(FAREWELL_WAIT).await;
+    }
+
+    async fn open(
+        self: &Arc<Self>,
+        socket: TcpStream,
+        peer: SocketAddr,
+        watcher: Watcher,
+        requests: &Requests,
+    ) -> Result<(), Failure> {
+        match &self.security {
+            Security::Plain => self.speak(socket, peer, watcher, requests).await,
+            #[cfg(feature = "tls")]
+            Security::Tls(acceptor) => {
+                let stream = tokio::select! {
+                    biased;
+                    () = self.stop.cancelled() => return Ok(()),
+                    opened = acceptor.accept(socket) => opened?,
+                };
+                self.speak(stream, peer, watcher, requests).await
+            }
+        }
+    }
+
+    /// Speaks whichever version of HTTP the client does.
+    async fn speak<I>(
+        self: &Arc<Self>,
+        io: I,
+        peer: SocketAddr,
+        watcher: Watcher,
+        requests: &Requests,
+    ) -> Result<(), Failure>
+    where
+        I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let service = service_fn(|request| requests.begin(Arc::clone(self).respond(peer, request)));
+        let connection = self.protocol.serve_connection(TokioIo::new(io), service);
+        watcher.watch(connection).await
+    }
+
+    /// Answers a request; a failure cuts the connection, or under HTTP/2 the stream, without an answer.
+    async fn respond(self: Arc<Self>, peer: SocketAddr, request: Request<Incoming>) -> Result<Response<Body>, Cut> {
+        let (head, body) = request.into_parts();
+        let size = body.size_hint();
+        if size.lower() > wire::BODY_BYTES_MAX as u64 {
+            return Ok(wire::body_too_large(&self.broker));
+        }
+        let room = size.exact().map_or(BODY_KIB_MAX, |bytes| (bytes >> 10) as usize + 1);
+        let room = u32::try_from(room).unwrap_or(u32::MAX);
+        let mut room = self
+            .bodies
+            .acquire_many(room)
+            .await
+            .expect("the semaphore is never closed");
+        let response = match timeout(BODY_WAIT, Limited::new(body, wire::BODY_BYTES_MAX).collect()).await {
+            Ok(Ok(body)) => {
+                let body = body.to_bytes();
+                // Who did not say how much would come had reserved the most there can be.
+                let excess = room.num_permits().saturating_sub((body.len() >> 10) + 1);
+                drop(room.split(excess));
+                wire::respond(&self.broker, Peer::Remote(peer), &head, &body).await?
+            }
+            Ok(Err(error)) if error.is::<LengthLimitError>() => wire::body_too_large(&self.broker),
+            Ok(Err(_)) | Err(_) => return Err(Cut),
+        };
+        drop(room);
+        // A subscription would keep the server from stopping for up to five minutes.
+        Ok(response.map(|body| body.until(self.stop.clone())))
+    }
+}
+
+type Failure = Box<dyn Error + Send + Sync>;
+
+/// The requests of one connection.
+#[derive(Default)]
+struct Requests {
+    begun: CancellationToken,
+    unanswered: TaskTracker,
+}
+
+impl Requests {
+    fn begin<F: Future>(&self, request: F) -> TrackedFuture<F> {
+        self.begun.cancel();
+        self.unanswered.track_future(request)
+    }
+
+    /// Waits until the first request is overdue. Once there is one, that is never.
+    async fn overdue(&self) {
+        if timeout(REQUEST_WAIT, self.begun.cancelled()).await.is_ok() {
+            pending().await
+        }
+    }
+
+    /// Waits until there is no request without an answer.
+    async fn answered(&self) {
+        self.unanswered.close();
+        self.unanswered.wait().await;
+    }
+}

@@ -1,0 +1,121 @@
+//! One port for both versions of HTTP.
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use crate::{
+    ask_over_http1, connect,
+    frames::{ACK, Client, DATA, GOAWAY, HEADERS, PING, WINDOW_UPDATE},
+    server,
+};
+
+/// `:status: 200` and `:status: 400` of the static table.
+const OK: u8 = 0x88;
+const BAD_REQUEST: u8 = 0x8c;
+/// What the Java client library asks for.
+const WINDOW: u32 = 512 << 10;
+
+#[tokio::test]
+async fn one_port_speaks_both_versions() {
+    let server = server().await;
+    let mut old = connect(&server).await;
+    let mut new = Client::new(connect(&server).await, WINDOW).await;
+
+    let (head, body) = ask_over_http1(&mut old, "CreateStream", r#"{"StreamName": "s", "ShardCount": 1}"#).await;
+    assert!(head.starts_with("http/1.1 200"), "{head}");
+    assert_eq!(body, "");
+
+    new.ask(1, "ListStreams", "{}").await;
+    let head = new.next().await;
+    assert_eq!((head.kind, head.stream, head.payload[0]), (HEADERS, 1, OK));
+    let listed = new.rest(1).await;
+    let (head, body) = ask_over_http1(&mut old, "ListStreams", "{}").await;
+    assert!(head.contains("x-amzn-requestid: "), "{head}");
+    assert_eq!(body.as_bytes(), listed);
+    assert!(body.contains(r#""StreamNames":["s"]"#));
+
+    // Streams of a connection are independent, errors are errors, and an answer may have no body.
+    new.ask(3, "CreateStream", r#"{"StreamName": "s", "ShardCount": 1}"#)
+        .await;
+    let head = new.next().await;
+    assert_eq!((head.kind, head.stream, head.payload[0]), (HEADERS, 3, BAD_REQUEST));
+    assert!(
+        String::from_utf8(new.rest(3).await)
+            .unwrap()
+            .contains("ResourceInUseException")
+    );
+    new.ask(5, "DeleteStream", r#"{"StreamName": "s"}"#).await;
+    let head = new.next().await;
+    assert_eq!((head.kind, head.stream, head.payload[0]), (HEADERS, 5, OK));
+    assert!(head.ends_stream());
+
+    drop((old, new));
+    server.shutdown().await;
+}
+
+#[tokio::test]
+async fn pings_are_answered_and_windows_are_respected() {
+    let server = server().await;
+    let mut client = Client::new(connect(&server).await, 10).await;
+    client.ask(1, "ListStreams", "{}").await;
+    let head = client.next().await;
+    assert_eq!(head.kind, HEADERS);
+    let first = client.next().await;
+    assert_eq!((first.kind, first.payload.len()), (DATA, 10));
+
+    // Frames are read in order: were there more data, it would come before the answer to the ping.
+    client.send(PING, 0, 0, b"are you?").await;
+    let pong = client.next().await;
+    assert_eq!(
+        (pong.kind, pong.is_ack(), &pong.payload[..]),
+        (PING, true, &b"are you?"[..])
+    );
+
+    client.send(WINDOW_UPDATE, 0, 1, &1000_u32.to_be_bytes()).await;
+    let body = [first.payload, client.rest(1).await].concat();
+    assert_eq!(
+        body,
+        br#"{"StreamNames":[],"HasMoreStreams":false,"StreamSummaries":[]}"#
+    );
+    drop(client);
+    server.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_server_that_stops_says_so_and_closes_connections() {
+    let server = server().await;
+    let (mut silent, mut old) = (connect(&server).await, connect(&server).await);
+    let mut new = Client::new(connect(&server).await, WINDOW).await;
+    ask_over_http1(&mut old, "ListStreams", "{}").await;
+    new.ask(1, "ListStreams", "{}").await;
+    assert_eq!(new.next().await.kind, HEADERS);
+    new.rest(1).await;
+
+    let stopping = tokio::spawn(server.shutdown());
+    assert_eq!(new.next().await.kind, GOAWAY);
+    // Only when the client has heard of it the server is sure that no further request is on its way.
+    let ping = new.next().await;
+    assert_eq!(ping.kind, PING);
+    new.send(PING, ACK, 0, &ping.payload).await;
+    assert_eq!(new.next().await.kind, GOAWAY);
+    assert!(new.is_closed().await);
+    for socket in [&mut silent, &mut old] {
+        assert_eq!(socket.read(&mut [0]).await.unwrap(), 0);
+    }
+    stopping.await.unwrap();
+}
+
+#[tokio::test]
+async fn bodies_without_bounds_are_refused_before_they_are_read() {
+    let server = server().await;
+    let mut socket = connect(&server).await;
+    let request = format!(
+        "POST / HTTP/1.1\r\nHost: broker\r\nContent-Length: {}\r\n\r\n",
+        33 << 20
+    );
+    socket.write_all(request.as_bytes()).await.unwrap();
+    let mut status = [0; 12];
+    socket.read_exact(&mut status).await.unwrap();
+    assert_eq!(&status, b"HTTP/1.1 413");
+    drop(socket);
+    server.shutdown().await;
+}
