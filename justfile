@@ -35,6 +35,10 @@ bench *ARGS:
 bench-brokers *ARGS:
     scripts/bench-brokers {{ARGS}}
 
+# Coverage-guided fuzzing of the wire formats, so many seconds each.
+fuzz SECONDS="600":
+    scripts/fuzz {{SECONDS}}
+
 # Licences, bans, advisories and sources of the dependencies (needs cargo-deny).
 deny:
     cargo deny check
