@@ -1,7 +1,7 @@
 //! [`Broker`]: the handle that everything else stands on.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt,
     sync::{Arc, Mutex, PoisonError},
     task::Waker,
@@ -73,12 +73,7 @@ impl Broker {
         let answer = engine.call(now, operation);
         let woken = engine.take_woken();
         drop(engine);
-        if !woken.is_empty() {
-            let mut readers = self.shared.readers.lock().unwrap_or_else(PoisonError::into_inner);
-            let wakers: Vec<_> = woken.iter().filter_map(|id| readers.remove(id)).collect();
-            drop(readers);
-            wakers.into_iter().for_each(Waker::wake);
-        }
+        self.wake(&woken);
         answer
     }
 
@@ -120,7 +115,21 @@ impl Broker {
             let mut readers = self.shared.readers.lock().unwrap_or_else(PoisonError::into_inner);
             readers.insert(id, waker.clone());
         }
+        // A change whose time has come may have been found by this reader first.
+        let woken = engine.take_woken();
+        drop(engine);
+        self.wake(&woken);
         (now, step)
+    }
+
+    fn wake(&self, woken: &BTreeSet<SubscriptionId>) {
+        if woken.is_empty() {
+            return;
+        }
+        let mut readers = self.shared.readers.lock().unwrap_or_else(PoisonError::into_inner);
+        let wakers: Vec<_> = woken.iter().filter_map(|id| readers.remove(id)).collect();
+        drop(readers);
+        wakers.into_iter().for_each(Waker::wake);
     }
 
     /// Forgets a subscription whose reader is gone.
@@ -134,7 +143,8 @@ impl Broker {
 
     /// An HTTP client for an AWS SDK, which comes here without a socket whatever endpoint the SDK is given.
     ///
-    /// It needs no runtime of its own and never waits, so that it works with tokio's paused time.
+    /// It needs no runtime of its own, and waits only between the events of a subscription, on tokio's timer, so that it
+    /// works with paused time.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]

@@ -182,6 +182,8 @@ impl Engine {
         }
         if found.records.is_empty() && now < event_due_at {
             let until = [wait, stream.changes_at()].into_iter().flatten().fold(event_due_at, Timestamp::min);
+            // A change of the stream that takes time may end the shard, or the stream itself.
+            let until = stream.changes_at().map_or(until, |changes_at| changes_at.min(until));
             return Ok(Step::Idle {
                 until: until.min(ends_at),
             });
