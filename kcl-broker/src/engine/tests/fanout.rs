@@ -23,7 +23,9 @@ impl FanOut {
     }
 
     fn with_config(config: EngineConfig, count: i32) -> Self {
+        let transition = config.transition;
         let mut world = World::with_config(config, count);
+        world.pass(transition);
         let consumer = register(&mut world, "billing");
         Self { world, consumer }
     }
@@ -364,6 +366,46 @@ fn deregistering_the_consumer_fails_its_subscriptions() {
     fan_out.world.call(deregister).unwrap();
     assert_eq!(fan_out.woken(), [id]);
     assert_eq!(fan_out.failure(id).kind(), ErrorKind::ResourceNotFound);
+}
+
+#[test]
+fn a_consumer_subscribes_when_it_is_active_and_reads_until_it_is_gone() {
+    let transition = Duration::from_millis(700);
+    let mut fan_out = FanOut::with_config(slow(transition), 1);
+    let message = "Consumer billing with creation timestamp 1357034400 under stream: rides, account 000000000000 is not \
+                   in ACTIVE status.";
+    let early = fan_out.try_subscribe(FIRST, StartingPosition::latest());
+    assert_refused(early, ErrorKind::ResourceInUse, message);
+    fan_out.world.pass(transition);
+    let id = fan_out.subscribe(StartingPosition::latest());
+    fan_out.event(id);
+    let deregister = DeregisterStreamConsumer::by_arn(&fan_out.consumer);
+    fan_out.world.call(deregister).unwrap();
+    fan_out.world.put("key", "last");
+    assert_eq!(given(&fan_out.event(id)), ["last"]);
+    fan_out.world.pass(transition);
+    assert_eq!(fan_out.failure(id).kind(), ErrorKind::ResourceNotFound);
+}
+
+#[test]
+fn a_change_that_takes_time_is_seen_at_the_time_it_is_due() {
+    let transition = Duration::from_millis(700);
+    let mut fan_out = FanOut::with_config(slow(transition), 1);
+    fan_out.world.pass(transition);
+    let id = fan_out.subscribe(StartingPosition::latest());
+    fan_out.event(id);
+    fan_out.world.split(FIRST, MIDDLE);
+    assert_eq!(fan_out.idle_for(id), transition);
+    fan_out.world.pass(transition);
+    assert_eq!(fan_out.event(id).child_shards.len(), 2);
+}
+
+/// Changes take so long.
+fn slow(transition: Duration) -> EngineConfig {
+    EngineConfig {
+        transition,
+        ..EngineConfig::default()
+    }
 }
 
 #[test]
