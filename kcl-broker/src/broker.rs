@@ -12,11 +12,17 @@ use kcl_core::Timestamp;
 
 use crate::{
     api::{ApiError, SubscribeToShard},
-    engine::{Engine, EngineConfig, Limits, Operation, Step, SubscriptionId},
+    attempt::Attempt,
+    engine::{Engine, EngineConfig, Limits, Operation, Quirk, Step, SubscriptionId},
     local::LocalHttpClient,
+    operations_log::Operations,
     subscription::Subscription,
+    trouble::Trouble,
     wire::RequestIds,
 };
+
+/// How many calls the log of operations keeps unless one says otherwise.
+const OPERATIONS_MAX: usize = 10_000;
 
 type WallClock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
@@ -48,6 +54,8 @@ struct Shared {
     readers: Mutex<BTreeMap<SubscriptionId, Waker>>,
     clock: WallClock,
     request_ids: RequestIds,
+    trouble: Trouble,
+    operations: Operations,
 }
 
 impl Broker {
@@ -65,16 +73,54 @@ impl Broker {
     /// Carries out one operation.
     ///
     /// # Errors
-    /// As the service has it for the operation. Then nothing has changed.
+    /// As the service has it for the operation, and as [`trouble`](Self::trouble) wants it. Then nothing has changed.
     pub fn call<O: Operation>(&self, operation: O) -> Result<O::Output, ApiError> {
+        Attempt::typed(self, &operation).carry_out(operation)
+    }
+
+    /// The faults that clients meet.
+    #[must_use]
+    pub fn trouble(&self) -> &Trouble {
+        &self.shared.trouble
+    }
+
+    /// The log of what clients called.
+    #[must_use]
+    pub fn operations(&self) -> &Operations {
+        &self.shared.operations
+    }
+
+    /// Whether there is anything that wants to know of calls.
+    pub(crate) fn is_watched(&self) -> bool {
+        self.shared.operations.is_on() || self.shared.trouble.is_planned()
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        (self.shared.clock)()
+    }
+
+    /// The shards that a request is about.
+    pub(crate) fn shards_of<O: Operation>(&self, request: &O) -> Vec<String> {
+        request.shards(&self.shared.engine.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Has the engine carry out one operation, with what is to go wrong; gives the time at which it did.
+    pub(crate) fn execute<O: Operation>(
+        &self,
+        operation: O,
+        quirk: Option<Quirk>,
+    ) -> (Timestamp, Result<O::Output, ApiError>) {
         // The clock is read under the lock: then the engine sees times in the order in which it is called.
         let mut engine = self.shared.engine.lock().unwrap_or_else(PoisonError::into_inner);
         let now = (self.shared.clock)();
-        let answer = engine.call(now, operation);
+        let answer = match quirk {
+            None => engine.call(now, operation),
+            Some(quirk) => engine.call_with(now, operation, quirk),
+        };
         let woken = engine.take_woken();
         drop(engine);
         self.wake(&woken);
-        answer
+        (now, answer)
     }
 
     /// Lets a registered consumer follow a shard: what [`SubscribeToShard`] is for those who need no HTTP.
@@ -102,8 +148,10 @@ impl Broker {
     /// # Errors
     /// As the service has it for the operation.
     pub fn subscribe(&self, subscribe: SubscribeToShard) -> Result<Subscription, ApiError> {
-        let id = self.call(subscribe)?;
-        Ok(Subscription::new(self.clone(), id))
+        let attempt = Attempt::typed(self, &subscribe);
+        let effect = attempt.effect().cloned();
+        let id = attempt.carry_out(subscribe)?;
+        Ok(Subscription::new(self.clone(), id, effect.as_ref()))
     }
 
     /// The subscription's next step and the time of it. If it is to wait, `waker` is woken when there is something.
@@ -220,6 +268,7 @@ pub struct BrokerBuilder {
     config: EngineConfig,
     clock: Option<WallClock>,
     seed: u64,
+    operations_max: Option<usize>,
 }
 
 impl BrokerBuilder {
@@ -255,6 +304,12 @@ impl BrokerBuilder {
         self
     }
 
+    /// How many calls the log of operations keeps: 10,000 by default, which take a few megabytes. With 0 nothing is logged.
+    pub fn operations_max(mut self, operations: usize) -> Self {
+        self.operations_max = Some(operations);
+        self
+    }
+
     /// What the ids of responses are made from.
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = seed;
@@ -270,6 +325,8 @@ impl BrokerBuilder {
                 clock: self.clock.unwrap_or_else(|| Arc::new(system_time)),
                 readers: Mutex::new(BTreeMap::new()),
                 request_ids: RequestIds::new(self.seed),
+                trouble: Trouble::default(),
+                operations: Operations::new(self.operations_max.unwrap_or(OPERATIONS_MAX)),
             }),
         }
     }
@@ -280,6 +337,7 @@ impl fmt::Debug for BrokerBuilder {
         f.debug_struct("BrokerBuilder")
             .field("config", &self.config)
             .field("seed", &self.seed)
+            .field("operations_max", &self.operations_max)
             .finish_non_exhaustive()
     }
 }

@@ -6,14 +6,20 @@
 //! - [`Broker`] is the handle; [`Broker::call`] carries out the typed requests in [`api`].
 //! - [`Broker::http_client`] is an HTTP client for an AWS SDK in the same process: no socket, and virtual time if you like.
 //! - [`Server`] puts the broker on the network.
+//! - [`trouble`] is what can go wrong on demand, and [`operations_log`] who called what.
 //! - [`Engine`] is what decides: a pure function of time and requests.
 
+mod admin;
 pub mod api;
+mod attempt;
 mod broker;
 mod engine;
 mod http;
 mod local;
+mod mix;
+pub mod operations_log;
 mod subscription;
+pub mod trouble;
 mod wire;
 
 #[cfg(feature = "tls")]
@@ -21,7 +27,7 @@ pub use self::http::{CertificateError, SelfSigned};
 pub use self::{
     api::{ApiError, ErrorKind},
     broker::{Broker, BrokerBuilder},
-    engine::{Engine, EngineConfig, Limits, Operation, Step, Subject, SubscriptionId},
+    engine::{Engine, EngineConfig, FailRecords, Limits, Load, Operation, Quirk, Step, Subject, SubscriptionId},
     http::{BindError, Server},
     local::LocalHttpClient,
     subscription::Subscription,

@@ -14,6 +14,7 @@ use crate::{
     api::{ApiError, SubscribeToShardEvent},
     broker::Broker,
     engine::{Step, SubscriptionId},
+    trouble::Effect,
 };
 
 /// However near the next event is, the timer is not asked for less.
@@ -28,16 +29,30 @@ pub struct Subscription {
     id: SubscriptionId,
     timer: Option<Pin<Box<Sleep>>>,
     is_over: bool,
+    /// Whether its events go nowhere.
+    is_silent: bool,
+    /// How many events there are to be until the connection is cut, if it is.
+    events_left: Option<u32>,
 }
 
 impl Subscription {
-    pub(crate) const fn new(broker: Broker, id: SubscriptionId) -> Self {
+    pub(crate) fn new(broker: Broker, id: SubscriptionId, trouble: Option<&Effect>) -> Self {
         Self {
             broker,
             id,
             timer: None,
             is_over: false,
+            is_silent: trouble == Some(&Effect::Silence),
+            events_left: match trouble {
+                Some(Effect::Disconnect(events)) => Some(*events),
+                _ => None,
+            },
         }
+    }
+
+    /// Whether the connection is to be cut here, since there have been as many events as there were to be.
+    pub(crate) fn is_cut(&self) -> bool {
+        self.events_left == Some(0) && !self.is_over
     }
 
     /// The next event, as soon as there is one; `None` after the last one.
@@ -56,10 +71,12 @@ impl Subscription {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<SubscribeToShardEvent, ApiError>>> {
-        while !self.is_over {
+        while !self.is_over && !self.is_cut() {
             let (now, step) = self.broker.poll_subscription(self.id, cx.waker());
             match step {
+                Step::Event(_) if self.is_silent => {}
                 Step::Event(event) => {
+                    self.events_left = self.events_left.map(|events| events.saturating_sub(1));
                     // An event without a place to go on from is the last one.
                     self.is_over = event.continuation_sequence_number.is_none();
                     return Poll::Ready(Some(Ok(event)));

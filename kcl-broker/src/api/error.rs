@@ -32,6 +32,10 @@ pub enum ErrorKind {
     ExpiredIterator,
     /// The token of a listing is older than five minutes.
     ExpiredNextToken,
+    /// The service failed, and not because of the request. This broker does so only if it is told to.
+    InternalFailure,
+    /// The service is not available. This broker is not only if it is told so.
+    ServiceUnavailable,
 }
 
 impl ErrorKind {
@@ -52,6 +56,8 @@ impl ErrorKind {
             Self::ProvisionedThroughputExceeded => "ProvisionedThroughputExceededException",
             Self::ExpiredIterator => "ExpiredIteratorException",
             Self::ExpiredNextToken => "ExpiredNextTokenException",
+            Self::InternalFailure => "InternalFailure",
+            Self::ServiceUnavailable => "ServiceUnavailable",
         }
     }
 }

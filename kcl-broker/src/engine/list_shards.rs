@@ -53,7 +53,8 @@ impl Operation for ListShards {
         engine.trim(&name, now);
         let stream = engine.existing(&name)?;
         engine.require(stream, &[StreamStatus::Active, StreamStatus::Updating])?;
-        let mut selected = selection.apply(stream, after, now);
+        let as_of = engine.listed_as_of(now);
+        let mut selected = selection.apply(stream, after, now, as_of);
         let shards: Vec<_> = selected.by_ref().take(limit).collect();
         let next_token = match shards.last() {
             Some(last) if selected.next().is_some() => Some(
@@ -69,7 +70,7 @@ impl Operation for ListShards {
             _ => None,
         };
         Ok(ListShardsOutput {
-            shards: shards.into_iter().map(|shard| shard.description.clone()).collect(),
+            shards: shards.into_iter().map(|shard| shard.described_as_of(as_of)).collect(),
             next_token,
         })
     }
@@ -169,7 +170,14 @@ impl Selection {
         })
     }
 
-    fn apply(self, stream: &Stream, after: Option<u32>, now: Timestamp) -> impl Iterator<Item = &ShardLog> {
+    /// The selected shards as they were at the time `as_of`, which is `now` unless the listing is to be stale.
+    fn apply(
+        self,
+        stream: &Stream,
+        after: Option<u32>,
+        now: Timestamp,
+        as_of: Timestamp,
+    ) -> impl Iterator<Item = &ShardLog> {
         // Of a parent and its children, which touch, the parent was open at the time at which they touch: then a point
         // in time never selects both, and no record that arrived at that very time is left out.
         let later_generations = match self {
@@ -177,16 +185,19 @@ impl Selection {
             Self::At(at) if at < stream.horizon(now) => stream.retained_children(now),
             _ => std::collections::BTreeSet::new(),
         };
-        stream.retained(after, now).filter(move |shard| match self {
+        let was_known = move |shard: &&ShardLog| shard.parents.is_empty() || shard.created_at <= as_of;
+        let closed_at = move |shard: &ShardLog| shard.closed_at.filter(|closed_at| *closed_at <= as_of);
+        let known = stream.retained(after, now).filter(was_known);
+        known.filter(move |shard| match self {
             Self::All => true,
-            Self::Open => shard.is_open(),
+            Self::Open => closed_at(shard).is_none(),
             Self::AtHorizon => !later_generations.contains(&shard.index),
             Self::At(at) if at < stream.horizon(now) => !later_generations.contains(&shard.index),
             Self::At(at) => {
                 let was_there = shard.parents.is_empty() || shard.created_at < at;
-                was_there && shard.closed_at.is_none_or(|closed_at| closed_at >= at)
+                was_there && closed_at(shard).is_none_or(|closed_at| closed_at >= at)
             }
-            Self::From(at) => shard.closed_at.is_none_or(|closed_at| closed_at >= at),
+            Self::From(at) => closed_at(shard).is_none_or(|closed_at| closed_at >= at),
         })
     }
 

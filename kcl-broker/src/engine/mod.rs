@@ -7,6 +7,7 @@ mod consumers;
 mod lifecycle;
 mod limits;
 mod list_shards;
+mod quirk;
 mod read;
 mod reshard;
 mod sequence;
@@ -25,9 +26,11 @@ mod tests;
 use std::{collections::BTreeMap, time::Duration};
 
 use kcl_core::{StreamName, Timestamp};
+use serde::{Deserialize, Serialize};
 
 pub use self::{
     limits::Limits,
+    quirk::{FailRecords, Quirk},
     subscriptions::{Step, SubscriptionId},
 };
 use self::{
@@ -86,6 +89,23 @@ pub trait Operation {
         Subject::default()
     }
 
+    /// The shards that the request is about, of which the one that [`subject`](Self::subject) names is one.
+    fn shards(&self, engine: &Engine) -> Vec<String> {
+        let _ = engine;
+        self.subject().shard.into_iter().collect()
+    }
+
+    /// What the request brings.
+    fn load(&self) -> Load {
+        Load::default()
+    }
+
+    /// What an answer brings.
+    fn load_of(output: &Self::Output) -> Load {
+        let _ = output;
+        Load::default()
+    }
+
     /// Carries the request out. Call [`Engine::call`] instead, which sees to the time.
     ///
     /// # Errors
@@ -100,6 +120,15 @@ pub struct Subject {
     pub stream: Option<String>,
     /// The shard's id.
     pub shard: Option<String>,
+}
+
+/// Records on their way, as a log of operations counts them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Load {
+    /// How many.
+    pub records: u64,
+    /// Their data and partition keys.
+    pub bytes: u64,
 }
 
 impl Subject {
@@ -152,6 +181,8 @@ pub struct Engine {
     /// Meters the operations that are limited for the account.
     calls: CallMeters,
     subscriptions: Subscriptions,
+    /// What goes wrong in the call that is carried out.
+    quirk: Option<Quirk>,
 }
 
 impl Engine {
@@ -168,6 +199,7 @@ impl Engine {
             stored_bytes: 0,
             calls: CallMeters::default(),
             subscriptions: Subscriptions::default(),
+            quirk: None,
         }
     }
 

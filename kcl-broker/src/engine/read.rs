@@ -3,7 +3,7 @@
 use kcl_core::Timestamp;
 
 use super::{
-    Engine, Operation, Subject,
+    Engine, Load, Operation, Quirk, Subject,
     start::{START_TYPES, Start},
     token::{ShardIterator, TOKEN_LIFETIME_MS},
     validate::{Constraints, present},
@@ -70,6 +70,13 @@ impl Operation for GetRecords {
             .unwrap_or_default()
     }
 
+    fn load_of(output: &GetRecordsOutput) -> Load {
+        Load {
+            records: output.records.len() as u64,
+            bytes: output.records.iter().map(|record| record.size() as u64).sum(),
+        }
+    }
+
     fn execute(self, engine: &mut Engine, now: Timestamp) -> Result<GetRecordsOutput, ApiError> {
         const REFUSAL: &str = "Invalid ShardIterator.";
         Constraints::default()
@@ -79,7 +86,8 @@ impl Operation for GetRecords {
             .check()?;
         let iterator = ShardIterator::open(&present(self.shard_iterator)?).ok_or_else(|| ApiError::invalid(REFUSAL))?;
         let stream = engine.stream_of_token(&iterator.stream, iterator.life, REFUSAL)?;
-        if now.millis_since(iterator.made_at) > TOKEN_LIFETIME_MS {
+        let is_expired = engine.quirk == Some(Quirk::ExpiredIterator);
+        if is_expired || now.millis_since(iterator.made_at) > TOKEN_LIFETIME_MS {
             return Err(expired(iterator.made_at, now));
         }
         let limit = self.limit.unwrap_or(RECORDS_MAX).unsigned_abs() as usize;
@@ -101,9 +109,10 @@ impl Operation for GetRecords {
         };
         let bytes = || found.records.iter().map(|record| record.size() as u64).sum();
         engine.meter(&next.stream, next.shard, |meters| meters.take_read(bytes(), now))?;
+        let is_lost = engine.quirk == Some(Quirk::NullIterator);
         Ok(GetRecordsOutput {
             records: found.records,
-            next_shard_iterator: (!ended).then(|| next.seal()),
+            next_shard_iterator: (!ended && !is_lost).then(|| next.seal()),
             millis_behind_latest: found.next_arrival.map_or(0, |arrival| now.millis_since(arrival)),
             child_shards,
         })

@@ -93,6 +93,15 @@ impl ShardLog {
         self.closed_at.is_none()
     }
 
+    /// What listings showed at a time: a shard that was closed later was open.
+    pub(super) fn described_as_of(&self, as_of: Timestamp) -> Shard {
+        let mut description = self.description.clone();
+        if self.closed_at.is_some_and(|closed_at| closed_at > as_of) {
+            description.ending_sequence_number = None;
+        }
+        description
+    }
+
     /// The counter that the next record will get.
     pub(super) fn tip(&self) -> u64 {
         self.next_counter

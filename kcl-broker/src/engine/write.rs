@@ -7,9 +7,10 @@ use bytestring::ByteString;
 use kcl_core::{HashKey, StreamName, Timestamp};
 
 use super::{
-    Engine, Limits, Operation, Subject,
+    Engine, Limits, Load, Operation, Quirk, Subject,
+    quirk::internal_failure,
     sequence::{Parts, second_of},
-    shard::footprint,
+    shard::{footprint, shard_name},
     stream::Stream,
     validate::{Constraints, present},
 };
@@ -29,8 +30,18 @@ struct Checked {
     data: Bytes,
 }
 
-/// What became of a record: where it is, or the shard that did not take it.
-type Written = Result<PutRecordOutput, u32>;
+/// What became of a record: where it is, or why it is nowhere.
+type Written = Result<PutRecordOutput, Unwritten>;
+
+/// A record's partition key and its explicit hash key.
+type Keys<'a> = (Option<&'a str>, Option<&'a str>);
+
+enum Unwritten {
+    /// The shard has taken as much as it takes.
+    Full(u32),
+    /// The service failed, as it was told to.
+    Failed,
+}
 
 impl Operation for PutRecord {
     const NAME: &'static str = "PutRecord";
@@ -38,6 +49,18 @@ impl Operation for PutRecord {
 
     fn subject(&self) -> Subject {
         Subject::stream(self.stream_name.as_ref(), self.stream_arn.as_ref())
+    }
+
+    fn shards(&self, engine: &Engine) -> Vec<String> {
+        let keys = (self.partition_key.as_deref(), self.explicit_hash_key.as_deref());
+        engine.shards_of(&self.subject(), [keys].into_iter())
+    }
+
+    fn load(&self) -> Load {
+        Load {
+            records: 1,
+            bytes: size(self.data.as_ref(), self.partition_key.as_ref()) as u64,
+        }
     }
 
     fn execute(self, engine: &mut Engine, now: Timestamp) -> Result<PutRecordOutput, ApiError> {
@@ -68,7 +91,7 @@ impl Operation for PutRecord {
         engine.make_room(footprint(&record.data, &record.partition_key), now)?;
         match engine.append_all(&name, [record], now).pop() {
             Some(Ok(written)) => Ok(written),
-            Some(Err(shard)) => Err(engine.shard_rate_exceeded(&name, shard)),
+            Some(Err(unwritten)) => Err(engine.unwritten(&name, &unwritten)),
             None => Err(engine.no_such_stream(name.as_str())),
         }
     }
@@ -80,6 +103,18 @@ impl Operation for PutRecords {
 
     fn subject(&self) -> Subject {
         Subject::stream(self.stream_name.as_ref(), self.stream_arn.as_ref())
+    }
+
+    fn shards(&self, engine: &Engine) -> Vec<String> {
+        engine.shards_of(&self.subject(), self.records.iter().flatten().map(PutRecordsEntry::keys))
+    }
+
+    fn load(&self) -> Load {
+        let records = self.records.as_deref().unwrap_or_default();
+        Load {
+            records: records.len() as u64,
+            bytes: records.iter().map(|entry| entry.size() as u64).sum(),
+        }
     }
 
     fn execute(self, engine: &mut Engine, now: Timestamp) -> Result<PutRecordsOutput, ApiError> {
@@ -119,7 +154,7 @@ impl Operation for PutRecords {
                 .into_iter()
                 .map(|written| match written {
                     Ok(written) => PutRecordsResult::Written(written),
-                    Err(shard) => failed(&engine.shard_rate_exceeded(&name, shard)),
+                    Err(unwritten) => failed(&engine.unwritten(&name, &unwritten)),
                 })
                 .collect(),
         })
@@ -131,6 +166,11 @@ fn failed(error: &ApiError) -> PutRecordsResult {
         error_code: error.kind().to_string(),
         error_message: error.message().unwrap_or_default().to_owned(),
     }
+}
+
+/// The bytes that count as the size of a record.
+fn size(data: Option<&Bytes>, partition_key: Option<&ByteString>) -> usize {
+    data.map_or(0, Bytes::len) + partition_key.map_or(0, |key| key.len())
 }
 
 impl PutRecordsEntry {
@@ -147,8 +187,12 @@ impl PutRecordsEntry {
             .hash_key(format_args!("{path}explicitHashKey"), self.explicit_hash_key.as_ref());
     }
 
+    fn keys(&self) -> Keys<'_> {
+        (self.partition_key.as_deref(), self.explicit_hash_key.as_deref())
+    }
+
     fn size(&self) -> usize {
-        self.data.as_ref().map_or(0, Bytes::len) + self.partition_key.as_ref().map_or(0, |key| key.len())
+        size(self.data.as_ref(), self.partition_key.as_ref())
     }
 
     /// Finds the shard that the record goes to, if the stream takes it.
@@ -203,6 +247,29 @@ impl Engine {
         ))
     }
 
+    /// Why a record was not written.
+    fn unwritten(&self, stream: &StreamName, unwritten: &Unwritten) -> ApiError {
+        match unwritten {
+            Unwritten::Full(shard) => self.shard_rate_exceeded(stream, *shard),
+            Unwritten::Failed => internal_failure(),
+        }
+    }
+
+    /// The shards that records with these keys go to.
+    fn shards_of<'a>(&self, subject: &Subject, entries: impl Iterator<Item = Keys<'a>>) -> Vec<String> {
+        let stream = subject.stream.as_deref().and_then(|name| self.streams.get(name));
+        let Some(stream) = stream else {
+            return Vec::new();
+        };
+        let key = |(partition_key, explicit): Keys<'_>| match (explicit, partition_key) {
+            (Some(explicit), _) => explicit.parse().ok(),
+            (None, Some(key)) => Some(HashKey::of_partition_key(key)),
+            (None, None) => None,
+        };
+        let indices: BTreeSet<u32> = entries.filter_map(key).map(|key| stream.route(key)).collect();
+        indices.into_iter().map(shard_name).collect()
+    }
+
     /// Writes records that have been routed in the stream `name` as it is now, as far as their shards take them.
     fn append_all(
         &mut self,
@@ -216,19 +283,30 @@ impl Engine {
         };
         let mut written = Vec::new();
         let mut written_to = BTreeSet::new();
-        for Checked {
-            shard: index,
-            partition_key,
-            data,
-        } in records
-        {
+        let failing = match &self.quirk {
+            Some(Quirk::FailRecords(failing)) => Some(failing),
+            _ => None,
+        };
+        for (place, record) in records.into_iter().enumerate() {
+            let Checked {
+                shard: index,
+                partition_key,
+                data,
+            } = record;
             let shard = stream
                 .shards
                 .get_mut(&index)
                 .expect("records are routed to shards that exist");
             let size = (data.len() + partition_key.len()) as u64;
+            if let Some(failing) = failing.filter(|failing| failing.fails(place, shard)) {
+                written.push(Err(match failing.is_internal {
+                    true => Unwritten::Failed,
+                    false => Unwritten::Full(index),
+                }));
+                continue;
+            }
             if limits == Limits::Aws && !shard.meters.take_write(size, now) {
-                written.push(Err(index));
+                written.push(Err(Unwritten::Full(index)));
                 continue;
             }
             self.stored_bytes -= shard.trim(now, stream.retention);

@@ -83,8 +83,9 @@ impl Events {
                 return Poll::Pending;
             }
             None => {
+                let cut = subscription.is_cut().then_some(Err(Cut));
                 self.subscription = None;
-                None
+                cut
             }
         };
         Poll::Ready(frame)

@@ -21,8 +21,13 @@ pub(super) enum Refusal {
     /// A browser asks what it may ask: not an error, but no output either.
     Preflight,
     /// There is to be no answer at all.
-    #[expect(dead_code, reason = "the fault plan, which comes next, loses answers")]
     Cut,
+}
+
+impl From<Cut> for Refusal {
+    fn from(_: Cut) -> Self {
+        Self::Cut
+    }
 }
 
 impl Refusal {
@@ -30,7 +35,11 @@ impl Refusal {
     pub(super) fn into_parts(self, format: Format) -> Result<(StatusCode, Option<&'static str>, Vec<u8>), Cut> {
         Ok(match self {
             Self::Api(error) => (
-                StatusCode::BAD_REQUEST,
+                match error.kind() {
+                    ErrorKind::InternalFailure => StatusCode::INTERNAL_SERVER_ERROR,
+                    ErrorKind::ServiceUnavailable => StatusCode::SERVICE_UNAVAILABLE,
+                    _ => StatusCode::BAD_REQUEST,
+                },
                 Some(format.content_type()),
                 format.encode(&ErrorShape::of(&error)),
             ),

@@ -3,6 +3,7 @@
 mod auth;
 mod body;
 mod cbor;
+mod client;
 mod cors;
 mod error;
 mod eventstream;
@@ -12,7 +13,7 @@ mod request_id;
 mod routes;
 mod shape;
 
-use std::net::SocketAddr;
+use std::{borrow::Cow, net::SocketAddr};
 
 use http::{
     HeaderMap, HeaderValue, Method, Response, StatusCode,
@@ -22,13 +23,16 @@ use http::{
 
 pub(crate) use self::{body::Body, request_id::RequestIds};
 use self::{
+    client::Client,
     error::Refusal,
     eventstream::EVENT_STREAM,
     format::Format,
     routes::{Answered, Route},
 };
 use crate::{
+    admin,
     api::{ApiError, ErrorKind},
+    attempt,
     broker::Broker,
 };
 
@@ -58,6 +62,11 @@ pub(crate) struct Cut;
 /// Answers one request, or says that there is no answer. Whatever it is signed with is accepted, and the path does not
 /// count.
 pub(crate) async fn respond(broker: &Broker, peer: Peer, head: &Parts, body: &[u8]) -> Result<Response<Body>, Cut> {
+    if let Peer::Remote(address) = peer
+        && admin::is_meant(head)
+    {
+        return Ok(admin::respond(broker, address, head, body).map(Body::Full));
+    }
     let content_type = content_type_of(&head.headers);
     let format = Format::of_content_type(content_type);
     let answered = if cors::is_preflight(head) {
@@ -133,12 +142,32 @@ async fn answer(
             _ => Refusal::UnknownService,
         });
     };
-    match route.and_then(|route| auth::check(head).map(|()| route)) {
-        Ok(route) => route.call(broker, peer, format, body).await,
+    let client = Client {
+        peer,
+        headers: &head.headers,
+    };
+    let error = match (route, auth::check(head)) {
+        (Ok(route), Ok(())) => return route.call(broker, client, format, body).await,
         // The service reads bodies before it asks what they are for; here that is the rare case.
-        Err(_) if !format.is_well_formed(body) => Err(Refusal::Api(unreadable())),
-        Err(error) => Err(Refusal::Api(error)),
+        _ if !format.is_well_formed(body) => unreadable(),
+        (Err(error), _) | (Ok(_), Err(error)) => error,
+    };
+    attempt::refused(broker, || client.caller(), named(target), error.kind().as_str());
+    Err(Refusal::Api(error))
+}
+
+/// The operation that a target names, in the words of the client if there is none.
+fn named(target: &str) -> Cow<'static, str> {
+    let operation = target.strip_prefix(SERVICE_PREFIX);
+    match operation.and_then(Route::named) {
+        Some(route) => Cow::Borrowed(route.name()),
+        None => Cow::Owned(operation.unwrap_or(target).to_owned()),
     }
+}
+
+/// The names of all operations; those of other services than Kinesis have the service's name in front.
+pub(crate) fn operations() -> impl Iterator<Item = &'static str> {
+    routes::NAMES.iter().copied()
 }
 
 /// Whether a target has the names of a service and of an operation, whichever.

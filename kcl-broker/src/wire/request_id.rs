@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use http::HeaderValue;
 
+use crate::mix::{STEP, mix};
+
 /// The bytes of `x-amz-id-2`; the service has 64 to 80.
 const EXTENDED_WORDS: usize = 9;
 
@@ -28,7 +30,7 @@ impl RequestIds {
         let request = self.made.fetch_add(1, Ordering::Relaxed);
         let mut state = mix(self.seed ^ mix(request));
         let mut word = || {
-            state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+            state = state.wrapping_add(STEP);
             mix(state)
         };
         let id = (u128::from(word()) << 64) | u128::from(word());
@@ -43,13 +45,6 @@ impl RequestIds {
 
 fn header(text: String) -> HeaderValue {
     HeaderValue::try_from(text).expect("hexadecimal and base64 digits are allowed in headers")
-}
-
-/// Scatters the bits of a counter (the finalizer of SplitMix64).
-const fn mix(mut bits: u64) -> u64 {
-    bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    bits ^ (bits >> 31)
 }
 
 #[cfg(test)]

@@ -4,8 +4,9 @@ use std::pin::Pin;
 
 use serde::de::DeserializeOwned;
 
-use super::{Format, Peer, error::Refusal, shape::Output};
+use super::{Format, client::Client, error::Refusal, shape::Output};
 use crate::{
+    attempt::{self, Attempt},
     api::{
         CreateStream, DeleteStream, DeregisterStreamConsumer, DescribeStream, DescribeStreamConsumer,
         DescribeStreamSummary, GetRecords, GetShardIterator, ListShards, ListStreamConsumers, ListStreams, MergeShards, PutRecord, PutRecords,
@@ -25,72 +26,104 @@ pub(super) enum Answered {
 }
 
 type Answer<'a> = Pin<Box<dyn Future<Output = Result<Answered, Refusal>> + Send + 'a>>;
-type Run = for<'a> fn(&'a Broker, Peer, Format, &'a [u8]) -> Answer<'a>;
+type Run = for<'a> fn(&'a Broker, Client<'a>, Format, &'a [u8]) -> Answer<'a>;
 
 /// Decodes, carries out and encodes one operation.
-pub(super) struct Route(Run);
+pub(super) struct Route {
+    name: &'static str,
+    run: Run,
+}
 
-/// Finds the route of `$name` among operations.
-macro_rules! route {
-    ($name:expr, $($operation:ty),+ $(,)?) => {
-        match $name {
-            $(<$operation as Operation>::NAME => Some(Route(|broker, peer, format, body| Box::pin(run::<$operation>(broker, peer, format, body)))),)+
-            _ => None,
+/// Makes routes: `run` for operations that have an output, and others by name.
+macro_rules! routes {
+    (run: $($operation:ty),+; $($other:ty: $answer:ident),+ $(,)?) => {
+        /// The names of all operations.
+        pub(super) const NAMES: &[&str] = &[$(<$operation as Operation>::NAME,)+ $(<$other as Operation>::NAME,)+];
+
+        impl Route {
+            pub(super) fn named(operation: &str) -> Option<Self> {
+                let (name, run): (_, Run) = match operation {
+                    $(<$operation as Operation>::NAME => (
+                        <$operation as Operation>::NAME,
+                        |broker, client, format, body| Box::pin(run::<$operation>(broker, client, format, body)),
+                    ),)+
+                    $(<$other as Operation>::NAME => (
+                        <$other as Operation>::NAME,
+                        |broker, client, format, body| Box::pin($answer(broker, client, format, body)),
+                    ),)+
+                    _ => return None,
+                };
+                Some(Self { name, run })
+            }
         }
     };
 }
 
+routes! {
+    run:
+    CreateStream,
+    DeleteStream,
+    DeregisterStreamConsumer,
+    DescribeStream,
+    DescribeStreamConsumer,
+    DescribeStreamSummary,
+    GetRecords,
+    GetShardIterator,
+    ListShards,
+    ListStreamConsumers,
+    ListStreams,
+    MergeShards,
+    PutRecord,
+    PutRecords,
+    RegisterStreamConsumer,
+    SplitShard;
+    SubscribeToShard: subscribe,
+}
+
 impl Route {
-    pub(super) fn named(operation: &str) -> Option<Self> {
-        if operation == SubscribeToShard::NAME {
-            return Some(Self(|broker, peer, format, body| {
-                Box::pin(subscribe(broker, peer, format, body))
-            }));
-        }
-        route!(
-            operation,
-            CreateStream,
-            DeleteStream,
-            DeregisterStreamConsumer,
-            DescribeStream,
-            DescribeStreamConsumer,
-            DescribeStreamSummary,
-            GetRecords,
-            GetShardIterator,
-            ListShards,
-            ListStreamConsumers,
-            ListStreams,
-            MergeShards,
-            PutRecord,
-            PutRecords,
-            RegisterStreamConsumer,
-            SplitShard,
-        )
+    /// The operation's name.
+    pub(super) const fn name(&self) -> &'static str {
+        self.name
     }
 
     pub(super) async fn call(
         &self,
         broker: &Broker,
-        peer: Peer,
+        client: Client<'_>,
         format: Format,
         body: &[u8],
     ) -> Result<Answered, Refusal> {
-        (self.0)(broker, peer, format, body).await
+        (self.run)(broker, client, format, body).await
     }
 }
 
-async fn run<O>(broker: &Broker, peer: Peer, format: Format, body: &[u8]) -> Result<Answered, Refusal>
+/// Reads a request.
+fn decode<O: Operation + DeserializeOwned>(
+    broker: &Broker,
+    client: Client<'_>,
+    format: Format,
+    body: &[u8],
+) -> Result<O, Refusal> {
+    format.decode::<O>(body).map_err(|error| {
+        attempt::refused(broker, || client.caller(), O::NAME.into(), error.kind().as_str());
+        Refusal::Api(error)
+    })
+}
+
+async fn run<O>(broker: &Broker, client: Client<'_>, format: Format, body: &[u8]) -> Result<Answered, Refusal>
 where
     O: Operation<Output: Output> + DeserializeOwned,
 {
-    let request = format.decode::<O>(body).map_err(Refusal::Api)?;
-    tracing::trace!(operation = O::NAME, ?peer, "request");
-    let output = broker.call(request).map_err(Refusal::Api)?;
+    let request = decode::<O>(broker, client, format, body)?;
+    let attempt = Attempt::over_http(broker, || client.caller(), &request);
+    let output = attempt.answer(request).await?.map_err(Refusal::Api)?;
     Ok(Answered::Output(output.encode(format)))
 }
 
-async fn subscribe(broker: &Broker, peer: Peer, format: Format, body: &[u8]) -> Result<Answered, Refusal> {
-    let request = format.decode::<SubscribeToShard>(body).map_err(Refusal::Api)?;
-    tracing::trace!(operation = SubscribeToShard::NAME, ?peer, "request");
-    broker.subscribe(request).map(Answered::Events).map_err(Refusal::Api)
+async fn subscribe(broker: &Broker, client: Client<'_>, format: Format, body: &[u8]) -> Result<Answered, Refusal> {
+    let request = decode::<SubscribeToShard>(broker, client, format, body)?;
+    let attempt = Attempt::over_http(broker, || client.caller(), &request);
+    let effect = attempt.effect().cloned();
+    let id = attempt.answer(request).await?.map_err(Refusal::Api)?;
+    Ok(Answered::Events(Subscription::new(broker.clone(), id, effect.as_ref())))
 }

@@ -53,6 +53,10 @@ impl World {
         &self.broker
     }
 
+    pub(crate) fn is_over_http(&self) -> bool {
+        self.server.is_some()
+    }
+
     pub(crate) fn pass(&self, duration: Duration) {
         self.millis
             .fetch_add(i64::try_from(duration.as_millis()).unwrap(), Ordering::Relaxed);

@@ -5,6 +5,7 @@
 mod doors;
 mod fanout;
 mod scenarios;
+mod trouble;
 
 use doors::World;
 
@@ -55,6 +56,25 @@ through_both_doors! {
     a_deleted_stream_is_gone_with_its_iterators
     a_record_that_is_too_large_is_refused_and_nothing_of_its_request_is_written
     a_full_request_of_ten_mebibytes_passes
+}
+
+through_both_doors! {
+    troubled: trouble:
+    what_is_throttled_is_refused_as_the_operation_has_it
+    records_of_a_throttled_shard_fail_one_by_one
+    a_share_of_the_records_fails_by_the_seed
+    a_failing_service_answers_with_its_status
+    an_sdk_that_tries_again_gets_over_a_failing_service
+    a_late_answer_is_waited_for
+    a_dropped_answer_leaves_what_was_written
+    a_dropped_request_leaves_nothing
+    an_iterator_expires_at_once
+    an_open_shard_ends_without_children
+    a_stale_listing_does_not_know_of_a_split
+    a_silent_subscription_opens_and_sends_nothing
+    a_subscription_is_cut_off_after_so_many_events
+    a_shard_is_in_use_for_the_second_subscription
+    the_log_says_who_called_what_and_how_it_went
 }
 
 #[tokio::test]

@@ -1,0 +1,205 @@
+//! [`Attempt`]: one call from its arrival to its end, with the faults that strike it and its entry in the log.
+
+use std::{borrow::Cow, sync::Arc};
+
+use kcl_core::Timestamp;
+
+use crate::{
+    api::ApiError,
+    broker::Broker,
+    engine::{Load, Operation},
+    operations_log::{Caller, FaultHit, OperationEntry, Outcome},
+    trouble::{Call, Effect, Strike},
+    wire::Cut,
+};
+
+/// The longest names that there are: what is longer names nothing, and is cut in the log.
+const NAME_BYTES_MAX: usize = 255;
+
+/// A call that is being made.
+#[derive(Debug)]
+pub(crate) struct Attempt<'a> {
+    broker: &'a Broker,
+    strike: Strike,
+    /// When it arrived, if it has to wait.
+    arrived: Option<Timestamp>,
+    /// What the log is going to say, if there is one.
+    entry: Option<OperationEntry>,
+}
+
+/// What is known of a call when it arrives.
+#[derive(Debug, Default)]
+pub(crate) struct Arrival {
+    /// The operation's name; those of other services than Kinesis with the service's name in front.
+    pub(crate) operation: &'static str,
+    pub(crate) stream: Option<String>,
+    pub(crate) shard: Option<String>,
+    pub(crate) table: Option<String>,
+    pub(crate) request: Load,
+}
+
+impl Arrival {
+    fn of<O: Operation>(request: &O) -> Self {
+        let subject = request.subject();
+        Self {
+            operation: O::NAME,
+            stream: subject.stream,
+            shard: subject.shard,
+            table: None,
+            request: request.load(),
+        }
+    }
+}
+
+impl<'a> Attempt<'a> {
+    /// A typed call. It has no connection that could be cut.
+    pub(crate) fn typed<O: Operation>(broker: &'a Broker, request: &O) -> Self {
+        if !broker.is_watched() {
+            return Self::unwatched(broker);
+        }
+        let arrival = Arrival::of(request);
+        let strike = strike(broker, &arrival, false, || broker.shards_of(request));
+        Self::begin(broker, broker.operations().in_process(), arrival, strike)
+    }
+
+    /// A call over HTTP.
+    pub(crate) fn over_http<O: Operation>(broker: &'a Broker, caller: impl FnOnce() -> Caller, request: &O) -> Self {
+        if !broker.is_watched() {
+            return Self::unwatched(broker);
+        }
+        let arrival = Arrival::of(request);
+        let strike = strike(broker, &arrival, true, || broker.shards_of(request));
+        Self::begin(broker, Arc::new(caller()), arrival, strike)
+    }
+
+    /// There are no faults, and nothing is logged.
+    fn unwatched(broker: &'a Broker) -> Self {
+        Self {
+            broker,
+            strike: Strike::default(),
+            arrived: None,
+            entry: None,
+        }
+    }
+
+    fn begin(broker: &'a Broker, caller: Arc<Caller>, arrival: Arrival, strike: Strike) -> Self {
+        let arrived = (!strike.latency.is_zero()).then(|| broker.now());
+        let entry = broker.operations().is_on().then(|| {
+            let faults = strike.faults.iter().map(|(id, fault)| FaultHit::new(*id, fault));
+            OperationEntry {
+                stream: arrival.stream.map(cut),
+                shard: arrival.shard.map(cut),
+                table: arrival.table.map(cut),
+                faults: faults.collect(),
+                request: arrival.request,
+                ..OperationEntry::new(caller, Cow::Borrowed(arrival.operation))
+            }
+        });
+        Self {
+            broker,
+            strike,
+            arrived,
+            entry,
+        }
+    }
+
+    /// What happens to the call beside waiting.
+    pub(crate) fn effect(&self) -> Option<&Effect> {
+        self.strike.effect.as_ref()
+    }
+
+    /// Carries the call out and answers it as a service behind a connection does: late, or not at all.
+    pub(crate) async fn answer<O: Operation>(self, request: O) -> Result<Result<O::Output, ApiError>, Cut> {
+        if !self.strike.latency.is_zero() {
+            tokio::time::sleep(self.strike.latency).await;
+        }
+        match self.effect() {
+            Some(Effect::DropRequest) => {
+                let now = self.broker.now();
+                self.end(now, Outcome::Dropped, Load::default());
+                Err(Cut)
+            }
+            Some(Effect::DropAnswer) => {
+                let broker = self.broker;
+                let (at, _) = broker.execute(request, None);
+                self.end(at, Outcome::Dropped, Load::default());
+                Err(Cut)
+            }
+            _ => Ok(self.carry_out(request)),
+        }
+    }
+
+    /// Carries the call out.
+    pub(crate) fn carry_out<O: Operation>(mut self, request: O) -> Result<O::Output, ApiError> {
+        let quirk = match self.strike.effect.take() {
+            Some(Effect::Quirk(quirk)) => Some(quirk),
+            _ => None,
+        };
+        let (at, answer) = self.broker.execute(request, quirk);
+        match &answer {
+            Ok(output) => self.end(at, Outcome::Ok, O::load_of(output)),
+            Err(error) => self.end(at, Outcome::error(error.kind().as_str()), Load::default()),
+        }
+        answer
+    }
+
+    /// Writes the call into the log.
+    pub(crate) fn end(self, at: Timestamp, outcome: Outcome, answer: Load) {
+        if let Some(mut entry) = self.entry {
+            entry.at = at;
+            entry.waited_ms = self.arrived.map_or(0, |arrived| at.millis_since(arrived));
+            entry.outcome = outcome;
+            entry.answer = answer;
+            self.broker.operations().write(entry);
+        }
+    }
+}
+
+/// Writes a request into the log that was refused before it was known what it is about.
+pub(crate) fn refused(
+    broker: &Broker,
+    caller: impl FnOnce() -> Caller,
+    operation: Cow<'static, str>,
+    kind: &'static str,
+) {
+    if broker.operations().is_on() {
+        let operation = match operation {
+            Cow::Owned(name) => Cow::Owned(cut(name)),
+            known @ Cow::Borrowed(_) => known,
+        };
+        let entry = OperationEntry {
+            at: broker.now(),
+            outcome: Outcome::error(kind),
+            ..OperationEntry::new(Arc::new(caller()), operation)
+        };
+        broker.operations().write(entry);
+    }
+}
+
+/// Asks the plan what happens to a call.
+fn strike(broker: &Broker, arrival: &Arrival, has_connection: bool, shards: impl FnOnce() -> Vec<String>) -> Strike {
+    let trouble = broker.trouble();
+    if !trouble.is_planned() {
+        return Strike::default();
+    }
+    let shards = if trouble.wants_shards(arrival.operation) {
+        shards()
+    } else {
+        Vec::new()
+    };
+    trouble.strike(&Call {
+        operation: arrival.operation,
+        stream: arrival.stream.as_deref(),
+        shards: &shards,
+        table: arrival.table.as_deref(),
+        has_connection,
+    })
+}
+
+fn cut(mut name: String) -> String {
+    if name.len() > NAME_BYTES_MAX {
+        name.truncate(name.floor_char_boundary(NAME_BYTES_MAX));
+        name.shrink_to_fit();
+    }
+    name
+}
