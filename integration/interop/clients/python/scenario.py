@@ -331,6 +331,9 @@ def metrics():
     now = datetime.datetime.now(datetime.timezone.utc)
     datum = {"MetricName": "Lag", "Timestamp": now, "Value": 5, "Unit": "Milliseconds", "Dimensions": [{"Name": "ShardId", "Value": "0"}]}
     cloudwatch.put_metric_data(Namespace="interop", MetricData=[datum])
+    # So much that the SDK compresses it.
+    many = [dict(datum, MetricName=f"Lag{i}", Dimensions=[{"Name": "ShardId", "Value": f"shardId-{i:012}" * 5}]) for i in range(200)]
+    cloudwatch.put_metric_data(Namespace="interop", MetricData=many)
 
 
 def errors():
