@@ -10,6 +10,8 @@ mod list_shards;
 mod quirk;
 mod read;
 mod reshard;
+mod retention;
+mod scaling;
 mod sequence;
 mod shard;
 mod start;

@@ -163,7 +163,7 @@ impl Engine {
     }
 
     /// The stream whose shards a request replaces.
-    fn reshardable(&self, name: Option<&String>, arn: Option<&String>) -> Result<&Stream, ApiError> {
+    pub(super) fn reshardable(&self, name: Option<&String>, arn: Option<&String>) -> Result<&Stream, ApiError> {
         let stream = self.active_stream(name, arn)?;
         if stream.mode == StreamMode::Provisioned {
             return Ok(stream);

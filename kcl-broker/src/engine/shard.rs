@@ -1,6 +1,6 @@
 //! One shard: its records in order, and what is retained of them.
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{collections::VecDeque, sync::Arc};
 
 use bytes::Bytes;
 use bytestring::ByteString;
@@ -205,16 +205,16 @@ impl ShardLog {
         }
     }
 
-    /// Whether nothing of the shard is retained: it was closed, and with it its last record, longer ago than that.
-    pub(super) fn is_gone(&self, now: Timestamp, retention: Duration) -> bool {
-        self.closed_at.is_some_and(|at| is_older(at, now, retention))
+    /// Whether nothing of the shard is retained: it was closed, and with it its last record, before the `horizon`.
+    pub(super) fn is_gone(&self, horizon: Timestamp) -> bool {
+        self.closed_at.is_some_and(|at| at < horizon)
     }
 
-    /// Drops records that are older than `retention` and gives the bytes they counted.
-    pub(super) fn trim(&mut self, now: Timestamp, retention: Duration) -> u64 {
+    /// Drops records that are older than the `horizon` and gives the bytes they counted.
+    pub(super) fn trim(&mut self, horizon: Timestamp) -> u64 {
         let mut freed = 0;
         while let Some(oldest) = self.records.front() {
-            if !is_older(oldest.record.approximate_arrival_timestamp, now, retention) {
+            if oldest.record.approximate_arrival_timestamp >= horizon {
                 break;
             }
             freed += footprint(&oldest.record.data, &oldest.record.partition_key);
@@ -230,8 +230,4 @@ impl ShardLog {
             .map(|stored| footprint(&stored.record.data, &stored.record.partition_key))
             .sum()
     }
-}
-
-fn is_older(at: Timestamp, now: Timestamp, retention: Duration) -> bool {
-    at < now.saturating_sub(retention)
 }

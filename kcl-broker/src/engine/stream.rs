@@ -7,7 +7,7 @@ use std::{
 
 use kcl_core::{ChildShard, HashKey, HashKeyRange, StreamName, Timestamp};
 
-use super::{consumers::Consumer, lifecycle::Transition, limits::CallMeters, shard::ShardLog, token::Life};
+use super::{consumers::Consumer, lifecycle::Transition, limits::CallMeters, scaling::Daily, shard::ShardLog, token::Life};
 use crate::api::{StreamMode, StreamStatus};
 
 /// A stream of the engine.
@@ -20,6 +20,10 @@ pub(super) struct Stream {
     pub(super) mode: StreamMode,
     pub(super) max_record_size_in_kib: u32,
     pub(super) retention: Duration,
+    /// What is older was gone when the retention was changed, and does not come back.
+    trimmed_before: Timestamp,
+    /// When the number of shards was changed.
+    pub(super) scaled: Daily,
     /// The consumers by name, with those that are gone by now.
     pub(super) consumers: BTreeMap<String, Consumer>,
     /// Meters the operations that are limited for each stream.
@@ -47,6 +51,8 @@ impl Stream {
             mode,
             max_record_size_in_kib,
             retention,
+            trimmed_before: Timestamp::from_epoch_millis(i64::MIN),
+            scaled: Daily::default(),
             consumers: BTreeMap::new(),
             calls: CallMeters::default(),
             shards: BTreeMap::new(),
@@ -92,7 +98,7 @@ impl Stream {
     pub(super) fn shard(&self, index: u32, now: Timestamp) -> Option<&ShardLog> {
         self.shards
             .get(&index)
-            .filter(|shard| !self.is_creating() && !shard.is_gone(now, self.retention))
+            .filter(|shard| !self.is_creating() && !shard.is_gone(self.horizon(now)))
     }
 
     /// The shards of which something is retained, oldest first, after `after` if that is given. While the stream is being
@@ -103,7 +109,7 @@ impl Stream {
         from.into_iter()
             .flat_map(|from| self.shards.range(from..))
             .map(|(_, shard)| shard)
-            .filter(move |shard| !shard.is_gone(now, self.retention))
+            .filter(move |shard| !shard.is_gone(self.horizon(now)))
     }
 
     /// The shards that were made of `parent`.
@@ -122,7 +128,21 @@ impl Stream {
 
     /// The oldest time that is retained.
     pub(super) fn horizon(&self, now: Timestamp) -> Timestamp {
-        now.saturating_sub(self.retention)
+        now.saturating_sub(self.retention).max(self.trimmed_before)
+    }
+
+    /// Keeps records for so long from now on.
+    pub(super) fn set_retention(&mut self, retention: Duration, now: Timestamp) {
+        self.trimmed_before = self.horizon(now);
+        self.retention = retention;
+    }
+
+    /// The ranges of the open shards, in order.
+    pub(super) fn open_ranges(&self) -> impl Iterator<Item = HashKeyRange> {
+        self.open
+            .values()
+            .filter_map(|index| self.shards.get(index))
+            .map(ShardLog::range)
     }
 
     /// Closes the open shards `parents` and opens shards that serve `ranges` in their place.
@@ -156,11 +176,11 @@ impl Stream {
 
     /// Drops what is no longer retained, of all shards, and gives the bytes it counted.
     pub(super) fn trim(&mut self, now: Timestamp) -> u64 {
-        let retention = self.retention;
+        let horizon = self.horizon(now);
         let mut freed = 0;
         self.shards.retain(|_, shard| {
-            freed += shard.trim(now, retention);
-            !shard.is_gone(now, retention)
+            freed += shard.trim(horizon);
+            !shard.is_gone(horizon)
         });
         freed
     }
@@ -189,7 +209,7 @@ impl Stream {
 }
 
 /// `count` ranges of the same width, the last one wider by what division leaves over.
-fn even_ranges(count: u32) -> impl Iterator<Item = HashKeyRange> {
+pub(super) fn even_ranges(count: u32) -> impl Iterator<Item = HashKeyRange> {
     let count = u128::from(count.max(1));
     // floor(2^128 / count), without the number that does not fit in 128 bits.
     let width = if count.is_power_of_two() {

@@ -6,6 +6,7 @@ use kcl_core::{StreamName, Timestamp};
 
 use super::{
     Engine, Operation, Subject,
+    retention::hours,
     sequence::second_of,
     stream::Stream,
     token::{Life, open_stream_page, seal_stream_page},
@@ -138,7 +139,7 @@ impl Operation for DescribeStream {
             stream: engine.summary(stream),
             shards,
             has_more_shards: retained.next().is_some(),
-            retention_period_hours: hours(stream),
+            retention_period_hours: hours(stream.retention),
         })
     }
 }
@@ -158,7 +159,7 @@ impl Operation for DescribeStreamSummary {
         let stream = engine.stream(self.stream_name.as_ref(), self.stream_arn.as_ref())?;
         Ok(DescribeStreamSummaryOutput {
             stream: engine.summary(stream),
-            retention_period_hours: hours(stream),
+            retention_period_hours: hours(stream.retention),
             open_shard_count: stream.open_shard_count(),
             consumer_count: engine.consumer_count(stream),
             max_record_size_in_kib: stream.max_record_size_in_kib,
@@ -229,8 +230,4 @@ pub(super) fn start_shard(id: Option<&str>) -> Result<Option<u32>, ApiError> {
 
 fn page_len(limit: Option<i32>) -> usize {
     limit.map_or(PAGE_MAX, |limit| limit.min(PAGE_MAX)).unsigned_abs() as usize
-}
-
-fn hours(stream: &Stream) -> u64 {
-    stream.retention.as_secs() / 3600
 }

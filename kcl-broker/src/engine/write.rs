@@ -281,6 +281,7 @@ impl Engine {
         let Some(stream) = self.streams.get_mut(name) else {
             return Vec::new();
         };
+        let horizon = stream.horizon(now);
         let mut written = Vec::new();
         let mut written_to = BTreeSet::new();
         let failing = match &self.quirk {
@@ -309,7 +310,7 @@ impl Engine {
                 written.push(Err(Unwritten::Full(index)));
                 continue;
             }
-            self.stored_bytes -= shard.trim(now, stream.retention);
+            self.stored_bytes -= shard.trim(horizon);
             self.stored_bytes += footprint(&data, &partition_key);
             let sequence_number = shard.append(now, partition_key, data);
             written_to.insert(index);

@@ -8,9 +8,9 @@ use super::{Format, client::Client, error::Refusal, shape::Output};
 use crate::{
     attempt::{self, Attempt},
     api::{
-        CreateStream, DeleteStream, DeregisterStreamConsumer, DescribeStream, DescribeStreamConsumer,
-        DescribeStreamSummary, GetRecords, GetShardIterator, ListShards, ListStreamConsumers, ListStreams, MergeShards, PutRecord, PutRecords,
-        RegisterStreamConsumer, SplitShard, SubscribeToShard,
+        CreateStream, DecreaseStreamRetentionPeriod, DeleteStream, DeregisterStreamConsumer, DescribeStream, DescribeStreamConsumer,
+        DescribeStreamSummary, GetRecords, GetShardIterator, IncreaseStreamRetentionPeriod, ListShards, ListStreamConsumers, ListStreams, MergeShards, PutRecord, PutRecords,
+        RegisterStreamConsumer, SplitShard, SubscribeToShard, UpdateShardCount,
     },
     broker::Broker,
     engine::Operation,
@@ -62,6 +62,7 @@ macro_rules! routes {
 routes! {
     run:
     CreateStream,
+    DecreaseStreamRetentionPeriod,
     DeleteStream,
     DeregisterStreamConsumer,
     DescribeStream,
@@ -69,6 +70,7 @@ routes! {
     DescribeStreamSummary,
     GetRecords,
     GetShardIterator,
+    IncreaseStreamRetentionPeriod,
     ListShards,
     ListStreamConsumers,
     ListStreams,
@@ -76,7 +78,8 @@ routes! {
     PutRecord,
     PutRecords,
     RegisterStreamConsumer,
-    SplitShard;
+    SplitShard,
+    UpdateShardCount;
     SubscribeToShard: subscribe,
 }
 

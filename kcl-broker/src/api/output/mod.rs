@@ -1,11 +1,13 @@
 //! What the operations answer. Operations without output answer `()`.
 
+mod capacity;
 mod consumers;
 mod fanout;
 mod records;
 mod streams;
 
 pub use self::{
+    capacity::UpdateShardCountOutput,
     consumers::{
         ConsumerStatus, ConsumerSummary, DescribeStreamConsumerOutput, ListStreamConsumersOutput,
         RegisterStreamConsumerOutput,

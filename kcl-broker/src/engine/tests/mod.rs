@@ -8,6 +8,7 @@ mod listing;
 mod reading;
 mod resharding;
 mod retention;
+mod scaling;
 mod streams;
 mod writing;
 

@@ -1,5 +1,6 @@
 //! How outputs are cut into members. The shapes borrow; which bytes they become is for the encoding to say.
 
+mod capacity;
 mod consumers;
 mod records;
 mod shards;

@@ -1,0 +1,26 @@
+//! How much a stream can take.
+
+use serde::Serialize;
+
+use super::Output;
+use crate::{api::UpdateShardCountOutput, wire::Format};
+
+impl Output for UpdateShardCountOutput {
+    fn encode(&self, format: Format) -> Vec<u8> {
+        #[derive(Serialize)]
+        #[serde(rename_all = "PascalCase")]
+        struct Shape<'a> {
+            stream_name: &'a str,
+            #[serde(rename = "StreamARN")]
+            stream_arn: &'a str,
+            current_shard_count: usize,
+            target_shard_count: usize,
+        }
+        format.encode(&Shape {
+            stream_name: self.stream_name.as_str(),
+            stream_arn: &self.stream_arn,
+            current_shard_count: self.current_shard_count,
+            target_shard_count: self.target_shard_count,
+        })
+    }
+}
