@@ -41,12 +41,28 @@ pub(crate) struct ConnectionArgs {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Endpoint {
     url: String,
-    is_plain_loopback: bool,
+    is_loopback: bool,
+    is_plain: bool,
+}
+
+impl ConnectionArgs {
+    /// The address that is given, here or by the environment.
+    pub(crate) fn endpoint(&self) -> Result<Option<Endpoint>, Error> {
+        match &self.endpoint {
+            Some(endpoint) => Ok(Some(endpoint.clone())),
+            None => endpoint_of_environment(),
+        }
+    }
 }
 
 impl Endpoint {
     pub(crate) fn as_str(&self) -> &str {
         &self.url
+    }
+
+    /// Whether it is spoken to without TLS.
+    pub(crate) const fn is_plain(&self) -> bool {
+        self.is_plain
     }
 }
 
@@ -67,7 +83,8 @@ impl FromStr for Endpoint {
         };
         Ok(Self {
             url: text.to_owned(),
-            is_plain_loopback: loopback && scheme == "http",
+            is_loopback: loopback,
+            is_plain: scheme == "http",
         })
     }
 }
@@ -82,12 +99,9 @@ pub(crate) struct Kinesis {
 impl Kinesis {
     /// Makes the client. No request is made, except for those that find credentials and region on AWS's own machines.
     pub(crate) async fn connect(args: &ConnectionArgs) -> Result<Self, Error> {
-        let endpoint = match &args.endpoint {
-            Some(endpoint) => Some(endpoint.clone()),
-            None => endpoint_of_environment()?,
-        };
+        let endpoint = args.endpoint()?;
         // A service on this machine is there or is not: more attempts would only make the user wait for the word.
-        let local = endpoint.as_ref().is_some_and(|endpoint| endpoint.is_plain_loopback);
+        let local = endpoint.as_ref().is_some_and(|endpoint| endpoint.is_loopback);
         let attempts = if local { LOCAL_ATTEMPTS } else { ATTEMPTS };
         let mut loader = aws_config::defaults(BehaviorVersion::latest())
             .retry_config(RetryConfig::standard().with_max_attempts(attempts));
@@ -100,9 +114,11 @@ impl Kinesis {
         if let Some(endpoint) = &endpoint {
             loader = loader.endpoint_url(endpoint.as_str());
         }
-        if endpoint.as_ref().is_some_and(|endpoint| endpoint.is_plain_loopback) {
-            // Neither certificates nor a proxy have a part in this, and both would cost time.
-            loader = loader.http_client(aws_smithy_http_client::Builder::new().build_http());
+        if local {
+            if endpoint.as_ref().is_some_and(|endpoint| endpoint.is_plain) {
+                // Neither certificates nor a proxy have a part in this, and both would cost time.
+                loader = loader.http_client(aws_smithy_http_client::Builder::new().build_http());
+            }
             // Whoever names no identity must not wait for one to be looked for on the network.
             if args.profile.is_none() && !environment_has(&CREDENTIAL_VARIABLES) {
                 let dummy = Credentials::new(LOCAL_CREDENTIAL, LOCAL_CREDENTIAL, None, None, "kclctl");
@@ -225,7 +241,7 @@ fn endpoint_of_environment() -> Result<Option<Endpoint>, Error> {
     }
 }
 
-fn innermost(error: &(dyn StdError + 'static)) -> String {
+pub(crate) fn innermost(error: &(dyn StdError + 'static)) -> String {
     let mut cause = error;
     while let Some(inner) = cause.source() {
         cause = inner;
@@ -250,12 +266,12 @@ mod tests {
             ("http://localhost:4567", true),
             ("http://kinesis.localhost:4567", true),
             ("http://[::1]:4567/", true),
-            ("https://127.0.0.1:4567", false),
+            ("https://127.0.0.1:4567", true),
             ("http://10.0.0.1:4567", false),
             ("http://localhost.example.com", false),
             ("https://kinesis.eu-west-1.amazonaws.com", false),
         ] {
-            assert_eq!(url.parse::<Endpoint>().unwrap().is_plain_loopback, loopback, "{url}");
+            assert_eq!(url.parse::<Endpoint>().unwrap().is_loopback, loopback, "{url}");
         }
     }
 

@@ -119,3 +119,25 @@ async fn bodies_without_bounds_are_refused_before_they_are_read() {
     drop(socket);
     server.shutdown().await;
 }
+
+/// Sends this, and waits until the server closes the connection. Time passes when nobody does anything.
+async fn assert_is_closed_after(begin: &[u8]) {
+    let server = server().await;
+    let mut socket = connect(&server).await;
+    socket.write_all(begin).await.unwrap();
+    let mut answer = Vec::new();
+    // A server that has not read everything may reset the connection instead.
+    let _ = socket.read_to_end(&mut answer).await;
+    assert!(!answer.starts_with(b"HTTP/1.1 2"), "{}", answer.escape_ascii());
+    server.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_does_not_go_on_is_hung_up_on() {
+    // Nothing; what may become either version; half a head; half a body; HTTP/2 without a request.
+    assert_is_closed_after(b"").await;
+    assert_is_closed_after(b"PRI * HT").await;
+    assert_is_closed_after(b"POST / HTTP/1.1\r\nHost: br").await;
+    assert_is_closed_after(b"POST / HTTP/1.1\r\nHost: broker\r\nContent-Length: 10\r\n\r\n{").await;
+    assert_is_closed_after(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await;
+}

@@ -1,6 +1,6 @@
 //! `kclctl broker`, `kclctl stream`, and what all commands have in common.
 
-use crate::common::{Bench, Running, error, json, kclctl, ok, run, stdout};
+use crate::common::{Bench, Running, error, json, kclctl, ok, run, stdout, within};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_broker_tells_its_address_and_ends_on_a_signal() {
@@ -13,6 +13,44 @@ async fn a_broker_tells_its_address_and_ends_on_a_signal() {
         broker.signal(signal).await;
         assert_eq!(broker.end().await.status.code(), Some(0));
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_with_tls_is_trusted_by_whoever_has_its_certificate() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("broker.pem");
+    let arguments = [
+        "broker",
+        "--listen",
+        "127.0.0.1:0",
+        "--tls",
+        "--tls-cert-out",
+        file.to_str().unwrap(),
+    ];
+    let mut broker = Running::start(&mut kclctl(&arguments));
+    let line = broker.line().await;
+    let endpoint = line.strip_prefix("listening on ").unwrap();
+    assert!(endpoint.starts_with("https://127.0.0.1:"), "{endpoint}");
+    let create = ["stream", "create", "s", "--shards", "2", "--endpoint", endpoint];
+    assert!(error(&run(&create).await, 1).contains("certificate"));
+    ok(&within(kclctl(&create).env("SSL_CERT_FILE", &file).output())
+        .await
+        .unwrap());
+    broker.signal("TERM").await;
+    assert_eq!(broker.end().await.status.code(), Some(0));
+
+    let nowhere = directory.path().join("none/broker.pem");
+    let output = run(&["broker", "--tls", "--tls-cert-out", nowhere.to_str().unwrap()]).await;
+    assert!(error(&output, 1).starts_with(&format!(
+        "error: the certificate cannot be written to {}",
+        nowhere.display()
+    )));
+    run(&["broker", "--tls-cert-out", "x"])
+        .await
+        .status
+        .code()
+        .filter(|code| *code == 2)
+        .unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

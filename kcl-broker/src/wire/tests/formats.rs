@@ -23,8 +23,8 @@ enum Node {
     Text(String),
     Blob(Vec<u8>),
     Millis(i64),
-    List(Vec<Node>),
-    Map(BTreeMap<String, Node>),
+    List(Vec<Self>),
+    Map(BTreeMap<String, Self>),
 }
 
 impl Serialize for Node {
