@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod fanout;
 mod frames;
 mod plain;
 #[cfg(feature = "tls")]
