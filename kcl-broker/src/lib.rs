@@ -13,6 +13,7 @@ mod admin;
 pub mod api;
 mod attempt;
 mod broker;
+pub mod dynamodb;
 mod engine;
 mod http;
 mod local;
