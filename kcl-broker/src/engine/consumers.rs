@@ -2,13 +2,14 @@
 
 mod registered;
 
-use std::ops::Bound;
+use std::{collections::BTreeMap, ops::Bound};
 
 use kcl_core::{StreamName, Timestamp};
 
 pub(super) use self::registered::Consumer;
 use super::{
     Engine, Operation, Subject,
+    attached::Resource,
     stream::Stream,
     token::{ConsumerPage, TOKEN_LIFETIME_MS},
     validate::{Constraints, consumer_of_arn, present},
@@ -38,11 +39,19 @@ impl Operation for RegisterStreamConsumer {
             .stream(None, self.stream_arn.as_ref())
             .required("consumerName", self.consumer_name.as_ref())
             .name("consumerName", self.consumer_name.as_ref())
+            .tags(self.tags.as_ref())
             .check()?;
-        let stream = engine.address(None, self.stream_arn.as_ref())?;
+        let stream = engine.active_stream(None, self.stream_arn.as_ref())?.name.clone();
         let name = present(self.consumer_name)?;
+        let tags = self.tags.unwrap_or_default();
         engine.check_room_for_consumer(&stream, &name)?;
-        let consumer = Consumer::new(name, now);
+        let resource = Resource::Consumer {
+            stream: stream.clone(),
+            name: name.clone(),
+        };
+        engine.check_new_tags(&resource, &tags, &BTreeMap::new())?;
+        let mut consumer = Consumer::new(name, now);
+        consumer.attached.tags = tags;
         let summary = engine.consumer_summary(&stream, &consumer, ConsumerStatus::Creating);
         let transition = engine.config.transition;
         if let Some(stream) = engine.streams.get_mut(&stream) {

@@ -3,10 +3,12 @@
 //! The engine does no I/O, reads no clock, draws no random number and spawns nothing: the same calls at the same times
 //! give the same answers, byte for byte. What is to happen at some time happens with the first call after it.
 
+mod attached;
 mod consumers;
 mod lifecycle;
 mod limits;
 mod list_shards;
+mod policies;
 mod quirk;
 mod read;
 mod reshard;
@@ -18,6 +20,7 @@ mod start;
 mod stream;
 mod streams;
 mod subscriptions;
+mod tags;
 mod token;
 mod validate;
 mod write;

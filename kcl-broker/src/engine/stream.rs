@@ -7,7 +7,10 @@ use std::{
 
 use kcl_core::{ChildShard, HashKey, HashKeyRange, StreamName, Timestamp};
 
-use super::{consumers::Consumer, lifecycle::Transition, limits::CallMeters, scaling::Daily, shard::ShardLog, token::Life};
+use super::{
+    attached::Attached, consumers::Consumer, lifecycle::Transition, limits::CallMeters, scaling::Daily,
+    shard::ShardLog, token::Life,
+};
 use crate::api::{StreamMode, StreamStatus};
 
 /// A stream of the engine.
@@ -24,6 +27,7 @@ pub(super) struct Stream {
     trimmed_before: Timestamp,
     /// When the number of shards was changed.
     pub(super) scaled: Daily,
+    pub(super) attached: Attached,
     /// The consumers by name, with those that are gone by now.
     pub(super) consumers: BTreeMap<String, Consumer>,
     /// Meters the operations that are limited for each stream.
@@ -53,6 +57,7 @@ impl Stream {
             retention,
             trimmed_before: Timestamp::from_epoch_millis(i64::MIN),
             scaled: Daily::default(),
+            attached: Attached::default(),
             consumers: BTreeMap::new(),
             calls: CallMeters::default(),
             shards: BTreeMap::new(),

@@ -1,11 +1,12 @@
 //! Making, removing, describing and listing streams.
 
-use std::ops::Bound;
+use std::{collections::BTreeMap, ops::Bound};
 
 use kcl_core::{StreamName, Timestamp};
 
 use super::{
     Engine, Operation, Subject,
+    attached::Resource,
     retention::hours,
     sequence::second_of,
     stream::Stream,
@@ -42,7 +43,8 @@ impl Operation for CreateStream {
                 "maxRecordSizeInKiB",
                 self.max_record_size_in_kib,
                 RECORD_KIB_DEFAULT..=RECORD_KIB_MAX,
-            );
+            )
+            .tags(self.tags.as_ref());
         if let Some(StreamModeDetails { stream_mode: mode }) = &self.stream_mode_details {
             constraints
                 .required("streamModeDetails.streamMode", mode.as_ref())
@@ -72,8 +74,10 @@ impl Operation for CreateStream {
         }
         let shard_count = shard_count.unsigned_abs();
         engine.check_open_shards(shard_count as usize)?;
+        let tags = self.tags.unwrap_or_default();
+        engine.check_new_tags(&Resource::Stream(name.clone()), &tags, &BTreeMap::new())?;
         engine.streams_made += 1;
-        let stream = Stream::new(
+        let mut stream = Stream::new(
             name,
             Life {
                 serial: engine.streams_made,
@@ -84,6 +88,7 @@ impl Operation for CreateStream {
             engine.config.retention,
             (shard_count, second_of(now).max(engine.deleted_second + 1)),
         );
+        stream.attached.tags = tags;
         engine.begin_creation(stream, now);
         Ok(())
     }

@@ -58,7 +58,7 @@ impl Constraints {
         self.pattern(path, key, HASH_KEY_PATTERN, |text| is_canonical_decimal(text, 39))
     }
 
-    fn pattern(
+    pub(super) fn pattern(
         &mut self,
         path: impl Display,
         text: Option<&String>,
@@ -154,7 +154,8 @@ impl Constraints {
         }
     }
 
-    fn violated(&mut self, value: impl Display, path: impl Display, rule: &str) {
+    /// Notes that a value breaks a rule.
+    pub(super) fn violated(&mut self, value: impl Display, path: impl Display, rule: &str) {
         if self.violations.len() < LISTED_MAX {
             self.violations.push(format!(
                 "Value {value} at '{path}' failed to satisfy constraint: {rule}"
@@ -170,6 +171,11 @@ pub(super) fn present<T>(value: Option<T>) -> Result<T, ApiError> {
 
 /// The name of the stream that `arn` names, in whatever account and region.
 pub(super) fn stream_of_arn(arn: &str) -> Option<&str> {
+    resource_of_arn(arn, "stream/")
+}
+
+/// The name of the resource of this kind that `arn` names.
+pub(super) fn resource_of_arn<'a>(arn: &'a str, kind: &str) -> Option<&'a str> {
     let mut parts = arn.splitn(6, ':');
     let well_formed = parts.next() == Some("arn")
         && parts.next().is_some_and(|partition| partition.starts_with("aws"))
@@ -178,7 +184,7 @@ pub(super) fn stream_of_arn(arn: &str) -> Option<&str> {
         && parts
             .next()
             .is_some_and(|account| account.len() == 12 && account.bytes().all(|b| b.is_ascii_digit()));
-    let name = parts.next()?.strip_prefix("stream/")?;
+    let name = parts.next()?.strip_prefix(kind)?;
     (well_formed && !name.is_empty() && !name.contains(char::is_whitespace)).then_some(name)
 }
 

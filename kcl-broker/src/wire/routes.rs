@@ -8,9 +8,9 @@ use super::{Format, client::Client, error::Refusal, shape::Output};
 use crate::{
     attempt::{self, Attempt},
     api::{
-        CreateStream, DecreaseStreamRetentionPeriod, DeleteStream, DeregisterStreamConsumer, DescribeStream, DescribeStreamConsumer,
-        DescribeStreamSummary, GetRecords, GetShardIterator, IncreaseStreamRetentionPeriod, ListShards, ListStreamConsumers, ListStreams, MergeShards, PutRecord, PutRecords,
-        RegisterStreamConsumer, SplitShard, SubscribeToShard, UpdateShardCount,
+        AddTagsToStream, CreateStream, DecreaseStreamRetentionPeriod, DeleteResourcePolicy, DeleteStream, DeregisterStreamConsumer, DescribeStream, DescribeStreamConsumer,
+        DescribeStreamSummary, GetRecords, GetResourcePolicy, GetShardIterator, IncreaseStreamRetentionPeriod, ListShards, ListStreamConsumers, ListStreams, ListTagsForResource, ListTagsForStream, MergeShards, PutRecord,
+        PutRecords, PutResourcePolicy, RegisterStreamConsumer, RemoveTagsFromStream, SplitShard, SubscribeToShard, TagResource, UntagResource, UpdateShardCount,
     },
     broker::Broker,
     engine::Operation,
@@ -61,24 +61,33 @@ macro_rules! routes {
 
 routes! {
     run:
+    AddTagsToStream,
     CreateStream,
     DecreaseStreamRetentionPeriod,
+    DeleteResourcePolicy,
     DeleteStream,
     DeregisterStreamConsumer,
     DescribeStream,
     DescribeStreamConsumer,
     DescribeStreamSummary,
     GetRecords,
+    GetResourcePolicy,
     GetShardIterator,
     IncreaseStreamRetentionPeriod,
     ListShards,
     ListStreamConsumers,
     ListStreams,
+    ListTagsForResource,
+    ListTagsForStream,
     MergeShards,
     PutRecord,
     PutRecords,
+    PutResourcePolicy,
     RegisterStreamConsumer,
+    RemoveTagsFromStream,
     SplitShard,
+    TagResource,
+    UntagResource,
     UpdateShardCount;
     SubscribeToShard: subscribe,
 }

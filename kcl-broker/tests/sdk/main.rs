@@ -2,9 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod consumers;
 mod doors;
 mod fanout;
 mod scenarios;
+mod tags;
 mod trouble;
 
 use doors::World;
@@ -32,6 +34,18 @@ macro_rules! through_both_doors {
             }
         }
     };
+}
+
+through_both_doors! {
+    registering: consumers:
+    a_consumer_is_registered_described_listed_and_deregistered
+}
+
+through_both_doors! {
+    tagging: tags:
+    streams_and_consumers_carry_tags
+    the_tags_of_a_stream_are_listed_page_by_page
+    streams_and_consumers_carry_policies
 }
 
 through_both_doors! {

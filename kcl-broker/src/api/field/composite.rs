@@ -90,7 +90,6 @@ where
 }
 
 /// An element of a list or a value of a map. One that is null is empty.
-#[allow(dead_code, reason = "the operations that have such members are being written")]
 #[derive(Deserialize)]
 #[serde(transparent)]
 struct TextElement(#[serde(deserialize_with = "text_or_empty")] String);
@@ -140,13 +139,11 @@ where
     Ok(elements.map(|elements| elements.into_iter().map(|StructureElement(element)| element).collect()))
 }
 
-#[allow(dead_code, reason = "the operations that have such members are being written")]
 pub(in crate::api) fn texts<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<String>>, D::Error> {
     let elements = deserializer.deserialize_any(ListVisitor::<TextElement>(PhantomData))?;
     Ok(elements.map(|elements| elements.into_iter().map(|TextElement(element)| element).collect()))
 }
 
-#[allow(dead_code, reason = "the operations that have such members are being written")]
 struct TextMapVisitor;
 
 impl<'de> Visitor<'de> for TextMapVisitor {
@@ -179,7 +176,6 @@ impl<'de> Visitor<'de> for TextMapVisitor {
     refuse_scalars!("Expected map or null");
 }
 
-#[allow(dead_code, reason = "the operations that have such members are being written")]
 pub(in crate::api) fn text_map<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<BTreeMap<String, String>>, D::Error> {

@@ -8,7 +8,6 @@ mod composite;
 mod scalar;
 
 pub(crate) use self::composite::structure;
-#[allow(unused_imports, reason = "the operations that have such members are being written")]
 pub(super) use self::{
     composite::{structures, text_map, texts},
     scalar::{blob, boolean, integer, shared_text, text, timestamp},

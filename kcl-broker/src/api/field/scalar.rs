@@ -132,7 +132,6 @@ pub(in crate::api) fn integer<'de, D: Deserializer<'de>>(deserializer: D) -> Res
     scalar::<Integer, D>(deserializer)
 }
 
-#[allow(dead_code, reason = "the operations that have such members are being written")]
 struct Boolean;
 
 impl Scalar for Boolean {
@@ -156,7 +155,6 @@ impl Scalar for Boolean {
     }
 }
 
-#[allow(dead_code, reason = "the operations that have such members are being written")]
 pub(in crate::api) fn boolean<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<bool>, D::Error> {
     scalar::<Boolean, D>(deserializer)
 }

@@ -3,8 +3,10 @@
 mod capacity;
 mod consumers;
 mod fanout;
+mod policies;
 mod records;
 mod streams;
+mod tags;
 
 pub use self::{
     capacity::UpdateShardCountOutput,
@@ -13,9 +15,11 @@ pub use self::{
         RegisterStreamConsumerOutput,
     },
     fanout::SubscribeToShardEvent,
+    policies::GetResourcePolicyOutput,
     records::{GetRecordsOutput, GetShardIteratorOutput, PutRecordOutput, PutRecordsOutput, PutRecordsResult},
     streams::{
         DescribeStreamOutput, DescribeStreamSummaryOutput, ListShardsOutput, ListStreamsOutput, StreamMode,
         StreamStatus, StreamSummary,
     },
+    tags::{ListTagsForResourceOutput, ListTagsForStreamOutput, Tag},
 };

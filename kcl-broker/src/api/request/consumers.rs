@@ -1,5 +1,7 @@
 //! Consumers with dedicated throughput.
 
+use std::collections::BTreeMap;
+
 use kcl_core::Timestamp;
 use serde::Deserialize;
 
@@ -26,6 +28,9 @@ pub struct RegisterStreamConsumer {
     /// The consumer's name, which no other consumer of the stream has.
     #[serde(deserialize_with = "field::text")]
     pub consumer_name: Option<String>,
+    /// The tags that it has from the beginning, by key.
+    #[serde(deserialize_with = "field::text_map")]
+    pub tags: Option<BTreeMap<String, String>>,
 }
 
 impl RegisterStreamConsumer {
@@ -35,6 +40,7 @@ impl RegisterStreamConsumer {
         Self {
             stream_arn: Some(stream_arn.into()),
             consumer_name: Some(consumer_name.into()),
+            tags: None,
         }
     }
 }

@@ -3,18 +3,24 @@
 mod capacity;
 mod consumers;
 mod fanout;
+mod policies;
 mod records;
 mod retention;
 mod streams;
+mod tags;
 
 pub use self::{
     capacity::UpdateShardCount,
     consumers::{DeregisterStreamConsumer, DescribeStreamConsumer, ListStreamConsumers, RegisterStreamConsumer},
     fanout::{StartingPosition, SubscribeToShard},
+    policies::{DeleteResourcePolicy, GetResourcePolicy, PutResourcePolicy},
     records::{GetRecords, GetShardIterator, PutRecord, PutRecords, PutRecordsEntry},
     retention::{DecreaseStreamRetentionPeriod, IncreaseStreamRetentionPeriod},
     streams::{
         CreateStream, DeleteStream, DescribeStream, DescribeStreamSummary, ListShards, ListStreams, MergeShards,
         ShardFilter, SplitShard, StreamModeDetails,
+    },
+    tags::{
+        AddTagsToStream, ListTagsForResource, ListTagsForStream, RemoveTagsFromStream, TagResource, UntagResource,
     },
 };

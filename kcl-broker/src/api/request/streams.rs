@@ -1,5 +1,7 @@
 //! Streams and their shards.
 
+use std::collections::BTreeMap;
+
 use kcl_core::Timestamp;
 use serde::Deserialize;
 
@@ -21,6 +23,9 @@ pub struct CreateStream {
     /// The largest record the stream takes, key included.
     #[serde(deserialize_with = "field::integer", rename = "MaxRecordSizeInKiB")]
     pub max_record_size_in_kib: Option<i32>,
+    /// The tags that it has from the beginning, by key.
+    #[serde(deserialize_with = "field::text_map")]
+    pub tags: Option<BTreeMap<String, String>>,
 }
 
 impl CreateStream {

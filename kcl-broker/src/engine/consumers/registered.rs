@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use kcl_core::Timestamp;
 
-use crate::api::ConsumerStatus;
+use crate::{api::ConsumerStatus, engine::attached::Attached};
 
 /// A consumer that is registered with a stream.
 #[derive(Debug)]
 pub(in crate::engine) struct Consumer {
     pub(in crate::engine) name: String,
     pub(in crate::engine) created_at: Timestamp,
+    pub(in crate::engine) attached: Attached,
     deregistered_at: Option<Timestamp>,
 }
 
@@ -19,6 +20,7 @@ impl Consumer {
         Self {
             name,
             created_at,
+            attached: Attached::default(),
             deregistered_at: None,
         }
     }

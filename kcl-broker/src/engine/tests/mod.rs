@@ -5,11 +5,13 @@ mod fanout;
 mod lifecycle;
 mod limits;
 mod listing;
+mod policies;
 mod reading;
 mod resharding;
 mod retention;
 mod scaling;
 mod streams;
+mod tags;
 mod writing;
 
 use std::time::Duration;

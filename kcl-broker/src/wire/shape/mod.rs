@@ -5,6 +5,7 @@ mod consumers;
 mod records;
 mod shards;
 mod streams;
+mod tags;
 
 use kcl_core::Timestamp;
 use serde::Serializer;
