@@ -17,7 +17,7 @@ use tracing_subscriber::{
 
 use crate::{
     aws::ConnectionArgs,
-    cmd::{broker, consume, leases, put, stream},
+    cmd::{broker, consume, fault, leases, operations, put, stream},
     error::Error,
 };
 
@@ -67,6 +67,9 @@ enum Command {
     Put(put::PutArgs),
     Consume(Box<consume::ConsumeArgs>),
     Leases(leases::LeasesArgs),
+    #[command(subcommand)]
+    Fault(fault::FaultCommand),
+    Operations(operations::OperationsArgs),
 }
 
 /// Reads the arguments, runs the command, tells how it ended.
@@ -103,6 +106,8 @@ async fn run(command: Command, connection: &ConnectionArgs) -> Result<(), Error>
         Command::Put(args) => Box::pin(put::run(args, connection)).await,
         Command::Consume(args) => Box::pin(consume::run(*args, connection)).await,
         Command::Leases(args) => Box::pin(leases::run(args)).await,
+        Command::Fault(command) => Box::pin(fault::run(command, connection)).await,
+        Command::Operations(args) => Box::pin(operations::run(args, connection)).await,
     }
 }
 

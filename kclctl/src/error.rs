@@ -5,7 +5,7 @@ use std::{error::Error as StdError, io, net::SocketAddr, path::PathBuf, process:
 use kcl_core::{ShardId, StoreError, StreamName};
 use kcl_runtime::{ConfigError, WorkerError};
 
-use crate::{aws::ServiceError, put::PutError};
+use crate::{aws::ServiceError, own_door::OwnDoorError, put::PutError};
 
 const FAILED: u8 = 1;
 const WRONG_USAGE: u8 = 2;
@@ -65,12 +65,15 @@ pub(crate) enum Error {
     },
     #[error(transparent)]
     Put(#[from] PutError),
+    #[error(transparent)]
+    OwnDoor(#[from] OwnDoorError),
 }
 
 impl Error {
     pub(crate) fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self {
             Self::Usage(_) | Self::LogFilter { .. } | Self::Config(_) | Self::Certificate(_) => WRONG_USAGE,
+            Self::OwnDoor(OwnDoorError::NoEndpoint) => WRONG_USAGE,
             Self::Put(error) if error.is_input() => BAD_INPUT,
             _ => FAILED,
         })

@@ -8,6 +8,7 @@ mod consume;
 mod error;
 mod lease_table;
 mod output;
+mod own_door;
 mod parse;
 mod put;
 mod signals;

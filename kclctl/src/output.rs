@@ -36,6 +36,22 @@ pub(crate) fn table<const N: usize>(
     line(&lines.join("\n"))
 }
 
+/// Whether somebody still reads stdout. A pipe tells that its other end is closed without being written to.
+#[cfg(unix)]
+pub(crate) fn is_read() -> bool {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    let stdout = io::stdout();
+    let mut watched = [PollFd::new(&stdout, PollFlags::empty())];
+    let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+    !poll(&mut watched, Some(&at_once)).is_ok_and(|_| watched[0].revents().intersects(PollFlags::ERR | PollFlags::HUP))
+}
+
+/// Whether somebody still reads stdout, which nothing tells here before it is written to.
+#[cfg(not(unix))]
+pub(crate) fn is_read() -> bool {
+    true
+}
+
 fn written(result: io::Result<()>) -> Result<(), Error> {
     match result.and_then(|()| io::stdout().lock().flush()) {
         // The reader has seen enough, as `head` has.

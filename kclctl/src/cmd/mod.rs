@@ -2,6 +2,8 @@
 
 pub(crate) mod broker;
 pub(crate) mod consume;
+pub(crate) mod fault;
 pub(crate) mod leases;
+pub(crate) mod operations;
 pub(crate) mod put;
 pub(crate) mod stream;

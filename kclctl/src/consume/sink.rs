@@ -13,7 +13,7 @@ use kcl_core::{Batch, BoxError};
 use tokio::sync::{Mutex, watch};
 
 use super::line::render;
-use crate::error::Error;
+use crate::{error::Error, output};
 
 /// How often it is asked whether somebody still reads stdout, while there is nothing to write.
 const LOOK: Duration = Duration::from_millis(250);
@@ -74,7 +74,7 @@ impl Sink {
         loop {
             match tokio::time::timeout(LOOK, failure.wait_for(Option::is_some)).await {
                 Ok(_) => return,
-                Err(_) if has_no_reader() => return,
+                Err(_) if !output::is_read() => return,
                 Err(_) => {}
             }
         }
@@ -95,19 +95,4 @@ fn write_all(lines: &[u8]) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
     stdout.write_all(lines)?;
     stdout.flush()
-}
-
-/// A pipe tells that its other end is closed without being written to.
-#[cfg(unix)]
-fn has_no_reader() -> bool {
-    use rustix::event::{PollFd, PollFlags, Timespec, poll};
-    let stdout = io::stdout();
-    let mut watched = [PollFd::new(&stdout, PollFlags::empty())];
-    let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
-    poll(&mut watched, Some(&at_once)).is_ok_and(|_| watched[0].revents().intersects(PollFlags::ERR | PollFlags::HUP))
-}
-
-#[cfg(not(unix))]
-fn has_no_reader() -> bool {
-    false
 }

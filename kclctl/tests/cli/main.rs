@@ -6,4 +6,5 @@ mod commands;
 mod common;
 mod consume;
 mod put;
+mod own_door;
 mod refusals;
