@@ -4,6 +4,7 @@
 //! lineage of shards, iterators and their expiry, retention, errors. Streams, splits and merges take effect at once.
 //!
 //! - [`Broker`] is the handle; [`Broker::call`] carries out the typed requests in [`api`].
+//! - [`Broker::subscribe`] follows a shard as registered consumers do.
 //! - [`Broker::http_client`] is an HTTP client for an AWS SDK in the same process: no socket, and virtual time if you like.
 //! - [`Server`] puts the broker on the network.
 //! - [`trouble`] is what can go wrong on demand, and [`operations_log`] who called what.

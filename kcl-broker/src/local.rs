@@ -13,7 +13,7 @@ use crate::{
     wire::{self, Body, Peer},
 };
 
-/// Answers an SDK's requests in its own task: no socket, no thread, no timer.
+/// Answers an SDK's requests in its own task: no socket, no thread, and no timer but between the events of a subscription.
 ///
 /// Made by [`Broker::http_client`]; given to an SDK's configuration as its HTTP client.
 #[derive(Clone, Debug)]
