@@ -32,6 +32,8 @@ pub enum ErrorKind {
     ExpiredIterator,
     /// The token of a listing is older than five minutes.
     ExpiredNextToken,
+    /// The request would have succeeded, and was only to be checked.
+    DryRunOperation,
     /// The service failed, and not because of the request. This broker does so only if it is told to.
     InternalFailure,
     /// The service is not available. This broker is not only if it is told so.
@@ -56,6 +58,7 @@ impl ErrorKind {
             Self::ProvisionedThroughputExceeded => "ProvisionedThroughputExceededException",
             Self::ExpiredIterator => "ExpiredIteratorException",
             Self::ExpiredNextToken => "ExpiredNextTokenException",
+            Self::DryRunOperation => "DryRunOperationException",
             Self::InternalFailure => "InternalFailure",
             Self::ServiceUnavailable => "ServiceUnavailable",
         }
@@ -95,6 +98,12 @@ impl ApiError {
 
     pub(crate) fn invalid(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::InvalidArgument, message)
+    }
+
+    /// Refuses a request that was only to be checked, and has been.
+    pub(crate) fn dry_run() -> Self {
+        let message = "The request would have succeeded, but the DryRun parameter is set.";
+        Self::new(ErrorKind::DryRunOperation, message)
     }
 
     /// The error's type.

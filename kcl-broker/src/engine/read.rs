@@ -51,6 +51,9 @@ impl Operation for GetShardIterator {
             counter,
             made_at: now,
         };
+        if self.dry_run == Some(true) {
+            return Err(ApiError::dry_run());
+        }
         engine.meter(&iterator.stream, iterator.shard, |meters| meters.take_iterator(now))?;
         Ok(GetShardIteratorOutput {
             shard_iterator: iterator.seal(),
@@ -107,6 +110,9 @@ impl Operation for GetRecords {
             made_at: now,
             ..iterator
         };
+        if self.dry_run == Some(true) {
+            return Err(ApiError::dry_run());
+        }
         let bytes = || found.records.iter().map(|record| record.size() as u64).sum();
         engine.meter(&next.stream, next.shard, |meters| meters.take_read(bytes(), now))?;
         let is_lost = engine.quirk == Some(Quirk::NullIterator);

@@ -89,6 +89,9 @@ impl Operation for PutRecord {
         }
         let record = entry.route(stream, "data")?;
         engine.make_room(footprint(&record.data, &record.partition_key), now)?;
+        if self.dry_run == Some(true) {
+            return Err(ApiError::dry_run());
+        }
         match engine.append_all(&name, [record], now).pop() {
             Some(Ok(written)) => Ok(written),
             Some(Err(unwritten)) => Err(engine.unwritten(&name, &unwritten)),
@@ -147,6 +150,9 @@ impl Operation for PutRecords {
             .map(|record| footprint(&record.data, &record.partition_key))
             .sum();
         engine.make_room(bytes, now)?;
+        if self.dry_run == Some(true) {
+            return Err(ApiError::dry_run());
+        }
         let written = engine.append_all(&name, records, now);
         Ok(PutRecordsOutput {
             failed_record_count: written.iter().filter(|written| written.is_err()).count(),

@@ -29,6 +29,9 @@ pub struct PutRecord {
     /// The number of an earlier record that this one must come after.
     #[serde(deserialize_with = "field::text")]
     pub sequence_number_for_ordering: Option<String>,
+    /// Only checks whether the request would succeed, and fails with `DryRunOperationException` if it would.
+    #[serde(deserialize_with = "field::boolean")]
+    pub dry_run: Option<bool>,
 }
 
 impl PutRecord {
@@ -57,6 +60,9 @@ pub struct PutRecords {
     /// What is written.
     #[serde(deserialize_with = "field::structures")]
     pub records: Option<Vec<PutRecordsEntry>>,
+    /// Only checks whether the request would succeed, and fails with `DryRunOperationException` if it would.
+    #[serde(deserialize_with = "field::boolean")]
+    pub dry_run: Option<bool>,
 }
 
 impl PutRecords {
@@ -120,6 +126,9 @@ pub struct GetShardIterator {
     /// For `AT_TIMESTAMP`.
     #[serde(deserialize_with = "field::timestamp")]
     pub timestamp: Option<Timestamp>,
+    /// Only checks whether the request would succeed, and fails with `DryRunOperationException` if it would.
+    #[serde(deserialize_with = "field::boolean")]
+    pub dry_run: Option<bool>,
 }
 
 impl GetShardIterator {
@@ -184,6 +193,9 @@ pub struct GetRecords {
     /// The most records to give, 1 to 10000.
     #[serde(deserialize_with = "field::integer")]
     pub limit: Option<i32>,
+    /// Only checks whether the request would succeed, and fails with `DryRunOperationException` if it would.
+    #[serde(deserialize_with = "field::boolean")]
+    pub dry_run: Option<bool>,
 }
 
 impl GetRecords {
@@ -192,7 +204,7 @@ impl GetRecords {
     pub fn new(shard_iterator: impl Into<String>) -> Self {
         Self {
             shard_iterator: Some(shard_iterator.into()),
-            limit: None,
+            ..Self::default()
         }
     }
 }

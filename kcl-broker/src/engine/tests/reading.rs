@@ -242,3 +242,24 @@ fn shard_ids_are_read_leniently_and_unknown_ones_are_not_found() {
         ErrorKind::ResourceNotFound,
     );
 }
+
+#[test]
+fn a_dry_run_checks_everything_and_reads_nothing() {
+    let mut world = World::with_shards(1);
+    world.put("key", "data");
+    let open = |shard| GetShardIterator {
+        dry_run: Some(true),
+        ..GetShardIterator::trim_horizon(STREAM, shard)
+    };
+    assert_kind(world.call(open(FIRST)), ErrorKind::DryRunOperation);
+    assert_kind(world.call(open(SECOND)), ErrorKind::ResourceNotFound);
+    let iterator = world.open(GetShardIterator::trim_horizon(STREAM, FIRST));
+    let read = |iterator: &str| GetRecords {
+        dry_run: Some(true),
+        ..GetRecords::new(iterator)
+    };
+    assert_kind(world.call(read(&iterator)), ErrorKind::DryRunOperation);
+    assert_kind(world.call(read("none")), ErrorKind::InvalidArgument);
+    world.pass(Duration::from_mins(6));
+    assert_kind(world.call(read(&iterator)), ErrorKind::ExpiredIterator);
+}

@@ -191,3 +191,35 @@ fn an_ordering_number_from_the_future_or_of_another_make_is_refused() {
     let mut earlier = World::with_shards(1);
     assert_kind(earlier.call(after(later)), ErrorKind::InvalidArgument);
 }
+
+#[test]
+fn a_dry_run_checks_everything_and_writes_nothing() {
+    let mut world = World::with_shards(1);
+    let dry = |put: PutRecord| PutRecord {
+        dry_run: Some(true),
+        ..put
+    };
+    let many = |bytes| PutRecords {
+        dry_run: Some(true),
+        ..PutRecords::new(STREAM, [entry("key", bytes)])
+    };
+    let put = PutRecord::new(STREAM, "key", "data");
+    assert_kind(world.call(dry(put.clone())), ErrorKind::DryRunOperation);
+    assert_kind(world.call(many(1)), ErrorKind::DryRunOperation);
+    assert_eq!(world.engine.stored_bytes(), 0);
+    assert_kind(
+        world.call(dry(PutRecord::new("none", "key", "data"))),
+        ErrorKind::ResourceNotFound,
+    );
+    assert_kind(
+        world.call(dry(PutRecord::new(STREAM, "", "data"))),
+        ErrorKind::Validation,
+    );
+    assert_kind(world.call(many(MIB)), ErrorKind::Validation);
+    world
+        .call(PutRecord {
+            dry_run: Some(false),
+            ..put
+        })
+        .unwrap();
+}
