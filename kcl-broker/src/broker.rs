@@ -284,6 +284,12 @@ impl BrokerBuilder {
         self
     }
 
+    /// How long streams, consumers and tables take to change from one state to another. By default they change at once.
+    pub fn transition(mut self, transition: Duration) -> Self {
+        self.config.transition = transition;
+        self
+    }
+
     /// The most bytes that all records may take.
     pub fn stored_bytes_max(mut self, bytes: u64) -> Self {
         self.config.stored_bytes_max = bytes;

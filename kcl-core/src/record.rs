@@ -23,7 +23,8 @@ pub struct Record {
     pub sequence_number: SequenceNumber,
     /// The place inside an aggregated record, from 0; 0 for a plain record.
     pub sub_sequence_number: u64,
-    /// The key that decided to which shard the record went.
+    /// The key that decided to which shard the record went. It is empty if the record was written without one, to a stream
+    /// that spreads its records over its shards by itself.
     pub partition_key: ByteString,
     /// When Kinesis received the record, to the millisecond, by the service's clock.
     pub approximate_arrival_timestamp: Timestamp,

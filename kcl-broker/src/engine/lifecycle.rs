@@ -8,7 +8,7 @@
 use kcl_core::{StreamName, Timestamp};
 
 use super::{Engine, reshard::Reshard, stream::Stream};
-use crate::api::{ApiError, ErrorKind, StreamStatus};
+use crate::api::{ApiError, ErrorKind, StreamMode, StreamStatus};
 
 /// A change of a stream that has begun and has not taken effect.
 #[derive(Debug)]
@@ -30,6 +30,10 @@ enum Change {
 pub(super) enum Update {
     /// Shards in the place of others, one step after the other.
     Shards(Vec<Reshard>),
+    /// Another mode.
+    Mode(StreamMode),
+    /// Another size of the largest record, in kibibytes.
+    MaxRecordSize(u32),
 }
 
 impl Transition {
@@ -157,6 +161,8 @@ impl Engine {
             Change::Creation => {}
             Change::Deletion => self.remove_stream(name),
             Change::Update(Update::Shards(steps)) => self.reshard_all(name, &steps, at),
+            Change::Update(Update::Mode(mode)) => self.set_mode(name, mode),
+            Change::Update(Update::MaxRecordSize(kib)) => self.set_max_record_size(name, kib),
         }
     }
 

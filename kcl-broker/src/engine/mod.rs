@@ -5,6 +5,7 @@
 
 mod attached;
 mod consumers;
+mod capacity;
 mod lifecycle;
 mod limits;
 mod list_shards;

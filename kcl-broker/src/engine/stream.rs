@@ -11,7 +11,7 @@ use super::{
     attached::Attached, consumers::Consumer, lifecycle::Transition, limits::CallMeters, scaling::Daily,
     shard::ShardLog, token::Life,
 };
-use crate::api::{StreamMode, StreamStatus};
+use crate::api::{RecordDistributionStrategy, StreamMode, StreamStatus};
 
 /// A stream of the engine.
 #[derive(Debug)]
@@ -21,12 +21,16 @@ pub(super) struct Stream {
     /// The change that has begun and has not taken effect.
     pub(super) transition: Option<Transition>,
     pub(super) mode: StreamMode,
+    pub(super) strategy: RecordDistributionStrategy,
+    /// How many records were taken, or would have been if their shards had had room.
+    pub(super) records_taken: u64,
     pub(super) max_record_size_in_kib: u32,
     pub(super) retention: Duration,
     /// What is older was gone when the retention was changed, and does not come back.
     trimmed_before: Timestamp,
     /// When the number of shards was changed.
     pub(super) scaled: Daily,
+    pub(super) mode_changed: Daily,
     pub(super) attached: Attached,
     /// The consumers by name, with those that are gone by now.
     pub(super) consumers: BTreeMap<String, Consumer>,
@@ -53,10 +57,13 @@ impl Stream {
             life,
             transition: None,
             mode,
+            strategy: RecordDistributionStrategy::UserPartitionKey,
+            records_taken: 0,
             max_record_size_in_kib,
             retention,
             trimmed_before: Timestamp::from_epoch_millis(i64::MIN),
             scaled: Daily::default(),
+            mode_changed: Daily::default(),
             attached: Attached::default(),
             consumers: BTreeMap::new(),
             calls: CallMeters::default(),

@@ -7,6 +7,7 @@ use kcl_core::{StreamName, Timestamp};
 use super::{
     Engine, Operation, Subject,
     attached::Resource,
+    capacity::{RECORD_KIB_DEFAULT, mode_named, strategy_named},
     retention::hours,
     sequence::second_of,
     stream::Stream,
@@ -15,15 +16,12 @@ use super::{
 };
 use crate::api::{
     ApiError, CreateStream, DeleteStream, DescribeStream, DescribeStreamOutput, DescribeStreamSummary,
-    DescribeStreamSummaryOutput, ErrorKind, ListStreams, ListStreamsOutput, StreamMode, StreamModeDetails,
-    StreamSummary,
+    DescribeStreamSummaryOutput, ErrorKind, ListStreams, ListStreamsOutput, StreamMode, StreamSummary,
 };
 
 /// What the service gives a stream whose shards it counts itself.
 const ON_DEMAND_SHARDS: i32 = 4;
 const PAGE_MAX: i32 = 100;
-const RECORD_KIB_DEFAULT: i32 = 1024;
-const RECORD_KIB_MAX: i32 = 10_240;
 
 impl Operation for CreateStream {
     const NAME: &'static str = "CreateStream";
@@ -34,39 +32,27 @@ impl Operation for CreateStream {
     }
 
     fn execute(self, engine: &mut Engine, now: Timestamp) -> Result<(), ApiError> {
-        let mut constraints = Constraints::default();
-        constraints
+        Constraints::default()
             .required("streamName", self.stream_name.as_ref())
             .name("streamName", self.stream_name.as_ref())
             .range("shardCount", self.shard_count, 1..=i32::MAX)
-            .range(
-                "maxRecordSizeInKiB",
-                self.max_record_size_in_kib,
-                RECORD_KIB_DEFAULT..=RECORD_KIB_MAX,
-            )
-            .tags(self.tags.as_ref());
-        if let Some(StreamModeDetails { stream_mode: mode }) = &self.stream_mode_details {
-            constraints
-                .required("streamModeDetails.streamMode", mode.as_ref())
-                .one_of(
-                    "streamModeDetails.streamMode",
-                    mode.as_ref(),
-                    &["PROVISIONED", "ON_DEMAND"],
-                );
-        }
-        constraints.check()?;
+            .record_size(self.max_record_size_in_kib)
+            .mode(self.stream_mode_details.as_ref())
+            .strategy(self.record_distribution_strategy.as_ref())
+            .tags(self.tags.as_ref())
+            .check()?;
         let name = StreamName::new(present(self.stream_name)?).map_err(|error| ApiError::invalid(error.to_string()))?;
-        let mode = self.stream_mode_details.and_then(|details| details.stream_mode);
-        let on_demand = mode.as_deref() == Some("ON_DEMAND");
-        let (mode, shard_count) = match (on_demand, self.shard_count) {
-            (true, count) => (StreamMode::OnDemand, count.unwrap_or(ON_DEMAND_SHARDS)),
-            (false, Some(count)) => (StreamMode::Provisioned, count),
-            (false, None) => {
+        let mode = mode_named(self.stream_mode_details);
+        let shard_count = match (mode, self.shard_count) {
+            (_, Some(count)) => count,
+            (StreamMode::OnDemand, None) => ON_DEMAND_SHARDS,
+            (StreamMode::Provisioned, None) => {
                 return Err(ApiError::invalid(
                     "ShardCount must be provided for a PROVISIONED stream.",
                 ));
             }
         };
+        let strategy = strategy_named(self.record_distribution_strategy.as_deref(), mode)?;
         if engine.streams.contains_key(&name) {
             let account = &engine.config.account;
             let message = format!("Stream {name} under account {account} already exists.");
@@ -89,6 +75,7 @@ impl Operation for CreateStream {
             (shard_count, second_of(now).max(engine.deleted_second + 1)),
         );
         stream.attached.tags = tags;
+        stream.strategy = strategy;
         engine.begin_creation(stream, now);
         Ok(())
     }
@@ -168,6 +155,7 @@ impl Operation for DescribeStreamSummary {
             open_shard_count: stream.open_shard_count(),
             consumer_count: engine.consumer_count(stream),
             max_record_size_in_kib: stream.max_record_size_in_kib,
+            record_distribution_strategy: (stream.mode == StreamMode::OnDemand).then_some(stream.strategy),
         })
     }
 }

@@ -16,6 +16,7 @@ use super::{
 };
 use crate::api::{
     ApiError, ErrorKind, PutRecord, PutRecordOutput, PutRecords, PutRecordsEntry, PutRecordsOutput, PutRecordsResult,
+    RecordDistributionStrategy,
 };
 
 /// The most records of one request.
@@ -71,7 +72,8 @@ impl Operation for PutRecord {
         };
         let mut constraints = Constraints::default();
         constraints.stream(self.stream_name.as_ref(), self.stream_arn.as_ref());
-        entry.check(&mut constraints, "");
+        let needs_key = engine.needs_key(self.stream_name.as_ref(), self.stream_arn.as_ref());
+        entry.check(&mut constraints, "", needs_key);
         constraints
             .number("sequenceNumberForOrdering", self.sequence_number_for_ordering.as_ref())
             .check()?;
@@ -87,7 +89,7 @@ impl Operation for PutRecord {
                 )));
             }
         }
-        let record = entry.route(stream, "data")?;
+        let record = entry.route(stream, 0, "data")?;
         engine.make_room(footprint(&record.data, &record.partition_key), now)?;
         if self.dry_run == Some(true) {
             return Err(ApiError::dry_run());
@@ -127,8 +129,9 @@ impl Operation for PutRecords {
             .required("records", self.records.as_ref())
             .count("records", self.records.as_ref().map(Vec::len), 1..=RECORDS_MAX);
         let entries = self.records.unwrap_or_default();
+        let needs_key = engine.needs_key(self.stream_name.as_ref(), self.stream_arn.as_ref());
         for (entry, place) in entries.iter().take(RECORDS_MAX).zip(1..) {
-            entry.check(&mut constraints, format_args!("records.{place}.member."));
+            entry.check(&mut constraints, format_args!("records.{place}.member."), needs_key);
         }
         constraints.check()?;
         let bytes: usize = entries.iter().map(PutRecordsEntry::size).sum();
@@ -143,7 +146,7 @@ impl Operation for PutRecords {
         let records = entries
             .into_iter()
             .zip(1..)
-            .map(|(entry, place)| entry.route(stream, format_args!("records.{place}.member.data")))
+            .map(|(entry, place)| entry.route(stream, place - 1, format_args!("records.{place}.member.data")))
             .collect::<Result<Vec<_>, _>>()?;
         let bytes = records
             .iter()
@@ -180,11 +183,14 @@ fn size(data: Option<&Bytes>, partition_key: Option<&ByteString>) -> usize {
 }
 
 impl PutRecordsEntry {
-    fn check(&self, constraints: &mut Constraints, path: impl std::fmt::Display) {
+    fn check(&self, constraints: &mut Constraints, path: impl std::fmt::Display, needs_key: bool) {
         constraints
             .required(format_args!("{path}data"), self.data.as_ref())
-            .blob(format_args!("{path}data"), self.data.as_ref(), BYTES_MAX)
-            .required(format_args!("{path}partitionKey"), self.partition_key.as_ref())
+            .blob(format_args!("{path}data"), self.data.as_ref(), BYTES_MAX);
+        if needs_key {
+            constraints.required(format_args!("{path}partitionKey"), self.partition_key.as_ref());
+        }
+        constraints
             .length(
                 format_args!("{path}partitionKey"),
                 self.partition_key.as_deref(),
@@ -201,8 +207,8 @@ impl PutRecordsEntry {
         size(self.data.as_ref(), self.partition_key.as_ref())
     }
 
-    /// Finds the shard that the record goes to, if the stream takes it.
-    fn route(self, stream: &Stream, path: impl std::fmt::Display) -> Result<Checked, ApiError> {
+    /// Finds the shard that the record goes to, if the stream takes it. It is the `nth` of its request, counted from 0.
+    fn route(self, stream: &Stream, nth: u64, path: impl std::fmt::Display) -> Result<Checked, ApiError> {
         let max = stream.max_record_size_in_kib as usize * 1024;
         if self.size() > max {
             let len = self.data.as_ref().map_or(0, Bytes::len);
@@ -215,10 +221,11 @@ impl PutRecordsEntry {
                 ),
             ));
         }
-        let partition_key = present(self.partition_key)?;
-        let key = match self.explicit_hash_key {
-            None => HashKey::of_partition_key(&partition_key),
-            Some(text) => text.parse().map_err(|_| {
+        let partition_key = self.partition_key.unwrap_or_default();
+        let key = match (stream.spread_key(nth), self.explicit_hash_key) {
+            (Some(key), _) => key,
+            (None, None) => HashKey::of_partition_key(&partition_key),
+            (None, Some(text)) => text.parse().map_err(|_| {
                 ApiError::invalid(format!(
                     "Invalid ExplicitHashKey. ExplicitHashKey must be in the range: [0, 2^128-1]. Specified value was \
                      {text}"
@@ -253,6 +260,12 @@ impl Engine {
         ))
     }
 
+    /// Whether records must have a partition key. Where no stream is addressed, they must.
+    fn needs_key(&self, name: Option<&String>, arn: Option<&String>) -> bool {
+        let spreads = |stream: &Stream| stream.strategy == RecordDistributionStrategy::Auto;
+        !self.stream(name, arn).is_ok_and(spreads)
+    }
+
     /// Why a record was not written.
     fn unwritten(&self, stream: &StreamName, unwritten: &Unwritten) -> ApiError {
         match unwritten {
@@ -267,12 +280,14 @@ impl Engine {
         let Some(stream) = stream else {
             return Vec::new();
         };
-        let key = |(partition_key, explicit): Keys<'_>| match (explicit, partition_key) {
-            (Some(explicit), _) => explicit.parse().ok(),
-            (None, Some(key)) => Some(HashKey::of_partition_key(key)),
-            (None, None) => None,
+        let key = |(nth, (partition_key, explicit)): (u64, Keys<'_>)| {
+            stream.spread_key(nth).or_else(|| match (explicit, partition_key) {
+                (Some(explicit), _) => explicit.parse().ok(),
+                (None, Some(key)) => Some(HashKey::of_partition_key(key)),
+                (None, None) => None,
+            })
         };
-        let indices: BTreeSet<u32> = entries.filter_map(key).map(|key| stream.route(key)).collect();
+        let indices: BTreeSet<u32> = (0..).zip(entries).filter_map(key).map(|key| stream.route(key)).collect();
         indices.into_iter().map(shard_name).collect()
     }
 
@@ -297,6 +312,7 @@ impl Engine {
         for (place, record) in records.into_iter().enumerate() {
             let Checked {
                 shard: index,
+                hash_key,
                 partition_key,
                 data,
             } = record;
@@ -305,6 +321,7 @@ impl Engine {
                 .get_mut(&index)
                 .expect("records are routed to shards that exist");
             let size = (data.len() + partition_key.len()) as u64;
+            stream.records_taken = stream.records_taken.wrapping_add(1);
             if let Some(failing) = failing.filter(|failing| failing.fails(place, shard)) {
                 written.push(Err(match failing.is_internal {
                     true => Unwritten::Failed,

@@ -117,8 +117,12 @@ fn put_record(buffer: &mut Vec<u8>, record: &Record) {
     put_epoch_seconds(buffer, record.approximate_arrival_timestamp);
     buffer.extend_from_slice(b",\"Data\":\"");
     put_base64(buffer, &record.data);
-    buffer.extend_from_slice(b"\",\"PartitionKey\":");
-    put_json(buffer, &*record.partition_key);
+    buffer.push(b'"');
+    // Keys have at least one character. None is written to streams that spread their records themselves.
+    if !record.partition_key.is_empty() {
+        buffer.extend_from_slice(b",\"PartitionKey\":");
+        put_json(buffer, &*record.partition_key);
+    }
     buffer.push(b'}');
 }
 

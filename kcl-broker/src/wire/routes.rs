@@ -8,9 +8,9 @@ use super::{Format, client::Client, error::Refusal, shape::Output};
 use crate::{
     attempt::{self, Attempt},
     api::{
-        AddTagsToStream, CreateStream, DecreaseStreamRetentionPeriod, DeleteResourcePolicy, DeleteStream, DeregisterStreamConsumer, DescribeStream, DescribeStreamConsumer,
-        DescribeStreamSummary, GetRecords, GetResourcePolicy, GetShardIterator, IncreaseStreamRetentionPeriod, ListShards, ListStreamConsumers, ListStreams, ListTagsForResource, ListTagsForStream, MergeShards, PutRecord,
-        PutRecords, PutResourcePolicy, RegisterStreamConsumer, RemoveTagsFromStream, SplitShard, SubscribeToShard, TagResource, UntagResource, UpdateShardCount,
+        AddTagsToStream, CreateStream, DecreaseStreamRetentionPeriod, DeleteResourcePolicy, DeleteStream, DeregisterStreamConsumer, DescribeStream,
+        DescribeStreamConsumer, DescribeStreamSummary, GetRecords, GetResourcePolicy, GetShardIterator, IncreaseStreamRetentionPeriod, ListShards, ListStreamConsumers, ListStreams, ListTagsForResource, ListTagsForStream, MergeShards, PutRecord,
+        PutRecords, PutResourcePolicy, RegisterStreamConsumer, RemoveTagsFromStream, SplitShard, SubscribeToShard, TagResource, UntagResource, UpdateMaxRecordSize, UpdateShardCount, UpdateStreamMode, UpdateStreamRecordDistributionStrategy,
     },
     broker::Broker,
     engine::Operation,
@@ -88,7 +88,10 @@ routes! {
     SplitShard,
     TagResource,
     UntagResource,
-    UpdateShardCount;
+    UpdateMaxRecordSize,
+    UpdateShardCount,
+    UpdateStreamMode,
+    UpdateStreamRecordDistributionStrategy;
     SubscribeToShard: subscribe,
 }
 

@@ -28,6 +28,10 @@ pub(crate) struct BrokerArgs {
     #[arg(long, value_name = "BYTES", value_parser = parse::bytes)]
     max_bytes: Option<u64>,
 
+    /// How long streams are CREATING, UPDATING and DELETING, and consumers too. AWS takes some seconds or minutes.
+    #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = humantime::parse_duration)]
+    transition: Duration,
+
     /// Whether the throughput of shards and the rate of calls are limited as on AWS. What is over a limit is refused as
     /// AWS does.
     #[arg(long, value_name = "WHOSE", value_enum, default_value_t = ChosenLimits::Off)]
@@ -94,7 +98,10 @@ impl From<ChosenLimits> for Limits {
 
 pub(crate) async fn run(args: BrokerArgs) -> Result<(), Error> {
     let mut signals = Signals::listen()?;
-    let mut broker = Broker::builder().retention(args.retention).limits(args.limits.into());
+    let mut broker = Broker::builder()
+        .retention(args.retention)
+        .transition(args.transition)
+        .limits(args.limits.into());
     if let Some(bytes) = args.max_bytes {
         broker = broker.stored_bytes_max(bytes);
     }

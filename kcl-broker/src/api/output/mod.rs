@@ -18,8 +18,8 @@ pub use self::{
     policies::GetResourcePolicyOutput,
     records::{GetRecordsOutput, GetShardIteratorOutput, PutRecordOutput, PutRecordsOutput, PutRecordsResult},
     streams::{
-        DescribeStreamOutput, DescribeStreamSummaryOutput, ListShardsOutput, ListStreamsOutput, StreamMode,
-        StreamStatus, StreamSummary,
+        DescribeStreamOutput, DescribeStreamSummaryOutput, ListShardsOutput, ListStreamsOutput,
+        RecordDistributionStrategy, StreamMode, StreamStatus, StreamSummary,
     },
     tags::{ListTagsForResourceOutput, ListTagsForStreamOutput, Tag},
 };

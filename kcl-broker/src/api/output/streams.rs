@@ -14,6 +14,16 @@ pub enum StreamMode {
     OnDemand,
 }
 
+/// Who decides to which shard a record goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RecordDistributionStrategy {
+    /// The service, which spreads the records over all shards.
+    Auto,
+    /// The partition key, or the explicit hash key.
+    UserPartitionKey,
+}
+
 /// In which state of its life a stream is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -91,6 +101,8 @@ pub struct DescribeStreamSummaryOutput {
     pub consumer_count: usize,
     /// The largest record the stream takes, key included.
     pub max_record_size_in_kib: u32,
+    /// Who decides to which shard a record goes, if the stream is in the mode in which this can be chosen.
+    pub record_distribution_strategy: Option<RecordDistributionStrategy>,
 }
 
 /// Answers [`ListStreams`](crate::api::ListStreams).

@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 
+use super::StreamModeDetails;
 use crate::api::field;
 
 /// Splits and merges shards until there are so many of the same width.
@@ -42,6 +43,77 @@ impl UpdateShardCount {
             stream_arn: None,
             target_shard_count: Some(target_shard_count),
             scaling_type: Some("UNIFORM_SCALING".to_owned()),
+        }
+    }
+}
+
+/// Lets the service count the shards of a stream, or its owner.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+pub struct UpdateStreamMode {
+    /// The stream.
+    #[serde(deserialize_with = "field::text", rename = "StreamARN")]
+    pub stream_arn: Option<String>,
+    /// The mode that it is to have.
+    #[serde(deserialize_with = "field::structure")]
+    pub stream_mode_details: Option<StreamModeDetails>,
+}
+
+impl UpdateStreamMode {
+    /// Gives the stream the mode `PROVISIONED` or `ON_DEMAND`.
+    #[must_use]
+    pub fn new(stream_arn: impl Into<String>, mode: impl Into<String>) -> Self {
+        Self {
+            stream_arn: Some(stream_arn.into()),
+            stream_mode_details: Some(StreamModeDetails {
+                stream_mode: Some(mode.into()),
+            }),
+        }
+    }
+}
+
+/// Changes the size of the largest record that a stream takes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+pub struct UpdateMaxRecordSize {
+    /// The stream.
+    #[serde(deserialize_with = "field::text", rename = "StreamARN")]
+    pub stream_arn: Option<String>,
+    /// The new size, key included, 1024 to 10240.
+    #[serde(deserialize_with = "field::integer", rename = "MaxRecordSizeInKiB")]
+    pub max_record_size_in_kib: Option<i32>,
+}
+
+impl UpdateMaxRecordSize {
+    /// Lets the stream take records of so many kibibytes.
+    #[must_use]
+    pub fn new(stream_arn: impl Into<String>, max_record_size_in_kib: i32) -> Self {
+        Self {
+            stream_arn: Some(stream_arn.into()),
+            max_record_size_in_kib: Some(max_record_size_in_kib),
+        }
+    }
+}
+
+/// Lets the service spread the records of an on-demand stream over its shards, or the partition keys.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+pub struct UpdateStreamRecordDistributionStrategy {
+    /// The stream.
+    #[serde(deserialize_with = "field::text", rename = "StreamARN")]
+    pub stream_arn: Option<String>,
+    /// `AUTO` or `USER_PARTITION_KEY`.
+    #[serde(deserialize_with = "field::text")]
+    pub record_distribution_strategy: Option<String>,
+}
+
+impl UpdateStreamRecordDistributionStrategy {
+    /// Gives the stream the strategy `AUTO` or `USER_PARTITION_KEY`.
+    #[must_use]
+    pub fn new(stream_arn: impl Into<String>, strategy: impl Into<String>) -> Self {
+        Self {
+            stream_arn: Some(stream_arn.into()),
+            record_distribution_strategy: Some(strategy.into()),
         }
     }
 }

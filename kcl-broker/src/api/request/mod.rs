@@ -10,7 +10,7 @@ mod streams;
 mod tags;
 
 pub use self::{
-    capacity::UpdateShardCount,
+    capacity::{UpdateMaxRecordSize, UpdateShardCount, UpdateStreamMode, UpdateStreamRecordDistributionStrategy},
     consumers::{DeregisterStreamConsumer, DescribeStreamConsumer, ListStreamConsumers, RegisterStreamConsumer},
     fanout::{StartingPosition, SubscribeToShard},
     policies::{DeleteResourcePolicy, GetResourcePolicy, PutResourcePolicy},

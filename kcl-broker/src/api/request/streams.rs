@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use crate::api::field;
 
-/// Makes a stream. Its shards share the hash keys evenly and can be used at once.
+/// Makes a stream. Its shards share the hash keys evenly.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, rename_all = "PascalCase")]
 pub struct CreateStream {
@@ -23,6 +23,9 @@ pub struct CreateStream {
     /// The largest record the stream takes, key included.
     #[serde(deserialize_with = "field::integer", rename = "MaxRecordSizeInKiB")]
     pub max_record_size_in_kib: Option<i32>,
+    /// Who decides to which shard a record goes: `AUTO`, for on-demand streams only, or `USER_PARTITION_KEY`.
+    #[serde(deserialize_with = "field::text")]
+    pub record_distribution_strategy: Option<String>,
     /// The tags that it has from the beginning, by key.
     #[serde(deserialize_with = "field::text_map")]
     pub tags: Option<BTreeMap<String, String>>,

@@ -36,7 +36,7 @@ impl World {
         self.call(DescribeStream::new(STREAM)).unwrap()
     }
 
-    fn status(&mut self) -> StreamStatus {
+    fn state(&mut self) -> StreamStatus {
         self.describe().stream.stream_status
     }
 }
@@ -94,7 +94,7 @@ fn a_stream_that_is_being_removed_is_there_until_it_is_gone() {
     let mut world = active(1);
     world.put("key", "data");
     world.call(DeleteStream::new(STREAM)).unwrap();
-    assert_eq!(world.status(), StreamStatus::Deleting);
+    assert_eq!(world.state(), StreamStatus::Deleting);
     let listed = world.call(ListStreams::default()).unwrap();
     assert_eq!(listed.stream_summaries[0].stream_status, StreamStatus::Deleting);
     assert_refused(
@@ -107,7 +107,7 @@ fn a_stream_that_is_being_removed_is_there_until_it_is_gone() {
     // To ask again does not put it off.
     world.pass(TRANSITION - INSTANT);
     world.call(DeleteStream::new(STREAM)).unwrap();
-    assert_eq!(world.status(), StreamStatus::Deleting);
+    assert_eq!(world.state(), StreamStatus::Deleting);
     world.pass(INSTANT);
     assert_refused(
         world.call(DescribeStream::new(STREAM)),
@@ -124,7 +124,7 @@ fn a_stream_can_be_removed_while_it_is_being_made() {
     world.pass(TRANSITION - INSTANT);
     world.call(DeleteStream::new(STREAM)).unwrap();
     world.pass(INSTANT);
-    assert_eq!(world.status(), StreamStatus::Deleting);
+    assert_eq!(world.state(), StreamStatus::Deleting);
     world.pass(TRANSITION - INSTANT);
     assert_kind(world.call(DescribeStream::new(STREAM)), ErrorKind::ResourceNotFound);
 }
@@ -135,7 +135,7 @@ fn a_split_takes_effect_when_the_update_is_over() {
     world.put("key", "before");
     world.split(FIRST, MIDDLE);
     world.pass(TRANSITION - INSTANT);
-    assert_eq!(world.status(), StreamStatus::Updating);
+    assert_eq!(world.state(), StreamStatus::Updating);
     assert_eq!(ids(&world.shards()), [FIRST]);
     assert_eq!(world.put("key", "meanwhile").shard_id.as_str(), FIRST);
     assert_refused(
@@ -149,7 +149,7 @@ fn a_split_takes_effect_when_the_update_is_over() {
     // Nobody calls at the time itself; the change counts from then all the same.
     let due = world.now.saturating_add(INSTANT);
     world.pass(Duration::from_secs(10));
-    assert_eq!(world.status(), StreamStatus::Active);
+    assert_eq!(world.state(), StreamStatus::Active);
     assert_eq!(ids(&world.shards()), [FIRST, SECOND, THIRD]);
     assert_ne!(world.put("key", "after").shard_id.as_str(), FIRST);
     let end = world.read(&read.next_shard_iterator.unwrap());
@@ -167,7 +167,7 @@ fn removing_a_stream_drops_the_update_that_it_is_in() {
     let mut world = active(1);
     world.split(FIRST, MIDDLE);
     world.call(DeleteStream::new(STREAM)).unwrap();
-    assert_eq!(world.status(), StreamStatus::Deleting);
+    assert_eq!(world.state(), StreamStatus::Deleting);
     world.pass(TRANSITION);
     assert_kind(world.call(DescribeStream::new(STREAM)), ErrorKind::ResourceNotFound);
 }

@@ -1,5 +1,6 @@
 //! The engine's semantics, without any encoding.
 
+mod capacity;
 mod consumers;
 mod fanout;
 mod lifecycle;

@@ -79,15 +79,18 @@ fn put_records(to: &mut Encoder<&mut Vec<u8>>, output: &GetRecordsOutput) -> Res
 }
 
 fn put_record(to: &mut Encoder<&mut Vec<u8>>, record: &Record) -> Result<(), NoError> {
-    to.map(4)?
+    // Keys have at least one character. None is written to streams that spread their records themselves.
+    let has_key = !record.partition_key.is_empty();
+    to.map(3 + u64::from(has_key))?
         .str("SequenceNumber")?
         .str(record.sequence_number.as_str())?
         .str("ApproximateArrivalTimestamp")?
         .i64(record.approximate_arrival_timestamp.epoch_millis())?
         .str("Data")?
-        .bytes(&record.data)?
-        .str("PartitionKey")?
-        .str(&record.partition_key)?;
+        .bytes(&record.data)?;
+    if has_key {
+        to.str("PartitionKey")?.str(&record.partition_key)?;
+    }
     Ok(())
 }
 

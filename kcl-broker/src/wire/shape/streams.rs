@@ -6,7 +6,8 @@ use serde::Serialize;
 use super::{Output, epoch, shards::ShardShape};
 use crate::{
     api::{
-        DescribeStreamOutput, DescribeStreamSummaryOutput, ListStreamsOutput, StreamMode, StreamSummary,
+        DescribeStreamOutput, DescribeStreamSummaryOutput, ListStreamsOutput, RecordDistributionStrategy, StreamMode,
+        StreamSummary,
     },
     wire::Format,
 };
@@ -112,6 +113,10 @@ impl Output for DescribeStreamSummaryOutput {
             consumer_count: usize,
             #[serde(rename = "MaxRecordSizeInKiB")]
             max_record_size_in_kib: u32,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            record_distribution_strategy: Option<&'static str>,
+            channel_count: u32,
+            queue_count: u32,
         }
         #[derive(Serialize)]
         #[serde(rename_all = "PascalCase")]
@@ -124,6 +129,13 @@ impl Output for DescribeStreamSummaryOutput {
                 open_shard_count: self.open_shard_count,
                 consumer_count: self.consumer_count,
                 max_record_size_in_kib: self.max_record_size_in_kib,
+                record_distribution_strategy: self.record_distribution_strategy.map(|strategy| match strategy {
+                    RecordDistributionStrategy::Auto => "AUTO",
+                    RecordDistributionStrategy::UserPartitionKey => "USER_PARTITION_KEY",
+                }),
+                // There are neither channels nor queues here.
+                channel_count: 0,
+                queue_count: 0,
             },
         })
     }
