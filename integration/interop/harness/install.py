@@ -127,7 +127,7 @@ def javac(logs):
 def rust(logs):
     """The Rust client, a binary of this project."""
     with _lock:
-        command = ["cargo", "build", "--quiet", "--package", "integration", "--bin", "interop"]
+        command = ["cargo", "build", "--quiet", "--package", "integration", "--features", "interop", "--bin", "interop"]
         if work.run(command, os.path.join(logs, "install-rust.log"), 1800, dict(os.environ), work.PROJECT) != 0:
             raise Broken("the Rust client does not compile: see install-rust.log")
         return None
