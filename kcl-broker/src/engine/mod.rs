@@ -6,6 +6,7 @@
 mod attached;
 mod consumers;
 mod capacity;
+mod growth;
 mod lifecycle;
 mod limits;
 mod list_shards;
@@ -186,6 +187,9 @@ pub struct Engine {
     stored_bytes: u64,
     /// Meters the operations that are limited for the account.
     calls: CallMeters,
+    commitment: Option<Commitment>,
+    /// When the shards of on-demand streams are looked at next, if any was written to since they were.
+    growth_due: Option<Timestamp>,
     subscriptions: Subscriptions,
     /// What goes wrong in the call that is carried out.
     quirk: Option<Quirk>,
@@ -204,6 +208,8 @@ impl Engine {
             deleted_second: 0,
             stored_bytes: 0,
             calls: CallMeters::default(),
+            commitment: None,
+            growth_due: None,
             subscriptions: Subscriptions::default(),
             quirk: None,
         }
@@ -218,9 +224,15 @@ impl Engine {
     pub fn call<O: Operation>(&mut self, now: Timestamp, operation: O) -> Result<O::Output, ApiError> {
         self.now = self.now.max(now);
         let now = self.now;
-        self.settle(now);
+        self.catch_up(now);
         self.admit_call(O::NAME, || operation.subject(), now)?;
         operation.execute(self, now)
+    }
+
+    /// Lets everything happen that was to happen until `now`.
+    fn catch_up(&mut self, now: Timestamp) {
+        self.grow(now);
+        self.settle(now);
     }
 
     /// The bytes that the records of all streams take, as they count against the limit.

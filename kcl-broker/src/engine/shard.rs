@@ -7,6 +7,7 @@ use bytestring::ByteString;
 use kcl_core::{HashKeyRange, Record, SequenceNumber, Shard, ShardId, Timestamp};
 
 use super::{
+    growth::Heat,
     limits::ShardMeters,
     sequence::{LAST_COUNTER, LAST_SECOND, Parts, second_of},
 };
@@ -42,6 +43,7 @@ pub(super) struct ShardLog {
     pub(super) created_second: u64,
     pub(super) closed_at: Option<Timestamp>,
     pub(super) meters: ShardMeters,
+    pub(super) heat: Heat,
     records: VecDeque<Stored>,
     next_counter: u64,
 }
@@ -75,6 +77,7 @@ impl ShardLog {
             created_second,
             closed_at: None,
             meters: ShardMeters::default(),
+            heat: Heat::default(),
             records: VecDeque::new(),
             // 0 is the counter of the shard's starting number.
             next_counter: 1,

@@ -128,7 +128,7 @@ impl Engine {
     pub fn poll_subscription(&mut self, now: Timestamp, id: SubscriptionId) -> Step {
         self.now = self.now.max(now);
         let now = self.now;
-        self.settle(now);
+        self.catch_up(now);
         let step = self.step(id, now).unwrap_or_else(Step::Failed);
         match &step {
             Step::Event(event) if event.continuation_sequence_number.is_some() => {}

@@ -8,6 +8,7 @@ use kcl_core::{HashKey, StreamName, Timestamp};
 
 use super::{
     Engine, Limits, Load, Operation, Quirk, Subject,
+    growth::due_after,
     quirk::internal_failure,
     sequence::{Parts, second_of},
     shard::{footprint, shard_name},
@@ -16,7 +17,7 @@ use super::{
 };
 use crate::api::{
     ApiError, ErrorKind, PutRecord, PutRecordOutput, PutRecords, PutRecordsEntry, PutRecordsOutput, PutRecordsResult,
-    RecordDistributionStrategy,
+    RecordDistributionStrategy, StreamMode,
 };
 
 /// The most records of one request.
@@ -27,6 +28,7 @@ const BYTES_MAX: usize = 10 << 20;
 /// A record that is good to be written.
 struct Checked {
     shard: u32,
+    hash_key: HashKey,
     partition_key: ByteString,
     data: Bytes,
 }
@@ -234,6 +236,7 @@ impl PutRecordsEntry {
         };
         Ok(Checked {
             shard: stream.route(key),
+            hash_key: key,
             partition_key,
             data: present(self.data)?,
         })
@@ -332,6 +335,10 @@ impl Engine {
             if limits == Limits::Aws && !shard.meters.take_write(size, now) {
                 written.push(Err(Unwritten::Full(index)));
                 continue;
+            }
+            if stream.mode == StreamMode::OnDemand {
+                shard.heat.count(hash_key, size, now);
+                self.growth_due.get_or_insert_with(|| due_after(now));
             }
             self.stored_bytes -= shard.trim(horizon);
             self.stored_bytes += footprint(&data, &partition_key);

@@ -3,6 +3,7 @@
 mod capacity;
 mod consumers;
 mod fanout;
+mod growth;
 mod lifecycle;
 mod limits;
 mod listing;
