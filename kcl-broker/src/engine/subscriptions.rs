@@ -93,6 +93,9 @@ impl Operation for SubscribeToShard {
         if engine.subscriptions.is_held(&place, now) {
             return Err(engine.another_subscription(&place));
         }
+        if self.dry_run == Some(true) {
+            return Err(ApiError::dry_run());
+        }
         let life = stream.life;
         Ok(engine.subscriptions.begin(place, life, next, now))
     }

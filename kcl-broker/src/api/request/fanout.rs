@@ -26,6 +26,9 @@ pub struct SubscribeToShard {
     /// The first record to give.
     #[serde(deserialize_with = "field::structure")]
     pub starting_position: Option<StartingPosition>,
+    /// Only checks whether the request would succeed, and fails with `DryRunOperationException` if it would.
+    #[serde(deserialize_with = "field::boolean")]
+    pub dry_run: Option<bool>,
 }
 
 impl SubscribeToShard {
@@ -40,6 +43,7 @@ impl SubscribeToShard {
             consumer_arn: Some(consumer_arn.into()),
             shard_id: Some(shard_id.into()),
             starting_position: Some(starting_position),
+            dry_run: None,
         }
     }
 }

@@ -528,6 +528,11 @@ fn requests_that_cannot_be_met_are_refused_before_anything_is_given() {
     let unknown = fan_out.consumer.replace("billing", "audit");
     let unknown = SubscribeToShard::new(unknown, FIRST, StartingPosition::latest());
     assert_kind(fan_out.world.call(unknown), ErrorKind::ResourceNotFound);
+    let mut dry = SubscribeToShard::new(&fan_out.consumer, FIRST, StartingPosition::latest());
+    dry.dry_run = Some(true);
+    assert_kind(fan_out.world.call(dry.clone()), ErrorKind::DryRunOperation);
+    dry.shard_id = Some(THIRD.to_owned());
+    assert_kind(fan_out.world.call(dry), ErrorKind::ResourceNotFound);
     // None of these counts as a success: the place is free.
     fan_out.subscribe(StartingPosition::latest());
 }
