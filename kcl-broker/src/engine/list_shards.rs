@@ -27,7 +27,10 @@ impl Operation for ListShards {
     type Output = ListShardsOutput;
 
     fn subject(&self) -> Subject {
-        Subject::stream(self.stream_name.as_ref(), self.stream_arn.as_ref())
+        match self.next_token.as_deref().and_then(ShardPage::open) {
+            Some(page) => page.subject(),
+            None => Subject::stream(self.stream_name.as_ref(), self.stream_arn.as_ref()),
+        }
     }
 
     fn execute(self, engine: &mut Engine, now: Timestamp) -> Result<ListShardsOutput, ApiError> {

@@ -92,6 +92,14 @@ pub(super) struct ShardPage {
 }
 
 impl ShardPage {
+    /// What a request with this token is about.
+    pub(super) fn subject(&self) -> Subject {
+        Subject {
+            stream: Some(self.stream.to_string()),
+            shard: None,
+        }
+    }
+
     pub(super) fn seal(&self) -> String {
         let mut body = Vec::with_capacity(SHORTEST);
         body.put_u32(self.after);

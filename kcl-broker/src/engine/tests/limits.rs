@@ -253,6 +253,26 @@ fn listing_shards_is_limited_for_each_stream() {
     assert_kind(world.call(ListShards::new("none")), ErrorKind::ResourceNotFound);
 }
 
+#[test]
+fn a_listing_that_goes_on_counts_for_its_stream_too() {
+    let mut world = limited(2);
+    let first = ListShards {
+        max_results: Some(1),
+        ..ListShards::new(STREAM)
+    };
+    let next_token = world.call(first).unwrap().next_token;
+    let on = ListShards {
+        next_token,
+        ..ListShards::default()
+    };
+    assert_eq!((0..1_200).filter(|_| world.call(on.clone()).is_ok()).count(), 999);
+    assert_refused(
+        world.call(on),
+        ErrorKind::LimitExceeded,
+        "Rate exceeded for stream rides under account 000000000000.",
+    );
+}
+
 proptest! {
     /// Whatever is put when: no second takes more than the limit and the burst, and what is put again in time arrives.
     #[test]
