@@ -7,7 +7,7 @@ use kcl_core::Timestamp;
 use crate::{
     api::ApiError,
     broker::Broker,
-    engine::{Load, Operation},
+    engine::{Load, Operation, Quirk},
     operations_log::{Caller, FaultHit, OperationEntry, Outcome},
     trouble::{Call, Effect, Strike},
     wire::Cut,
@@ -72,6 +72,21 @@ impl<'a> Attempt<'a> {
         Self::begin(broker, Arc::new(caller()), arrival, strike)
     }
 
+    /// A call to another service than Kinesis.
+    pub(crate) fn other(
+        broker: &'a Broker,
+        caller: impl FnOnce() -> Caller,
+        has_connection: bool,
+        arrival: impl FnOnce() -> Arrival,
+    ) -> Self {
+        if !broker.is_watched() {
+            return Self::unwatched(broker);
+        }
+        let arrival = arrival();
+        let strike = strike(broker, &arrival, has_connection, Vec::new);
+        Self::begin(broker, Arc::new(caller()), arrival, strike)
+    }
+
     /// There are no faults, and nothing is logged.
     fn unwatched(broker: &'a Broker) -> Self {
         Self {
@@ -110,6 +125,16 @@ impl<'a> Attempt<'a> {
 
     /// Carries the call out and answers it as a service behind a connection does: late, or not at all.
     pub(crate) async fn answer<O: Operation>(self, request: O) -> Result<Result<O::Output, ApiError>, Cut> {
+        let broker = self.broker;
+        self.answer_with(|quirk| broker.execute(request, quirk), told::<O>).await
+    }
+
+    /// Does what [`answer`](Self::answer) does with what `run` carries out, `told` being what the log says of it.
+    pub(crate) async fn answer_with<T, E>(
+        self,
+        run: impl FnOnce(Option<Quirk>) -> (Timestamp, Result<T, E>),
+        told: impl FnOnce(&Result<T, E>) -> (Outcome, Load),
+    ) -> Result<Result<T, E>, Cut> {
         if !self.strike.latency.is_zero() {
             tokio::time::sleep(self.strike.latency).await;
         }
@@ -120,26 +145,33 @@ impl<'a> Attempt<'a> {
                 Err(Cut)
             }
             Some(Effect::DropAnswer) => {
-                let broker = self.broker;
-                let (at, _) = broker.execute(request, None);
+                let (at, _) = run(None);
                 self.end(at, Outcome::Dropped, Load::default());
                 Err(Cut)
             }
-            _ => Ok(self.carry_out(request)),
+            _ => Ok(self.carry_out_with(run, told)),
         }
     }
 
     /// Carries the call out.
-    pub(crate) fn carry_out<O: Operation>(mut self, request: O) -> Result<O::Output, ApiError> {
+    pub(crate) fn carry_out<O: Operation>(self, request: O) -> Result<O::Output, ApiError> {
+        let broker = self.broker;
+        self.carry_out_with(|quirk| broker.execute(request, quirk), told::<O>)
+    }
+
+    /// Carries out what `run` does, `told` being what the log says of it.
+    pub(crate) fn carry_out_with<T, E>(
+        mut self,
+        run: impl FnOnce(Option<Quirk>) -> (Timestamp, Result<T, E>),
+        told: impl FnOnce(&Result<T, E>) -> (Outcome, Load),
+    ) -> Result<T, E> {
         let quirk = match self.strike.effect.take() {
             Some(Effect::Quirk(quirk)) => Some(quirk),
             _ => None,
         };
-        let (at, answer) = self.broker.execute(request, quirk);
-        match &answer {
-            Ok(output) => self.end(at, Outcome::Ok, O::load_of(output)),
-            Err(error) => self.end(at, Outcome::error(error.kind().as_str()), Load::default()),
-        }
+        let (at, answer) = run(quirk);
+        let (outcome, load) = told(&answer);
+        self.end(at, outcome, load);
         answer
     }
 
@@ -155,6 +187,14 @@ impl<'a> Attempt<'a> {
     }
 }
 
+/// What the log says of an answer.
+fn told<O: Operation>(answer: &Result<O::Output, ApiError>) -> (Outcome, Load) {
+    match answer {
+        Ok(output) => (Outcome::Ok, O::load_of(output)),
+        Err(error) => (Outcome::error(error.kind().as_str()), Load::default()),
+    }
+}
+
 /// Writes a request into the log that was refused before it was known what it is about.
 pub(crate) fn refused(
     broker: &Broker,
@@ -162,7 +202,7 @@ pub(crate) fn refused(
     operation: Cow<'static, str>,
     kind: &'static str,
 ) {
-    if broker.operations().is_on() {
+    if broker.is_watched() {
         let operation = match operation {
             Cow::Owned(name) => Cow::Owned(cut(name)),
             known @ Cow::Borrowed(_) => known,

@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::Waker,
     time::{Duration, SystemTime},
 };
@@ -13,6 +13,7 @@ use kcl_core::Timestamp;
 use crate::{
     api::{ApiError, SubscribeToShard},
     attempt::Attempt,
+    dynamodb::{Tables, TablesConfig},
     engine::{Engine, EngineConfig, Limits, Operation, Quirk, Step, SubscriptionId},
     local::LocalHttpClient,
     operations_log::Operations,
@@ -46,12 +47,16 @@ type WallClock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 #[derive(Clone)]
 pub struct Broker {
     shared: Arc<Shared>,
+    /// Whether calls of this handle meet no faults and leave no trace.
+    is_untroubled: bool,
 }
 
 struct Shared {
     engine: Mutex<Engine>,
     /// Who waits for which subscription. Locked after the engine, if both are.
     readers: Mutex<BTreeMap<SubscriptionId, Waker>>,
+    /// Never locked together with the engine.
+    tables: Mutex<Tables>,
     clock: WallClock,
     request_ids: RequestIds,
     trouble: Trouble,
@@ -90,9 +95,28 @@ impl Broker {
         &self.shared.operations
     }
 
+    /// A handle to the same streams whose calls meet no faults and are not logged: for a test that looks at what is there.
+    ///
+    /// ```
+    /// use kcl_broker::{Broker, api::ListStreams, trouble::Fault};
+    ///
+    /// let broker = Broker::new();
+    /// broker.trouble().add(Fault::internal_error())?;
+    /// broker.call(ListStreams::default()).unwrap_err();
+    /// broker.untroubled().call(ListStreams::default())?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn untroubled(&self) -> Self {
+        Self {
+            shared: Arc::clone(&self.shared),
+            is_untroubled: true,
+        }
+    }
+
     /// Whether there is anything that wants to know of calls.
     pub(crate) fn is_watched(&self) -> bool {
-        self.shared.operations.is_on() || self.shared.trouble.is_planned()
+        !self.is_untroubled && (self.shared.operations.is_on() || self.shared.trouble.is_planned())
     }
 
     pub(crate) fn now(&self) -> Timestamp {
@@ -230,6 +254,10 @@ impl Broker {
             .stored_bytes()
     }
 
+    pub(crate) fn tables(&self) -> MutexGuard<'_, Tables> {
+        self.shared.tables.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(crate) fn request_ids(&self) -> &RequestIds {
         &self.shared.request_ids
     }
@@ -269,6 +297,7 @@ pub struct BrokerBuilder {
     clock: Option<WallClock>,
     seed: u64,
     operations_max: Option<usize>,
+    table_bytes_max: Option<usize>,
 }
 
 impl BrokerBuilder {
@@ -293,6 +322,12 @@ impl BrokerBuilder {
     /// The most bytes that all records may take.
     pub fn stored_bytes_max(mut self, bytes: u64) -> Self {
         self.config.stored_bytes_max = bytes;
+        self
+    }
+
+    /// The most bytes that the items and indexes of all tables of DynamoDB may take: 1 GiB by default.
+    pub fn table_bytes_max(mut self, bytes: usize) -> Self {
+        self.table_bytes_max = Some(bytes);
         self
     }
 
@@ -325,15 +360,24 @@ impl BrokerBuilder {
     /// Makes the broker.
     #[must_use]
     pub fn build(self) -> Broker {
+        let defaults = TablesConfig::default();
+        let tables = TablesConfig {
+            account: self.config.account.clone(),
+            region: self.config.region.clone(),
+            stored_bytes_max: self.table_bytes_max.unwrap_or(defaults.stored_bytes_max),
+            transition: self.config.transition,
+        };
         Broker {
             shared: Arc::new(Shared {
                 engine: Mutex::new(Engine::new(self.config)),
+                tables: Mutex::new(Tables::new(tables)),
                 clock: self.clock.unwrap_or_else(|| Arc::new(system_time)),
                 readers: Mutex::new(BTreeMap::new()),
                 request_ids: RequestIds::new(self.seed),
                 trouble: Trouble::default(),
                 operations: Operations::new(self.operations_max.unwrap_or(OPERATIONS_MAX)),
             }),
+            is_untroubled: false,
         }
     }
 }
@@ -344,6 +388,7 @@ impl fmt::Debug for BrokerBuilder {
             .field("config", &self.config)
             .field("seed", &self.seed)
             .field("operations_max", &self.operations_max)
+            .field("table_bytes_max", &self.table_bytes_max)
             .finish_non_exhaustive()
     }
 }

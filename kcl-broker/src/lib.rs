@@ -20,6 +20,7 @@ mod http;
 mod local;
 mod mix;
 pub mod operations_log;
+mod services;
 mod subscription;
 pub mod trouble;
 mod wire;

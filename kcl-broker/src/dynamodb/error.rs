@@ -33,12 +33,10 @@ pub enum DynamoErrorKind {
     IdempotentParameterMismatch,
     /// The table's throughput is used up. Only scripted trouble says so: tables here have no throughput limit.
     ProvisionedThroughputExceeded,
-    /// Requests come too fast. Only scripted trouble says so.
-    Throttling,
-    /// Another transaction holds an item. Only scripted trouble says so: transactions here never overlap.
-    TransactionConflict,
     /// The service failed. Only scripted trouble says so.
     InternalServerError,
+    /// The service cannot be reached for now. Only scripted trouble says so.
+    ServiceUnavailable,
 }
 
 impl DynamoErrorKind {
@@ -57,17 +55,16 @@ impl DynamoErrorKind {
             Self::TransactionCanceled => "TransactionCanceledException",
             Self::IdempotentParameterMismatch => "IdempotentParameterMismatchException",
             Self::ProvisionedThroughputExceeded => "ProvisionedThroughputExceededException",
-            Self::Throttling => "ThrottlingException",
-            Self::TransactionConflict => "TransactionConflictException",
             Self::InternalServerError => "InternalServerError",
+            Self::ServiceUnavailable => "ServiceUnavailableException",
         }
     }
 
     /// The shape's namespace on the wire, which SDKs cut off.
     const fn namespace(self) -> &'static str {
         match self {
-            Self::Validation | Self::Throttling => "com.amazon.coral.validate",
-            Self::Serialization | Self::UnknownOperation => "com.amazon.coral.service",
+            Self::Validation => "com.amazon.coral.validate",
+            Self::Serialization | Self::UnknownOperation | Self::ServiceUnavailable => "com.amazon.coral.service",
             _ => "com.amazonaws.dynamodb.v20120810",
         }
     }
@@ -77,6 +74,7 @@ impl DynamoErrorKind {
     pub const fn status(self) -> u16 {
         match self {
             Self::InternalServerError => 500,
+            Self::ServiceUnavailable => 503,
             _ => 400,
         }
     }

@@ -17,6 +17,7 @@ mod key;
 mod legacy;
 mod ops;
 mod request;
+mod subject;
 mod table;
 mod throughput;
 mod value;
@@ -32,6 +33,7 @@ pub use self::{
     capacity::{OperationCost, TableCosts},
     error::{DynamoError, DynamoErrorKind},
 };
+pub(crate) use self::subject::table_of;
 use self::{
     ops::TransactionTokens,
     table::{Table, TablePhase},
@@ -48,7 +50,7 @@ pub struct TablesConfig {
     /// `LimitExceededException`. The default of 1 GiB is far above what leases need.
     pub stored_bytes_max: usize,
     /// How long tables and indexes take to be made, changed and removed. By default no time.
-    pub state_change: Duration,
+    pub transition: Duration,
 }
 
 impl Default for TablesConfig {
@@ -57,7 +59,7 @@ impl Default for TablesConfig {
             account: "000000000000".to_owned(),
             region: "us-east-1".to_owned(),
             stored_bytes_max: 1 << 30,
-            state_change: Duration::ZERO,
+            transition: Duration::ZERO,
         }
     }
 }
@@ -168,6 +170,6 @@ impl Tables {
 
     /// When a change that begins now is done.
     fn change_done(&self) -> Timestamp {
-        self.now.saturating_add(self.config.state_change)
+        self.now.saturating_add(self.config.transition)
     }
 }

@@ -5,6 +5,7 @@ mod body;
 mod cbor;
 mod client;
 mod cors;
+mod dynamodb;
 mod error;
 mod eventstream;
 mod format;
@@ -21,7 +22,7 @@ use http::{
     request::Parts,
 };
 
-pub(crate) use self::{body::Body, request_id::RequestIds};
+pub(crate) use self::{body::Body, dynamodb::full_name as dynamodb_name, request_id::RequestIds};
 use self::{
     client::Client,
     error::Refusal,
@@ -66,6 +67,9 @@ pub(crate) async fn respond(broker: &Broker, peer: Peer, head: &Parts, body: &[u
         && admin::is_meant(head)
     {
         return Ok(admin::respond(broker, address, head, body).map(Body::Full));
+    }
+    if let Some(operation) = dynamodb::operation(head) {
+        return dynamodb::respond(broker, peer, head, operation, body).await;
     }
     let content_type = content_type_of(&head.headers);
     let format = Format::of_content_type(content_type);
@@ -167,7 +171,7 @@ fn named(target: &str) -> Cow<'static, str> {
 
 /// The names of all operations; those of other services than Kinesis have the service's name in front.
 pub(crate) fn operations() -> impl Iterator<Item = &'static str> {
-    routes::NAMES.iter().copied()
+    routes::NAMES.iter().chain(dynamodb::NAMES).copied()
 }
 
 /// Whether a target has the names of a service and of an operation, whichever.

@@ -116,7 +116,7 @@ fn an_index_is_added_with_the_items_that_have_its_key() {
 #[test]
 fn states_take_the_time_that_they_are_given() {
     let mut world = World::with(TablesConfig {
-        state_change: Duration::from_secs(5),
+        transition: Duration::from_secs(5),
         ..TablesConfig::default()
     });
     let status = |world: &mut World| world.ok("DescribeTable", &named("leases"))["Table"]["TableStatus"].clone();
