@@ -90,13 +90,13 @@ impl Operation for SubscribeToShard {
             consumer: consumer.name.clone(),
             registered_at: consumer.created_at,
         };
-        if engine.subscriptions.is_held(&place, now) {
+        let life = stream.life;
+        if engine.subscriptions.is_held(&place, life, now) {
             return Err(engine.another_subscription(&place));
         }
         if self.dry_run == Some(true) {
             return Err(ApiError::dry_run());
         }
-        let life = stream.life;
         Ok(engine.subscriptions.begin(place, life, next, now))
     }
 }

@@ -61,6 +61,7 @@ impl Subscription {
 #[derive(Debug)]
 struct Latest {
     id: SubscriptionId,
+    life: Life,
     began_at: Timestamp,
     /// What the consumer has read from the shard lately, whichever subscription gave it.
     bucket: Bucket,
@@ -79,8 +80,9 @@ pub(in crate::engine) struct Subscriptions {
 
 impl Subscriptions {
     /// Whether the place has been taken so recently that it cannot be taken over.
-    pub(super) fn is_held(&self, place: &Place, now: Timestamp) -> bool {
-        self.latest.get(place).is_some_and(|latest| !latest.is_settled(now))
+    pub(super) fn is_held(&self, place: &Place, life: Life, now: Timestamp) -> bool {
+        let latest = self.latest.get(place).filter(|latest| latest.life == life);
+        latest.is_some_and(|latest| !latest.is_settled(now))
     }
 
     /// Begins a subscription that reads from the counter `next` on, and takes the place from the one that had it.
@@ -91,6 +93,7 @@ impl Subscriptions {
         let before = self.latest.get(&place).map(|latest| (latest.id, latest.bucket));
         let latest = Latest {
             id,
+            life,
             began_at: now,
             bucket: before.map(|(_, bucket)| bucket).unwrap_or_default(),
         };
@@ -265,7 +268,7 @@ mod tests {
             table.begin(place(shard, "billing"), LIFE, 0, now);
         }
         assert_eq!(table.get(first).map(|subscription| subscription.next), Some(7));
-        assert!(table.is_held(&place(0, "billing"), now));
+        assert!(table.is_held(&place(0, "billing"), LIFE, now));
         assert!(!table.is_taken_over(first, &place(0, "billing")));
     }
 }

@@ -351,6 +351,7 @@ fn deleting_the_stream_fails_its_subscriptions() {
     // A stream of the same name is not the same stream.
     fan_out.world.call(CreateStream::new(STREAM, 1)).unwrap();
     register(&mut fan_out.world, "billing");
+    fan_out.subscribe(StartingPosition::latest());
     let message = "Stream rides under account 000000000000 not found.";
     assert_refused(Err::<(), _>(fan_out.failure(id)), ErrorKind::ResourceNotFound, message);
     assert_eq!(fan_out.poll(id), Step::Ended);
