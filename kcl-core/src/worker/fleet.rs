@@ -22,6 +22,7 @@ impl WorkerMachine {
         }
         self.watch.observe(now, &listing.leases);
         self.scanned = true;
+        self.shards.note_finished(&listing.leases);
         self.found_empty = listing.leases.is_empty() && listing.unreadable.is_empty();
         for row in &listing.leases {
             self.notice(now, row);

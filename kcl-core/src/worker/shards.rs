@@ -35,6 +35,9 @@ pub(super) struct Shards {
     creation_failures: u32,
     /// Creations of children that failed and are tried again.
     retry_children_at: Option<Tick>,
+    /// The listed shards that were ever seen to be finished. Their rows go one day, and an old scan may show neither them
+    /// nor their children's: such a shard is not new to the application.
+    finished: BTreeSet<ShardId>,
 }
 
 impl Shards {
@@ -48,7 +51,30 @@ impl Shards {
             children: BTreeMap::new(),
             creation_failures: 0,
             retry_children_at: None,
+            finished: BTreeSet::new(),
         }
+    }
+
+    /// Takes in a scan of the table. Where that is empty, the application begins anew.
+    pub(super) fn note_finished(&mut self, leases: &[Lease]) {
+        if leases.is_empty() {
+            self.finished.clear();
+        }
+        for lease in leases.iter().filter(|lease| lease.is_finished()) {
+            if !self.finished.contains(&lease.shard) {
+                self.finished.insert(lease.shard.clone());
+            }
+        }
+    }
+
+    /// Forgets the shards that retention took off the stream. Those after the last one listed are only too new for an old
+    /// listing.
+    fn forget_unlisted(&mut self, shards: &[Shard]) {
+        let Some(last) = shards.iter().map(|shard| &shard.id).max() else {
+            return;
+        };
+        let listed: BTreeSet<&ShardId> = shards.iter().map(|shard| &shard.id).collect();
+        self.finished.retain(|id| id > last || listed.contains(id));
     }
 
     pub(super) fn next_listing(&self) -> Option<Tick> {
@@ -148,12 +174,15 @@ impl WorkerMachine {
         match plan_shard_sync(&input) {
             Ok(plan) => {
                 for lease in plan.create {
-                    if self.may_create(&lease.key) {
+                    if self.may_create(&lease.key) && !self.shards.finished.contains(&lease.shard) {
                         self.send_create(now, OpKind::Create, lease);
                     }
                 }
             }
             Err(error) => return self.listing_failed(now, error.to_string()),
+        }
+        if filter == Some(ShardFilter::All) {
+            self.shards.forget_unlisted(shards);
         }
         if filter == Some(ShardFilter::All) && self.is_first(now) {
             for key in plan_cleanup(&leases, shards) {

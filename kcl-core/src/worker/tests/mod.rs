@@ -5,6 +5,7 @@ mod bench;
 mod fleet;
 mod giving_back;
 mod holding;
+mod syncing;
 mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};

@@ -1,0 +1,34 @@
+//! Leases kept in step with the shards, by old scans of the table as well as by new ones.
+
+use super::bench::{Bench, creates, held, key, shard};
+use crate::{
+    HashKeyRange, InitialPosition, Lease, Position, Shard, ShardFilter,
+    worker::{WorkerEffect, WorkerInput},
+};
+
+fn lists_shards(effects: &[WorkerEffect]) -> bool {
+    effects
+        .iter()
+        .any(|effect| matches!(effect, WorkerEffect::ListShards(ShardFilter::All)))
+}
+
+#[test]
+fn given_a_shard_seen_to_be_finished_when_an_old_scan_shows_no_trace_of_it_then_it_does_not_begin_anew() {
+    let mut bench = Bench::new();
+    bench.machine.config.initial_position = InitialPosition::TrimHorizon;
+    let finished = Lease::new(shard(1), Position::ShardEnd);
+    let bystander = held(3, "me", 4);
+    let effects = bench.listed(vec![finished, held(2, "other", 1).with_parents([shard(1)]), bystander.clone()]);
+    assert!(lists_shards(&effects), "a worker that starts lists the shards");
+    // A scan of a moment at which neither the row nor its child's was there.
+    bench.listed(vec![bystander]);
+    let mut parent = Shard::new(shard(1), HashKeyRange::FULL);
+    parent.ending_sequence_number = Some("9".parse().unwrap());
+    let mut child = Shard::new(shard(2), HashKeyRange::FULL);
+    child.parent = Some(shard(1));
+    let created = creates(&bench.handle(WorkerInput::Shards(Ok(vec![parent, child]))));
+    assert!(
+        created.iter().all(|(_, lease)| lease.key != key(1)),
+        "it was handled to its end: {created:?}"
+    );
+}
