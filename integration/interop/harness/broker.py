@@ -1,9 +1,13 @@
 """Builds and starts the broker on a free port of loopback, and ends it."""
 
+import collections
 import contextlib
+import json
 import os
+import ssl
 import subprocess
 import time
+import urllib.request
 
 import work
 
@@ -19,8 +23,17 @@ class Served:
         self.process = process
         self.certificate = certificate
 
-    def alive(self):
-        return self.process is None or self.process.poll() is None
+    def troubles(self, logs):
+        """Writes down how often each operation had which outcome. Returns what no client should ever have met."""
+        if self.process is not None and self.process.poll() is not None:
+            return ["it ended during the run: see broker.log"]
+        context = ssl.create_default_context(cafile=self.certificate) if self.certificate else None
+        with urllib.request.urlopen(f"{self.endpoint}/_kcl/operations", timeout=60, context=context) as answer:
+            calls = json.load(answer)["operations"]
+        outcomes = collections.Counter((call["operation"], call["outcome"]) for call in calls)
+        with open(os.path.join(logs, "operations.txt"), "w", encoding="utf-8") as file:
+            file.writelines(f"{count:7} {operation} {outcome}\n" for (operation, outcome), count in sorted(outcomes.items()))
+        return [f"{o} had {w} {n} times" for (o, w), n in sorted(outcomes.items()) if w in ("InternalFailure", "dropped")]
 
 
 @contextlib.contextmanager

@@ -80,26 +80,30 @@ def jars(name, logs):
     """The jars of the Java KCL, taken out of the Python package that carries them."""
     package, proof = JARS[name]
     home = jars_of(name)
-    with _lock:
-        if glob.glob(os.path.join(home, proof)):
-            return None
     reason = venv(logs)
     if reason:
         return reason
     with _lock:
-        wheels = os.path.join(work.CACHE, "wheels", name)
-        command = [python_of_venv(), "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:", "--dest", wheels, package]
+        if glob.glob(os.path.join(home, proof)):
+            return None
+        fresh = home + ".new"
+        shutil.rmtree(fresh, ignore_errors=True)
+        os.makedirs(fresh)
+        command = [python_of_venv(), "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:", "--dest", fresh, package]
         if work.run(command, os.path.join(logs, f"install-{name}.log"), LIMIT, dict(os.environ)) != 0:
             return f"pip could not download {package}: see install-{name}.log"
-        os.makedirs(home, exist_ok=True)
-        for wheel in glob.glob(os.path.join(wheels, "*.whl")):
+        for wheel in glob.glob(os.path.join(fresh, "*.whl")):
             with zipfile.ZipFile(wheel) as files:
                 for entry in files.namelist():
                     if entry.endswith(".jar"):
-                        with open(os.path.join(home, os.path.basename(entry)), "wb") as out:
+                        with open(os.path.join(fresh, os.path.basename(entry)), "wb") as out:
                             out.write(files.read(entry))
-        shutil.rmtree(wheels)
-        return None if glob.glob(os.path.join(home, proof)) else f"{package} carries no jars that match {proof}"
+            os.unlink(wheel)
+        if not glob.glob(os.path.join(fresh, proof)):
+            return f"{package} carries no jars that match {proof}"
+        shutil.rmtree(home, ignore_errors=True)
+        os.rename(fresh, home)
+        return None
 
 
 def java(_logs):

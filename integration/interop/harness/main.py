@@ -17,7 +17,7 @@ def arguments():
     parser.add_argument("--only", metavar="NAMES", help="comma-separated clients; a prefix is enough: kcl means all four")
     parser.add_argument("--list", action="store_true", help="list the clients and what they need, and end")
     parser.add_argument("--jobs", type=int, default=4, help="so many clients at a time (default: 4)")
-    parser.add_argument("--endpoint", metavar="URL", help="test a broker that runs already, instead of building and starting one")
+    parser.add_argument("--endpoint", metavar="URL", help="test a `kclctl broker` that runs already, instead of building and starting one")
     parser.add_argument("--tls", action="store_true", help="let the broker speak TLS with a certificate that it signs itself")
     parser.add_argument("--require", action="store_true", help="a client that is skipped is a failure too")
     return parser.parse_args()
@@ -42,9 +42,9 @@ def main():
                 outcome = done.result()
                 print(f"{outcome.client:14} {outcome.summary()} ({outcome.seconds:.0f} s)", flush=True)
             outcomes = [future.result() for future in running]
-        if not served.alive():
-            print("FAIL: the broker ended during the run; its log is broker.log", flush=True)
-            outcomes.append(report.Outcome("broker", {"alive": report.Result("FAIL", "it ended during the run")}, 0.0))
+        troubles = served.troubles(logs)
+        if troubles:
+            outcomes.append(report.outcome("broker", ("itself",), "FAIL", "; ".join(troubles)))
 
     print()
     print(report.table(outcomes))

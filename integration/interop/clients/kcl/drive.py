@@ -162,6 +162,7 @@ def main():
         wait_for("record put around the live split and merge", PATIENCE["end"], daemon, delivered)
         wait_for("SHARD_END of all parents", PATIENCE["end"], daemon, lambda: judge.unfinished(dynamodb, name, (0, 1, 3, 4)))
         judge.lineage(events, {2: (0,), 3: (0,), 4: (1,), 5: (1,), 6: (3, 4)})
+        judge.retrieval(os.environ["AWS_ENDPOINT_URL"], name, 7, args.mode)
         return f"{len(producer.sent)} records through 7 shards, SHARD_END of all 4 parents after {time.monotonic() - began:.0f} s"
 
     def tables():

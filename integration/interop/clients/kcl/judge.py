@@ -5,6 +5,8 @@ import glob
 import json
 import os
 import re
+import urllib.parse
+import urllib.request
 
 from_base64 = base64.b64decode
 
@@ -132,3 +134,19 @@ def metrics(log):
     if failed or not drained:
         raise AssertionError(f"{drained} datums were taken for publication, and {len(failed)} calls failed: {failed[:1]}")
     return f"{drained} datums published"
+
+
+def retrieval(endpoint, stream, shards, mode):
+    """By the broker's log: every shard was read in the way that was asked for, and in no other."""
+    read_by = {}
+    for operation in ("SubscribeToShard", "GetRecords"):
+        query = urllib.parse.urlencode({"operation": operation, "stream": stream, "last": 10000})
+        with urllib.request.urlopen(f"{endpoint}/_kcl/operations?{query}", timeout=20) as answer:
+            calls = json.load(answer)["operations"]
+        failed = [call["outcome"] for call in calls if call["outcome"] != "ok"]
+        if failed:
+            raise AssertionError(f"{operation} failed {len(failed)} of {len(calls)} times: {sorted(set(failed))}")
+        read_by[operation] = {call["shard"] for call in calls}
+    wanted, other = ("SubscribeToShard", "GetRecords") if mode == "fanout" else ("GetRecords", "SubscribeToShard")
+    if read_by[wanted] != {shard_id(number) for number in range(shards)} or read_by[other]:
+        raise AssertionError(f"shards were read by {read_by}")
