@@ -17,10 +17,12 @@ use super::{
 use crate::api::{
     ApiError, ConsumerStatus, ConsumerSummary, DeregisterStreamConsumer, DescribeStreamConsumer,
     DescribeStreamConsumerOutput, ErrorKind, ListStreamConsumers, ListStreamConsumersOutput, RegisterStreamConsumer,
-    RegisterStreamConsumerOutput,
+    RegisterStreamConsumerOutput, StreamMode,
 };
 
 const CONSUMERS_MAX: usize = 20;
+/// The most consumers of an on-demand stream whose account pays for a minimum of throughput.
+const COMMITTED_CONSUMERS_MAX: usize = 50;
 /// How many consumers of a stream can be on their way at once.
 const CREATING_MAX: usize = 5;
 const PAGE_LEN: i32 = 100;
@@ -340,8 +342,12 @@ impl Engine {
                 ),
             )
         };
-        if self.consumer_count(stream) >= CONSUMERS_MAX {
-            return Err(limit_exceeded(CONSUMERS_MAX, "registered consumers"));
+        let consumers_max = match stream.mode {
+            StreamMode::OnDemand if self.has_commitment(self.now) => COMMITTED_CONSUMERS_MAX,
+            _ => CONSUMERS_MAX,
+        };
+        if self.consumer_count(stream) >= consumers_max {
+            return Err(limit_exceeded(consumers_max, "registered consumers"));
         }
         let is_creating = |consumer: &&Consumer| self.consumer_status(consumer) == Some(ConsumerStatus::Creating);
         if stream.consumers.values().filter(is_creating).count() >= CREATING_MAX {

@@ -8,7 +8,7 @@
 use kcl_core::{StreamName, Timestamp};
 
 use super::{Engine, reshard::Reshard, stream::Stream};
-use crate::api::{ApiError, ErrorKind, StreamMode, StreamStatus};
+use crate::api::{ApiError, ErrorKind, StreamMode, StreamSettings, StreamStatus};
 
 /// A change of a stream that has begun and has not taken effect.
 #[derive(Debug)]
@@ -34,6 +34,8 @@ pub(super) enum Update {
     Mode(StreamMode),
     /// Another size of the largest record, in kibibytes.
     MaxRecordSize(u32),
+    /// Other settings.
+    Settings(StreamSettings),
 }
 
 impl Transition {
@@ -163,6 +165,7 @@ impl Engine {
             Change::Update(Update::Shards(steps)) => self.reshard_all(name, &steps, at),
             Change::Update(Update::Mode(mode)) => self.set_mode(name, mode),
             Change::Update(Update::MaxRecordSize(kib)) => self.set_max_record_size(name, kib),
+            Change::Update(Update::Settings(settings)) => self.set_settings(name, settings),
         }
     }
 

@@ -3,6 +3,7 @@
 //! The engine does no I/O, reads no clock, draws no random number and spawns nothing: the same calls at the same times
 //! give the same answers, byte for byte. What is to happen at some time happens with the first call after it.
 
+mod account;
 mod attached;
 mod consumers;
 mod capacity;
@@ -17,6 +18,7 @@ mod reshard;
 mod retention;
 mod scaling;
 mod sequence;
+mod settings;
 mod shard;
 mod start;
 mod stream;
@@ -41,6 +43,7 @@ pub use self::{
     subscriptions::{Step, SubscriptionId},
 };
 use self::{
+    account::Commitment,
     limits::CallMeters,
     shard::{ShardLog, shard_name},
     stream::Stream,
@@ -188,6 +191,7 @@ pub struct Engine {
     /// Meters the operations that are limited for the account.
     calls: CallMeters,
     commitment: Option<Commitment>,
+    commitment: Option<Commitment>,
     /// When the shards of on-demand streams are looked at next, if any was written to since they were.
     growth_due: Option<Timestamp>,
     subscriptions: Subscriptions,
@@ -208,6 +212,7 @@ impl Engine {
             deleted_second: 0,
             stored_bytes: 0,
             calls: CallMeters::default(),
+            commitment: None,
             commitment: None,
             growth_due: None,
             subscriptions: Subscriptions::default(),

@@ -118,6 +118,7 @@ impl Operation for GetRecords {
         let is_lost = engine.quirk == Some(Quirk::NullIterator);
         Ok(GetRecordsOutput {
             records: found.records,
+            encrypted: found.encrypted,
             next_shard_iterator: (!ended && !is_lost).then(|| next.seal()),
             millis_behind_latest: found.next_arrival.map_or(0, |arrival| now.millis_since(arrival)),
             child_shards,

@@ -1,6 +1,6 @@
 //! One shard: its records in order, and what is retained of them.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{collections::VecDeque, ops::Range, sync::Arc};
 
 use bytes::Bytes;
 use bytestring::ByteString;
@@ -11,6 +11,7 @@ use super::{
     limits::ShardMeters,
     sequence::{LAST_COUNTER, LAST_SECOND, Parts, second_of},
 };
+use crate::api::EncryptionType;
 
 /// What a record costs beside its data and its key: number, times, and the allocations that hold them.
 const RECORD_OVERHEAD_BYTES: u64 = 256;
@@ -29,6 +30,7 @@ pub(super) fn shard_name(index: u32) -> String {
 struct Stored {
     counter: u64,
     record: Arc<Record>,
+    is_encrypted: bool,
 }
 
 /// A shard of a stream.
@@ -48,10 +50,20 @@ pub(super) struct ShardLog {
     next_counter: u64,
 }
 
+/// Adds a place that comes after all of `places`.
+fn note_place(places: &mut Vec<Range<usize>>, place: usize) {
+    match places.last_mut() {
+        Some(last) if last.end == place => last.end += 1,
+        _ => places.push(place..place + 1),
+    }
+}
+
 /// What a read found.
 #[derive(Debug)]
 pub(super) struct Found {
     pub(super) records: Vec<Arc<Record>>,
+    /// The places of those among the records that were encrypted.
+    pub(super) encrypted: Vec<Range<usize>>,
     /// The counter to read on from.
     pub(super) next: u64,
     /// When the next unread record arrived, if there is one.
@@ -121,11 +133,21 @@ impl ShardLog {
         .encode()
     }
 
-    pub(super) fn append(&mut self, now: Timestamp, partition_key: ByteString, data: Bytes) -> SequenceNumber {
+    pub(super) fn append(
+        &mut self,
+        now: Timestamp,
+        partition_key: ByteString,
+        data: Bytes,
+        encryption: EncryptionType,
+    ) -> SequenceNumber {
         let counter = self.next_counter;
         let number = self.number(counter, now);
         let record = Arc::new(Record::new(number.clone(), partition_key, now, data));
-        self.records.push_back(Stored { counter, record });
+        self.records.push_back(Stored {
+            counter,
+            record,
+            is_encrypted: encryption != EncryptionType::None,
+        });
         self.next_counter += 1;
         number
     }
@@ -192,17 +214,22 @@ impl ShardLog {
     pub(super) fn read(&self, counter: u64, records_max: usize, bytes_max: usize) -> Found {
         let first = self.records.partition_point(|stored| stored.counter < counter);
         let mut bytes = 0;
+        let mut encrypted = Vec::new();
         let mut records = Vec::with_capacity(records_max.min(self.records.len() - first));
         for stored in self.records.range(first..).take(records_max) {
             bytes += stored.record.size();
             if bytes > bytes_max && !records.is_empty() {
                 break;
             }
+            if stored.is_encrypted {
+                note_place(&mut encrypted, records.len());
+            }
             records.push(Arc::clone(&stored.record));
         }
         let unread = self.records.get(first + records.len());
         Found {
             records,
+            encrypted,
             next: unread.map_or_else(|| counter.max(self.next_counter), |stored| stored.counter),
             next_arrival: unread.map(|stored| stored.record.approximate_arrival_timestamp),
         }

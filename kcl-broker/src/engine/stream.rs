@@ -11,7 +11,7 @@ use super::{
     attached::Attached, consumers::Consumer, lifecycle::Transition, limits::CallMeters, scaling::Daily,
     shard::ShardLog, token::Life,
 };
-use crate::api::{RecordDistributionStrategy, StreamMode, StreamStatus};
+use crate::api::{RecordDistributionStrategy, StreamMode, StreamSettings, StreamStatus};
 
 /// A stream of the engine.
 #[derive(Debug)]
@@ -31,6 +31,9 @@ pub(super) struct Stream {
     /// When the number of shards was changed.
     pub(super) scaled: Daily,
     pub(super) mode_changed: Daily,
+    pub(super) settings: StreamSettings,
+    pub(super) encryption_started: Daily,
+    pub(super) encryption_stopped: Daily,
     pub(super) attached: Attached,
     /// The consumers by name, with those that are gone by now.
     pub(super) consumers: BTreeMap<String, Consumer>,
@@ -64,6 +67,9 @@ impl Stream {
             trimmed_before: Timestamp::from_epoch_millis(i64::MIN),
             scaled: Daily::default(),
             mode_changed: Daily::default(),
+            settings: StreamSettings::default(),
+            encryption_started: Daily::default(),
+            encryption_stopped: Daily::default(),
             attached: Attached::default(),
             consumers: BTreeMap::new(),
             calls: CallMeters::default(),

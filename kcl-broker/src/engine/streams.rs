@@ -132,6 +132,7 @@ impl Operation for DescribeStream {
             shards,
             has_more_shards: retained.next().is_some(),
             retention_period_hours: hours(stream.retention),
+            settings: stream.settings.clone(),
         })
     }
 }
@@ -152,6 +153,7 @@ impl Operation for DescribeStreamSummary {
         Ok(DescribeStreamSummaryOutput {
             stream: engine.summary(stream),
             retention_period_hours: hours(stream.retention),
+            settings: stream.settings.clone(),
             open_shard_count: stream.open_shard_count(),
             consumer_count: engine.consumer_count(stream),
             max_record_size_in_kib: stream.max_record_size_in_kib,

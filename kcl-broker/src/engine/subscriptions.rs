@@ -6,7 +6,7 @@
 
 mod table;
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, ops::Range, sync::Arc, time::Duration};
 
 use kcl_core::{Record, Timestamp};
 
@@ -175,13 +175,13 @@ impl Engine {
         let event_due_at = subscription.event_due_at;
         let Some(shard) = stream.shard(place.shard, now) else {
             // Retention has passed over a reader that is so slow: nothing is left of the shard but its end.
-            return self.last_event(stream, place, Vec::new());
+            return self.last_event(stream, place, Vec::new(), Vec::new());
         };
         let next = subscription.next.max(shard.first_at(stream.horizon(now)));
         let mut bucket = self.subscriptions.bucket(place);
         let (found, wait) = self.readable(shard, next, &mut bucket, now);
         if !shard.is_open() && found.next_arrival.is_none() {
-            return self.last_event(stream, place, found.records);
+            return self.last_event(stream, place, found.records, found.encrypted);
         }
         if found.records.is_empty() && now < event_due_at {
             let until = [wait, stream.changes_at()].into_iter().flatten().fold(event_due_at, Timestamp::min);
@@ -193,6 +193,7 @@ impl Engine {
         }
         let event = SubscribeToShardEvent {
             records: found.records,
+            encrypted: found.encrypted,
             continuation_sequence_number: Some(shard.place_before(found.next, now)),
             millis_behind_latest: found.next_arrival.map_or(0, |arrival| now.millis_since(arrival)),
             child_shards: Vec::new(),
@@ -218,7 +219,13 @@ impl Engine {
     }
 
     /// The event that ends the subscription to a shard that has ended.
-    fn last_event(&self, stream: &Stream, place: &Place, records: Vec<Arc<Record>>) -> Result<Step, ApiError> {
+    fn last_event(
+        &self,
+        stream: &Stream,
+        place: &Place,
+        records: Vec<Arc<Record>>,
+        encrypted: Vec<Range<usize>>,
+    ) -> Result<Step, ApiError> {
         let child_shards = stream.children(place.shard);
         if child_shards.is_empty() {
             // The children are gone too. Without them an end would be none that clients understand.
@@ -226,6 +233,7 @@ impl Engine {
         }
         Ok(Step::Event(SubscribeToShardEvent {
             records,
+            encrypted,
             continuation_sequence_number: None,
             millis_behind_latest: 0,
             child_shards,

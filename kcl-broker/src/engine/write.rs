@@ -145,6 +145,7 @@ impl Operation for PutRecords {
         }
         let stream = engine.writable_stream(self.stream_name.as_ref(), self.stream_arn.as_ref())?;
         let name = stream.name.clone();
+        let encryption_type = stream.settings.encryption.encryption_type();
         let records = entries
             .into_iter()
             .zip(1..)
@@ -161,6 +162,7 @@ impl Operation for PutRecords {
         let written = engine.append_all(&name, records, now);
         Ok(PutRecordsOutput {
             failed_record_count: written.iter().filter(|written| written.is_err()).count(),
+            encryption_type,
             records: written
                 .into_iter()
                 .map(|written| match written {
@@ -306,6 +308,7 @@ impl Engine {
             return Vec::new();
         };
         let horizon = stream.horizon(now);
+        let encryption_type = stream.settings.encryption.encryption_type();
         let mut written = Vec::new();
         let mut written_to = BTreeSet::new();
         let failing = match &self.quirk {
@@ -342,11 +345,12 @@ impl Engine {
             }
             self.stored_bytes -= shard.trim(horizon);
             self.stored_bytes += footprint(&data, &partition_key);
-            let sequence_number = shard.append(now, partition_key, data);
+            let sequence_number = shard.append(now, partition_key, data, encryption_type);
             written_to.insert(index);
             written.push(Ok(PutRecordOutput {
                 shard_id: shard.id().clone(),
                 sequence_number,
+                encryption_type,
             }));
         }
         for index in written_to {

@@ -1,12 +1,12 @@
 //! AWS JSON 1.1: blobs are base64, timestamps are seconds since the epoch with a fraction.
 
-use std::{io::Write as _, sync::Arc};
+use std::{io::Write as _, ops::Range, sync::Arc};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use kcl_core::{ChildShard, Record, Timestamp};
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::shape::ChildShardShape;
+use super::shape::{ChildShardShape, is_among};
 use crate::api::{ApiError, ErrorKind, GetRecordsOutput, SubscribeToShardEvent, field};
 
 /// What a record costs in JSON beside its data, its key and the escapes in it.
@@ -61,7 +61,7 @@ pub(super) fn encode(output: &impl Serialize) -> Vec<u8> {
 /// base64 goes into the buffer without a detour.
 pub(super) fn encode_records(output: &GetRecordsOutput) -> Vec<u8> {
     let mut buffer = Vec::with_capacity(capacity_for(&output.records));
-    put_records(&mut buffer, &output.records, output.millis_behind_latest);
+    put_records(&mut buffer, &output.records, &output.encrypted, output.millis_behind_latest);
     if let Some(iterator) = &output.next_shard_iterator {
         buffer.extend_from_slice(b",\"NextShardIterator\":");
         put_json(&mut buffer, iterator);
@@ -72,7 +72,7 @@ pub(super) fn encode_records(output: &GetRecordsOutput) -> Vec<u8> {
 
 /// Writes an event of a subscription.
 pub(super) fn put_event(buffer: &mut Vec<u8>, event: &SubscribeToShardEvent) {
-    put_records(buffer, &event.records, event.millis_behind_latest);
+    put_records(buffer, &event.records, &event.encrypted, event.millis_behind_latest);
     if let Some(number) = &event.continuation_sequence_number {
         buffer.extend_from_slice(b",\"ContinuationSequenceNumber\":");
         put_json(buffer, number.as_str());
@@ -87,13 +87,13 @@ pub(super) fn capacity_for(records: &[Arc<Record>]) -> usize {
     records.iter().map(record).sum::<usize>() + ANSWER_OVERHEAD_BYTES
 }
 
-fn put_records(buffer: &mut Vec<u8>, records: &[Arc<Record>], millis_behind_latest: u64) {
+fn put_records(buffer: &mut Vec<u8>, records: &[Arc<Record>], encrypted: &[Range<usize>], millis_behind_latest: u64) {
     buffer.extend_from_slice(b"{\"Records\":[");
     for (i, record) in records.iter().enumerate() {
         if i > 0 {
             buffer.push(b',');
         }
-        put_record(buffer, record);
+        put_record(buffer, record, is_among(encrypted, i));
     }
     buffer.extend_from_slice(b"],\"MillisBehindLatest\":");
     put(buffer, format_args!("{millis_behind_latest}"));
@@ -110,7 +110,7 @@ fn put_end(buffer: &mut Vec<u8>, child_shards: &[ChildShard]) {
     buffer.push(b'}');
 }
 
-fn put_record(buffer: &mut Vec<u8>, record: &Record) {
+fn put_record(buffer: &mut Vec<u8>, record: &Record, is_encrypted: bool) {
     buffer.extend_from_slice(b"{\"SequenceNumber\":\"");
     buffer.extend_from_slice(record.sequence_number.as_str().as_bytes());
     buffer.extend_from_slice(b"\",\"ApproximateArrivalTimestamp\":");
@@ -122,6 +122,9 @@ fn put_record(buffer: &mut Vec<u8>, record: &Record) {
     if !record.partition_key.is_empty() {
         buffer.extend_from_slice(b",\"PartitionKey\":");
         put_json(buffer, &*record.partition_key);
+    }
+    if is_encrypted {
+        buffer.extend_from_slice(b",\"EncryptionType\":\"KMS\"");
     }
     buffer.push(b'}');
 }

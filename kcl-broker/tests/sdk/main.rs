@@ -6,6 +6,7 @@ mod consumers;
 mod doors;
 mod fanout;
 mod scenarios;
+mod settings;
 mod tags;
 mod trouble;
 
@@ -39,6 +40,13 @@ macro_rules! through_both_doors {
 through_both_doors! {
     registering: consumers:
     a_consumer_is_registered_described_listed_and_deregistered
+}
+
+through_both_doors! {
+    setting: settings:
+    records_of_an_encrypted_stream_say_so
+    metrics_of_shards_are_enabled_and_disabled
+    the_account_tells_its_limits_and_keeps_its_commitment
 }
 
 through_both_doors! {

@@ -1,6 +1,6 @@
 //! What subscriptions give.
 
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
 use kcl_core::{ChildShard, Record, SequenceNumber};
 
@@ -11,6 +11,8 @@ use kcl_core::{ChildShard, Record, SequenceNumber};
 pub struct SubscribeToShardEvent {
     /// The records, in order; none if none arrived.
     pub records: Vec<Arc<Record>>,
+    /// The places of those among the records that were encrypted when they were written.
+    pub encrypted: Vec<Range<usize>>,
     /// Where another subscription goes on, be it at or after this number. There is none at the end of the shard, and
     /// there only.
     pub continuation_sequence_number: Option<SequenceNumber>,

@@ -1,14 +1,17 @@
 //! What the operations answer. Operations without output answer `()`.
 
+mod account;
 mod capacity;
 mod consumers;
 mod fanout;
 mod policies;
 mod records;
+mod settings;
 mod streams;
 mod tags;
 
 pub use self::{
+    account::{AccountSettings, BillingCommitment, BillingCommitmentStatus, DescribeLimitsOutput},
     capacity::UpdateShardCountOutput,
     consumers::{
         ConsumerStatus, ConsumerSummary, DescribeStreamConsumerOutput, ListStreamConsumersOutput,
@@ -17,6 +20,7 @@ pub use self::{
     fanout::SubscribeToShardEvent,
     policies::GetResourcePolicyOutput,
     records::{GetRecordsOutput, GetShardIteratorOutput, PutRecordOutput, PutRecordsOutput, PutRecordsResult},
+    settings::{Encryption, EncryptionType, EnhancedMonitoringOutput, ShardLevelMetric, StreamSettings},
     streams::{
         DescribeStreamOutput, DescribeStreamSummaryOutput, ListShardsOutput, ListStreamsOutput,
         RecordDistributionStrategy, StreamMode, StreamStatus, StreamSummary,

@@ -1,8 +1,10 @@
 //! What writing and reading records answers.
 
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
 use kcl_core::{ChildShard, Record, SequenceNumber, ShardId};
+
+use super::EncryptionType;
 
 /// Answers [`PutRecord`](crate::api::PutRecord).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,6 +14,8 @@ pub struct PutRecordOutput {
     pub shard_id: ShardId,
     /// The record's number.
     pub sequence_number: SequenceNumber,
+    /// Whether the record was encrypted.
+    pub encryption_type: EncryptionType,
 }
 
 /// Answers [`PutRecords`](crate::api::PutRecords).
@@ -22,6 +26,8 @@ pub struct PutRecordsOutput {
     pub failed_record_count: usize,
     /// What became of each record, in the order of the request.
     pub records: Vec<PutRecordsResult>,
+    /// Whether the records were encrypted.
+    pub encryption_type: EncryptionType,
 }
 
 /// What became of one record of [`PutRecords`](crate::api::PutRecords).
@@ -55,6 +61,8 @@ pub struct GetShardIteratorOutput {
 pub struct GetRecordsOutput {
     /// The records, in sequence order. They share their memory with the broker.
     pub records: Vec<Arc<Record>>,
+    /// The places of those among the records that were encrypted when they were written.
+    pub encrypted: Vec<Range<usize>>,
     /// Where to read on; none at the end of a closed shard.
     pub next_shard_iterator: Option<String>,
     /// How long the next unread record has been waiting; 0 at the tip.

@@ -4,6 +4,8 @@ use std::fmt;
 
 use kcl_core::{Shard, StreamName, Timestamp};
 
+use super::StreamSettings;
+
 /// Whether the number of shards is chosen by the owner of the stream or by the service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -85,6 +87,8 @@ pub struct DescribeStreamOutput {
     pub has_more_shards: bool,
     /// How long records are kept.
     pub retention_period_hours: u64,
+    /// What is switched on.
+    pub settings: StreamSettings,
 }
 
 /// Answers [`DescribeStreamSummary`](crate::api::DescribeStreamSummary).
@@ -95,6 +99,8 @@ pub struct DescribeStreamSummaryOutput {
     pub stream: StreamSummary,
     /// How long records are kept.
     pub retention_period_hours: u64,
+    /// What is switched on.
+    pub settings: StreamSettings,
     /// How many shards take records.
     pub open_shard_count: usize,
     /// How many consumers are registered.

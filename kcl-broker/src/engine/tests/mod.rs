@@ -1,5 +1,6 @@
 //! The engine's semantics, without any encoding.
 
+mod account;
 mod capacity;
 mod consumers;
 mod fanout;
@@ -12,6 +13,7 @@ mod reading;
 mod resharding;
 mod retention;
 mod scaling;
+mod settings;
 mod streams;
 mod tags;
 mod writing;

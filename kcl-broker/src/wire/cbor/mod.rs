@@ -17,7 +17,7 @@ use self::{
     read::{ReadError, Reader},
     write::Writer,
 };
-use super::shape::ChildShardShape;
+use super::shape::{ChildShardShape, is_among};
 use crate::api::{ApiError, ErrorKind, GetRecordsOutput, field};
 
 /// What a record costs beside its data and its key.
@@ -63,8 +63,8 @@ pub(super) fn encode_records(output: &GetRecordsOutput) -> Vec<u8> {
 fn put_records(to: &mut Encoder<&mut Vec<u8>>, output: &GetRecordsOutput) -> Result<(), NoError> {
     let members = 2 + u64::from(output.next_shard_iterator.is_some()) + u64::from(!output.child_shards.is_empty());
     to.map(members)?.str("Records")?.array(output.records.len() as u64)?;
-    for record in &output.records {
-        put_record(to, record)?;
+    for (i, record) in output.records.iter().enumerate() {
+        put_record(to, record, is_among(&output.encrypted, i))?;
     }
     to.str("MillisBehindLatest")?.u64(output.millis_behind_latest)?;
     if let Some(iterator) = &output.next_shard_iterator {
@@ -78,10 +78,10 @@ fn put_records(to: &mut Encoder<&mut Vec<u8>>, output: &GetRecordsOutput) -> Res
     Ok(())
 }
 
-fn put_record(to: &mut Encoder<&mut Vec<u8>>, record: &Record) -> Result<(), NoError> {
+fn put_record(to: &mut Encoder<&mut Vec<u8>>, record: &Record, is_encrypted: bool) -> Result<(), NoError> {
     // Keys have at least one character. None is written to streams that spread their records themselves.
     let has_key = !record.partition_key.is_empty();
-    to.map(3 + u64::from(has_key))?
+    to.map(3 + u64::from(has_key) + u64::from(is_encrypted))?
         .str("SequenceNumber")?
         .str(record.sequence_number.as_str())?
         .str("ApproximateArrivalTimestamp")?
@@ -90,6 +90,9 @@ fn put_record(to: &mut Encoder<&mut Vec<u8>>, record: &Record) -> Result<(), NoE
         .bytes(&record.data)?;
     if has_key {
         to.str("PartitionKey")?.str(&record.partition_key)?;
+    }
+    if is_encrypted {
+        to.str("EncryptionType")?.str("KMS")?;
     }
     Ok(())
 }

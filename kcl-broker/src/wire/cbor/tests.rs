@@ -183,6 +183,7 @@ fn records_are_written_with_lengths_and_whole_milliseconds() {
     };
     let written = encode_records(&GetRecordsOutput {
         records: vec![record],
+        encrypted: vec![0..1],
         next_shard_iterator: None,
         millis_behind_latest: 300,
         child_shards: vec![child],
@@ -190,12 +191,13 @@ fn records_are_written_with_lengths_and_whole_milliseconds() {
     let mut read = Decoder::new(&written);
     assert_eq!(read.map().unwrap(), Some(3));
     assert_eq!((read.str().unwrap(), read.array().unwrap()), ("Records", Some(1)));
-    assert_eq!(read.map().unwrap(), Some(4));
+    assert_eq!(read.map().unwrap(), Some(5));
     assert_eq!((read.str().unwrap(), read.str().unwrap()), ("SequenceNumber", number));
     assert_eq!(read.str().unwrap(), "ApproximateArrivalTimestamp");
     assert_eq!(read.u64().unwrap(), 1_441_215_410_867);
     assert_eq!((read.str().unwrap(), read.bytes().unwrap()), ("Data", &[0, 0xff][..]));
     assert_eq!((read.str().unwrap(), read.str().unwrap()), ("PartitionKey", "ké"));
+    assert_eq!((read.str().unwrap(), read.str().unwrap()), ("EncryptionType", "KMS"));
     assert_eq!((read.str().unwrap(), read.u64().unwrap()), ("MillisBehindLatest", 300));
     assert_eq!((read.str().unwrap(), read.array().unwrap()), ("ChildShards", Some(1)));
     assert_eq!(read.map().unwrap(), Some(3));

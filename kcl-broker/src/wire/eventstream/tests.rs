@@ -49,6 +49,7 @@ fn the_stream_begins_with_a_frame_that_says_so() {
 fn an_event_gives_times_in_seconds_and_data_in_base64() {
     let (found, payload) = read(event(&SubscribeToShardEvent {
         records: vec![record("a \"key\"", &[0, 1, 2])],
+        encrypted: vec![0..1],
         continuation_sequence_number: Some(SequenceNumber::new("50").unwrap()),
         millis_behind_latest: 12,
         child_shards: Vec::new(),
@@ -62,6 +63,7 @@ fn an_event_gives_times_in_seconds_and_data_in_base64() {
         "ApproximateArrivalTimestamp": 1_357_034_400.007,
         "Data": "AAEC",
         "PartitionKey": "a \"key\"",
+        "EncryptionType": "KMS",
     });
     assert_eq!(
         payload,
@@ -73,6 +75,7 @@ fn an_event_gives_times_in_seconds_and_data_in_base64() {
 fn the_last_event_has_children_and_no_continuation() {
     let (_, payload) = read(event(&SubscribeToShardEvent {
         records: Vec::new(),
+        encrypted: Vec::new(),
         continuation_sequence_number: None,
         millis_behind_latest: 0,
         child_shards: vec![ChildShard {
@@ -119,6 +122,7 @@ proptest! {
     ) {
         let (_, payload) = read(event(&SubscribeToShardEvent {
             records: records.iter().map(|(key, data)| record(key, data)).collect(),
+            encrypted: Vec::new(),
             continuation_sequence_number: Some(SequenceNumber::new("50").unwrap()),
             millis_behind_latest,
             child_shards: Vec::new(),

@@ -124,6 +124,7 @@ fn what_is_read_is_written_as_any_json_parser_understands_it() {
     }];
     let mut output = GetRecordsOutput {
         records,
+        encrypted: Vec::new(),
         next_shard_iterator: None,
         millis_behind_latest: 42,
         child_shards: children,

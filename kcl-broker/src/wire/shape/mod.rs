@@ -3,9 +3,12 @@
 mod capacity;
 mod consumers;
 mod records;
+mod settings;
 mod shards;
 mod streams;
 mod tags;
+
+use std::ops::Range;
 
 use kcl_core::Timestamp;
 use serde::Serializer;
@@ -23,6 +26,11 @@ impl Output for () {
     fn encode(&self, _: Format) -> Vec<u8> {
         Vec::new()
     }
+}
+
+/// Whether `place` is among these places.
+pub(super) fn is_among(places: &[Range<usize>], place: usize) -> bool {
+    places.iter().any(|range| range.contains(&place))
 }
 
 /// Writes a time as the encoding has it: JSON in seconds with a fraction, binary encodings in milliseconds.

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::Output;
+use super::{Output, settings::shown};
 use crate::{
     api::{GetRecordsOutput, GetShardIteratorOutput, PutRecordOutput, PutRecordsOutput, PutRecordsResult},
     wire::Format,
@@ -46,7 +46,18 @@ enum ResultShape<'a> {
 
 impl Output for PutRecordOutput {
     fn encode(&self, format: Format) -> Vec<u8> {
-        format.encode(&WrittenShape::of(self))
+        #[derive(Serialize)]
+        #[serde(rename_all = "PascalCase")]
+        struct Shape<'a> {
+            #[serde(flatten)]
+            written: WrittenShape<'a>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            encryption_type: Option<&'static str>,
+        }
+        format.encode(&Shape {
+            written: WrittenShape::of(self),
+            encryption_type: shown(self.encryption_type),
+        })
     }
 }
 
@@ -57,6 +68,8 @@ impl Output for PutRecordsOutput {
         struct Shape<'a> {
             failed_record_count: usize,
             records: Vec<ResultShape<'a>>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            encryption_type: Option<&'static str>,
         }
         let records = self.records.iter().map(|result| match result {
             PutRecordsResult::Written(written) => ResultShape::Written(WrittenShape::of(written)),
@@ -71,6 +84,7 @@ impl Output for PutRecordsOutput {
         format.encode(&Shape {
             failed_record_count: self.failed_record_count,
             records: records.collect(),
+            encryption_type: shown(self.encryption_type),
         })
     }
 }
@@ -93,12 +107,14 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::api::EncryptionType;
 
     #[test]
     fn records_that_failed_stand_among_those_that_were_written() {
         let written = PutRecordOutput {
             shard_id: kcl_core::ShardId::new("shardId-000000000000").unwrap(),
             sequence_number: kcl_core::SequenceNumber::new("7").unwrap(),
+            encryption_type: EncryptionType::None,
         };
         let failed = PutRecordsResult::Failed {
             error_code: "ProvisionedThroughputExceededException".to_owned(),
@@ -107,6 +123,7 @@ mod tests {
         let output = PutRecordsOutput {
             failed_record_count: 1,
             records: vec![failed, PutRecordsResult::Written(written)],
+            encryption_type: EncryptionType::None,
         };
         let body: Value = serde_json::from_slice(&output.encode(Format::Json)).unwrap();
         let failed = json!({"ErrorCode": "ProvisionedThroughputExceededException", "ErrorMessage": "Rate exceeded"});

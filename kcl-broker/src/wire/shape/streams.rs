@@ -3,11 +3,15 @@
 use kcl_core::Timestamp;
 use serde::Serialize;
 
-use super::{Output, epoch, shards::ShardShape};
+use super::{
+    Output, epoch,
+    settings::MetricsShape,
+    shards::ShardShape,
+};
 use crate::{
     api::{
-        DescribeStreamOutput, DescribeStreamSummaryOutput, ListStreamsOutput, RecordDistributionStrategy, StreamMode,
-        StreamSummary,
+        DescribeStreamOutput, DescribeStreamSummaryOutput, Encryption, ListStreamsOutput, RecordDistributionStrategy,
+        StreamMode, StreamSettings, StreamSummary,
     },
     wire::Format,
 };
@@ -20,8 +24,8 @@ struct ModeShape {
 
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct MonitoringShape {
-    shard_level_metrics: [&'static str; 0],
+struct MonitoringShape<'a> {
+    shard_level_metrics: MetricsShape<'a>,
 }
 
 #[derive(Serialize)]
@@ -60,19 +64,25 @@ struct DescriptionShape<'a> {
     #[serde(flatten)]
     stream: SummaryShape<'a>,
     retention_period_hours: u64,
-    enhanced_monitoring: [MonitoringShape; 1],
+    enhanced_monitoring: [MonitoringShape<'a>; 1],
     encryption_type: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key_id: Option<&'a str>,
 }
 
 impl<'a> DescriptionShape<'a> {
-    fn of(stream: &'a StreamSummary, retention_period_hours: u64) -> Self {
+    fn of(stream: &'a StreamSummary, retention_period_hours: u64, settings: &'a StreamSettings) -> Self {
         Self {
             stream: SummaryShape::of(stream),
             retention_period_hours,
             enhanced_monitoring: [MonitoringShape {
-                shard_level_metrics: [],
+                shard_level_metrics: MetricsShape(&settings.shard_level_metrics),
             }],
-            encryption_type: "NONE",
+            encryption_type: settings.encryption.encryption_type().as_str(),
+            key_id: match &settings.encryption {
+                Encryption::None => None,
+                Encryption::Kms { key_id } => Some(key_id),
+            },
         }
     }
 }
@@ -94,7 +104,7 @@ impl Output for DescribeStreamOutput {
         }
         format.encode(&Shape {
             stream_description: Description {
-                description: DescriptionShape::of(&self.stream, self.retention_period_hours),
+                description: DescriptionShape::of(&self.stream, self.retention_period_hours, &self.settings),
                 shards: self.shards.iter().map(ShardShape::of).collect(),
                 has_more_shards: self.has_more_shards,
             },
@@ -125,7 +135,7 @@ impl Output for DescribeStreamSummaryOutput {
         }
         format.encode(&Shape {
             stream_description_summary: Description {
-                description: DescriptionShape::of(&self.stream, self.retention_period_hours),
+                description: DescriptionShape::of(&self.stream, self.retention_period_hours, &self.settings),
                 open_shard_count: self.open_shard_count,
                 consumer_count: self.consumer_count,
                 max_record_size_in_kib: self.max_record_size_in_kib,
