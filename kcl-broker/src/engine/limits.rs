@@ -18,6 +18,22 @@ use super::{Engine, Subject, shard::shard_name};
 use crate::api::{ApiError, ErrorKind};
 
 /// Whether the limits of the service's throughput hold.
+///
+/// ```
+/// use std::sync::Arc;
+/// use kcl_broker::{Broker, ErrorKind, Limits, api::{CreateStream, PutRecord}};
+/// use kcl_core::Timestamp;
+///
+/// let broker = Broker::builder()
+///     .limits(Limits::Aws)
+///     .clock(Arc::new(|| Timestamp::from_epoch_millis(1_357_034_400_000)))
+///     .build();
+/// broker.call(CreateStream::new("rides", 1))?;
+/// broker.call(PutRecord::new("rides", "taxi-7", vec![0; 1_000_000]))?;
+/// let refused = broker.call(PutRecord::new("rides", "taxi-7", vec![0; 1_000_000])).unwrap_err();
+/// assert_eq!(refused.kind(), ErrorKind::ProvisionedThroughputExceeded);
+/// # Ok::<(), kcl_broker::ApiError>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Limits {

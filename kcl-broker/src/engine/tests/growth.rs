@@ -4,10 +4,14 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::*;
 use crate::{
-    api::{DescribeStreamSummary, PutRecords, PutRecordsEntry, PutRecordsResult, StreamModeDetails, StreamStatus},
+    api::{
+        DescribeStreamSummary, PutRecords, PutRecordsEntry, PutRecordsResult, StreamModeDetails, StreamStatus,
+        UpdateMaxRecordSize, UpdateStreamMode,
+    },
     engine::Limits,
 };
 
+const ARN: &str = "arn:aws:kinesis:us-east-1:000000000000:stream/rides";
 const MIB: usize = 1 << 20;
 const MINUTE: Duration = Duration::from_mins(1);
 
@@ -175,6 +179,42 @@ fn where_changes_take_time_the_stream_is_updating_until_the_children_open() {
 }
 
 #[test]
+fn a_change_that_ends_within_the_minute_does_not_stand_in_the_way() {
+    let mut world = on_demand(EngineConfig {
+        transition: Duration::from_secs(20),
+        ..roomy()
+    });
+    world.pass(MINUTE);
+    world.call(UpdateMaxRecordSize::new(ARN, 2_048)).unwrap();
+    world.write(31, of_first_shard());
+    assert_eq!(world.ids_after(MINUTE * 2).len(), 6);
+}
+
+#[test]
+fn another_mode_keeps_the_shards_and_ends_or_begins_the_growth() {
+    let mut world = on_demand(roomy());
+    let busy_minute = |world: &mut World| {
+        world.write(40, of_first_shard());
+        world.pass(MINUTE);
+        world.open_shards()
+    };
+    let grown = busy_minute(&mut world);
+    assert_eq!(grown.len(), 5);
+    world.call(UpdateStreamMode::new(ARN, "PROVISIONED")).unwrap();
+    world.write(
+        40,
+        std::iter::repeat_n(HashKey(5), 20).chain(std::iter::repeat(HashKey(6))),
+    );
+    world.pass(MINUTE);
+    assert_eq!(world.open_shards(), grown);
+    world.call(UpdateStreamMode::new(ARN, "ON_DEMAND")).unwrap();
+    assert_eq!(world.open_shards(), grown);
+    world.write(40, [HashKey(5), HashKey(6)].into_iter().cycle());
+    world.pass(MINUTE);
+    assert_eq!(world.open_shards().len(), 6);
+}
+
+#[test]
 fn it_does_not_matter_when_the_first_call_after_the_minute_comes() {
     let grown = |late: Duration| {
         let mut world = on_demand(roomy());
@@ -279,6 +319,9 @@ fn a_day_of_traffic_is_followed_and_nothing_is_lost() {
         written += records;
         peak = peak.max(records * 4 / 60);
         world.pass(MINUTE);
+        if minute % 10 != 0 {
+            continue;
+        }
         let open = world.open_shards();
         let edges = open
             .windows(2)
