@@ -10,11 +10,11 @@ use super::*;
 use crate::api::ErrorKind;
 
 /// Reads a frame with the SDK's own code, and checks that it writes the same bytes.
-fn read(frame: Bytes) -> (Vec<(String, String)>, Value) {
-    let message = read_message_from(&mut frame.clone()).unwrap();
+fn read(frame: &Bytes) -> (Vec<(String, String)>, Value) {
+    let message = read_message_from(&mut frame.as_ref()).unwrap();
     let mut written = Vec::new();
     write_message_to(&message, &mut written).unwrap();
-    assert_eq!(written, frame);
+    assert_eq!(&written, frame);
     let text = |header: &Header| match header.value() {
         HeaderValue::String(value) => (header.name().as_str().to_owned(), value.as_str().to_owned()),
         other => panic!("not a text: {other:?}"),
@@ -37,7 +37,7 @@ fn record(partition_key: &str, data: &[u8]) -> Arc<Record> {
 
 #[test]
 fn the_stream_begins_with_a_frame_that_says_so() {
-    let (found, payload) = read(initial_response());
+    let (found, payload) = read(&initial_response());
     assert_eq!(
         found,
         headers("event", ":event-type", "initial-response", "application/x-amz-json-1.1")
@@ -47,7 +47,7 @@ fn the_stream_begins_with_a_frame_that_says_so() {
 
 #[test]
 fn an_event_gives_times_in_seconds_and_data_in_base64() {
-    let (found, payload) = read(event(&SubscribeToShardEvent {
+    let (found, payload) = read(&event(&SubscribeToShardEvent {
         records: vec![record("a \"key\"", &[0, 1, 2])],
         encrypted: vec![0..1],
         continuation_sequence_number: Some(SequenceNumber::new("50").unwrap()),
@@ -73,7 +73,7 @@ fn an_event_gives_times_in_seconds_and_data_in_base64() {
 
 #[test]
 fn the_last_event_has_children_and_no_continuation() {
-    let (_, payload) = read(event(&SubscribeToShardEvent {
+    let (_, payload) = read(&event(&SubscribeToShardEvent {
         records: Vec::new(),
         encrypted: Vec::new(),
         continuation_sequence_number: None,
@@ -100,7 +100,7 @@ fn the_last_event_has_children_and_no_continuation() {
 
 #[test]
 fn an_error_is_an_exception_of_its_type() {
-    let (found, payload) = read(exception(&ApiError::new(ErrorKind::ResourceInUse, "Another one.")));
+    let (found, payload) = read(&exception(&ApiError::new(ErrorKind::ResourceInUse, "Another one.")));
     assert_eq!(
         found,
         headers(
@@ -120,7 +120,7 @@ proptest! {
         records in prop::collection::vec(("\\PC{1,40}", prop::collection::vec(any::<u8>(), 0..200)), 0..20),
         millis_behind_latest in 0..u64::from(u32::MAX),
     ) {
-        let (_, payload) = read(event(&SubscribeToShardEvent {
+        let (_, payload) = read(&event(&SubscribeToShardEvent {
             records: records.iter().map(|(key, data)| record(key, data)).collect(),
             encrypted: Vec::new(),
             continuation_sequence_number: Some(SequenceNumber::new("50").unwrap()),
