@@ -87,13 +87,17 @@ impl LeaseWatch {
         self.seen.retain(|_, seen| seen.scan == scan);
     }
 
-    /// For how long the counter is known to have stood still; `None` for a row that was not in the last scan.
+    /// For how long this row is known to have been as it is; `None` for a row that the last scan did not have, or had with
+    /// another counter.
     ///
     /// Only looks at the table count: between the last one and `now` the counter may have moved unseen. A worker that
     /// could not read the table for a while therefore does not take all others for gone.
     #[must_use]
-    pub fn unchanged_for(&self, now: Tick, key: &LeaseKey) -> Option<Duration> {
-        self.seen.get(key).map(|seen| seen.unchanged_for(now))
+    pub fn unchanged_for(&self, now: Tick, lease: &Lease) -> Option<Duration> {
+        self.seen
+            .get(&lease.key)
+            .filter(|seen| seen.counter == lease.counter)
+            .map(|seen| seen.unchanged_for(now))
     }
 
     /// Whether the counter was seen to move, and lately: within `time`. A row that was only ever seen as it is proves nothing
@@ -110,11 +114,7 @@ impl LeaseWatch {
     /// A lease that nobody holds is free, not expired; and a row that is newer than the last look lives.
     #[must_use]
     pub fn is_expired(&self, now: Tick, lease: &Lease, failover_time: Duration) -> bool {
-        lease.holder().is_some()
-            && self
-                .seen
-                .get(&lease.key)
-                .is_some_and(|seen| seen.counter == lease.counter && seen.unchanged_for(now) > failover_time)
+        lease.holder().is_some() && self.unchanged_for(now, lease).is_some_and(|age| age > failover_time)
     }
 
     /// From when on a look at the table shows the lease as expired, if its counter does not move until then; `None` for a

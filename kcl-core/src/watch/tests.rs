@@ -39,7 +39,7 @@ fn given_a_held_lease_when_first_seen_then_it_gets_a_whole_failover_time() {
     assert!(!watch.is_expired(at(110), &lease, FAILOVER));
     look(&mut watch, at(111), &lease);
     assert!(watch.is_expired(at(111), &lease, FAILOVER));
-    assert_eq!(watch.unchanged_for(at(111), &lease.key), Some(Duration::from_secs(11)));
+    assert_eq!(watch.unchanged_for(at(111), &lease), Some(Duration::from_secs(11)));
 }
 
 #[test]
@@ -71,7 +71,7 @@ fn given_a_free_lease_when_it_lies_about_then_it_ages_and_is_not_expired() {
     look(&mut watch, at(0), &lease);
     look(&mut watch, at(60), &lease);
     assert!(!watch.is_expired(at(60), &lease, FAILOVER));
-    assert_eq!(watch.unchanged_for(at(60), &lease.key), Some(Duration::from_secs(60)));
+    assert_eq!(watch.unchanged_for(at(60), &lease), Some(Duration::from_secs(60)));
 }
 
 #[test]
@@ -98,7 +98,7 @@ fn given_a_row_that_vanished_when_it_comes_back_then_it_counts_anew() {
     let (mut watch, lease) = (LeaseWatch::default(), held());
     look(&mut watch, at(0), &lease);
     watch.observe(at(5), &[]);
-    assert_eq!(watch.unchanged_for(at(5), &lease.key), None);
+    assert_eq!(watch.unchanged_for(at(5), &lease), None);
     look(&mut watch, at(11), &lease);
     assert!(!watch.is_expired(at(11), &lease, FAILOVER));
 }
@@ -110,4 +110,15 @@ fn given_history_when_forgotten_then_every_lease_counts_anew() {
     watch.forget_history();
     look(&mut watch, at(60), &lease);
     assert!(!watch.is_expired(at(60), &lease, FAILOVER));
+}
+
+#[test]
+fn given_an_old_scan_when_the_row_is_known_to_be_newer_then_nothing_is_known_of_its_age() {
+    let (mut watch, old) = (LeaseWatch::default(), held());
+    look(&mut watch, at(0), &old);
+    look(&mut watch, at(60), &old);
+    let mut newer = old.clone();
+    newer.counter += 1;
+    assert_eq!(watch.unchanged_for(at(60), &newer), None);
+    assert_eq!(watch.unchanged_for(at(60), &old), Some(Duration::from_secs(60)));
 }

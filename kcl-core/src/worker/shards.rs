@@ -186,12 +186,14 @@ impl WorkerMachine {
         }
         if filter == Some(ShardFilter::All) && self.is_first(now) {
             for key in plan_cleanup(&leases, shards) {
-                let rested = self
+                let Some(row) = self.table.get(&key).filter(|_| !self.busy.contains(&key)).cloned() else {
+                    continue;
+                };
+                if self
                     .watch
-                    .unchanged_for(now, &key)
-                    .is_some_and(|age| age >= CLEANUP_DELAY);
-                let idle = rested && !self.busy.contains(&key);
-                if let Some(row) = self.table.get(&key).filter(|_| idle).cloned() {
+                    .unchanged_for(now, &row)
+                    .is_some_and(|age| age >= CLEANUP_DELAY)
+                {
                     self.send_delete(now, &row);
                 }
             }

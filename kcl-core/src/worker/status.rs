@@ -144,7 +144,7 @@ impl WorkerMachine {
             None if lineage::is_ready(lease, &self.table) => LeaseState::Free,
             None => LeaseState::WaitingForParents,
         };
-        let unchanged_for = self.watch.unchanged_for(now, &lease.key);
+        let unchanged_for = self.watch.unchanged_for(now, lease);
         LeaseStatus {
             lease: lease.clone(),
             state,

@@ -18,7 +18,11 @@ fn given_a_shard_seen_to_be_finished_when_an_old_scan_shows_no_trace_of_it_then_
     bench.machine.config.initial_position = InitialPosition::TrimHorizon;
     let finished = Lease::new(shard(1), Position::ShardEnd);
     let bystander = held(3, "me", 4);
-    let effects = bench.listed(vec![finished, held(2, "other", 1).with_parents([shard(1)]), bystander.clone()]);
+    let effects = bench.listed(vec![
+        finished,
+        held(2, "other", 1).with_parents([shard(1)]),
+        bystander.clone(),
+    ]);
     assert!(lists_shards(&effects), "a worker that starts lists the shards");
     // A scan of a moment at which neither the row nor its child's was there.
     bench.listed(vec![bystander]);
