@@ -11,7 +11,7 @@ use std::{
 use kcl_core::{Batch, BoxError, HashKey, Position, StoreOperation};
 use kcl_runtime::{
     BatchOutcome, Checkpointer, Config, RecordProcessor, WorkerError,
-    testing::{CallOutcome, Fault, FaultRule, LinkState, TestWorld},
+    testing::{CallOutcome, Fault, FaultRule, LinkState, ServiceFault, TestWorld},
 };
 
 #[tokio::test(start_paused = true)]
@@ -157,6 +157,36 @@ async fn expired_iterators_are_opened_again_where_they_were() {
     world.put("customer-7", "3");
     world.until_idle().await;
     assert_eq!(seen.data(), ["0", "1", "2", "3"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn scripted_faults_cost_no_record() {
+    let world = TestWorld::new("orders", 1).await;
+    let seen = world.recorder();
+    world.start(world.worker("w1").function(seen.succeed()));
+    let faults = world.service_faults();
+    for fault in [
+        ServiceFault::latency(Duration::from_secs(2)).times(5),
+        ServiceFault::throttle().on("GetRecords").probability(0.3).seed(7),
+        ServiceFault::null_iterator().after(3).times(1),
+        ServiceFault::stale_shards(Duration::from_secs(60)).times(2),
+    ] {
+        faults.add(fault).unwrap();
+    }
+    for n in 0..50 {
+        world.put("customer-7", format!("{n} apples"));
+        world.advance(Duration::from_secs(1)).await;
+    }
+    world.split(&world.shard(0));
+    world.put("customer-7", "and a pear");
+    world.until_idle().await;
+    for n in 0..50 {
+        assert!(seen.data().contains(&format!("{n} apples")));
+    }
+    assert_eq!(seen.data().last().unwrap(), "and a pear");
+    assert!(faults.list().iter().all(|fault| fault.struck > 0), "{:?}", faults.list());
+    let reads = world.broker().operations().counts()["GetRecords"];
+    assert!(reads.errors > 0 && reads.errors <= reads.struck, "{reads:?}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -87,6 +87,7 @@ mod wait;
 mod worker;
 mod world;
 
+pub use kcl_broker::trouble::Fault as ServiceFault;
 pub use kcl_checkpoint::{Fault, FaultPlan, FaultRule};
 
 pub use self::{

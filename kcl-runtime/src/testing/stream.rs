@@ -58,10 +58,11 @@ impl TestWorld {
     }
 
     pub(super) fn list_shards(&self) -> Result<Vec<Shard>, ApiError> {
-        let mut page = self.broker().call(ListShards::new(self.stream().as_str()))?;
+        let broker = self.behind();
+        let mut page = broker.call(ListShards::new(self.stream().as_str()))?;
         let mut shards = page.shards;
         while let Some(token) = page.next_token {
-            page = self.broker().call(ListShards::next(token))?;
+            page = broker.call(ListShards::next(token))?;
             shards.append(&mut page.shards);
         }
         Ok(shards)
@@ -121,7 +122,7 @@ impl TestWorld {
 
     #[track_caller]
     fn call<O: Operation>(&self, operation: O) -> O::Output {
-        let answer = self.broker().call(operation);
+        let answer = self.behind().call(operation);
         answer.unwrap_or_else(|error| panic!("{} on the stream {} failed: {error}", O::NAME, self.stream()))
     }
 }

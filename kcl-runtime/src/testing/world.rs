@@ -14,7 +14,7 @@ use aws_sdk_kinesis::{
     Client,
     config::{BehaviorVersion, Credentials, Region, retry::RetryPartition},
 };
-use kcl_broker::Broker;
+use kcl_broker::{Broker, trouble::Trouble};
 use kcl_checkpoint::{FaultPlan, FaultyLeaseStore, MemoryLeaseStore};
 use kcl_core::{ApplicationName, LeaseStore, StreamName, Timestamp, WorkerId};
 
@@ -111,6 +111,29 @@ impl TestWorld {
         self.node(&worker_id(worker)).service
     }
 
+    /// The faults that all clients meet at the service: what happens to which of their calls, how often and by which
+    /// chance. [`service`](Self::service) cuts the way there as a whole.
+    ///
+    /// ```
+    /// # use kcl_runtime::testing::{ServiceFault, TestWorld};
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let world = TestWorld::new("orders", 1).await;
+    /// world.service_faults().add(ServiceFault::throttle().on("GetRecords").probability(0.5).seed(7))?;
+    /// world.service_faults().add(ServiceFault::expired_iterator().after(10).times(1))?;
+    /// # let seen = world.recorder();
+    /// # world.start(world.worker("w1").function(seen.succeed()));
+    /// # world.put("customer-7", "two apples");
+    /// # world.until_idle().await;
+    /// # assert_eq!(seen.data(), ["two apples"]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn service_faults(&self) -> &Trouble {
+        self.inner.broker.trouble()
+    }
+
     /// The faults that all workers meet at the lease table.
     #[must_use]
     pub fn table_faults(&self) -> &FaultPlan {
@@ -129,10 +152,16 @@ impl TestWorld {
         &self.inner.table
     }
 
-    /// The broker, for what has no helper here.
+    /// The broker, for what has no helper here. Calls of its own meet the [`service_faults`](Self::service_faults), and
+    /// [`Broker::operations`] tells what clients called.
     #[must_use]
     pub fn broker(&self) -> &Broker {
         &self.inner.broker
+    }
+
+    /// The broker behind all faults: for what happens there, whatever its clients go through.
+    pub(super) fn behind(&self) -> Broker {
+        self.inner.broker.untroubled()
     }
 
     /// The stream's name.

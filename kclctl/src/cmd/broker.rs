@@ -37,6 +37,10 @@ pub(crate) struct BrokerArgs {
     #[arg(long, value_name = "WHOSE", value_enum, default_value_t = ChosenLimits::Off)]
     limits: ChosenLimits,
 
+    /// How many calls the log of operations keeps, see `kclctl operations`; 0 keeps none.
+    #[arg(long, value_name = "N", default_value_t = 10_000)]
+    operations: usize,
+
     #[command(flatten)]
     tls: TlsArgs,
 }
@@ -101,7 +105,8 @@ pub(crate) async fn run(args: BrokerArgs) -> Result<(), Error> {
     let mut broker = Broker::builder()
         .retention(args.retention)
         .transition(args.transition)
-        .limits(args.limits.into());
+        .limits(args.limits.into())
+        .operations_max(args.operations);
     if let Some(bytes) = args.max_bytes {
         broker = broker.stored_bytes_max(bytes);
     }

@@ -145,7 +145,7 @@ async fn a_stream_is_described() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_command_has_help() {
-    let commands: [&[&str]; 12] = [
+    let commands: [&[&str]; 17] = [
         &[],
         &["broker"],
         &["stream"],
@@ -158,6 +158,11 @@ async fn every_command_has_help() {
         &["put"],
         &["consume"],
         &["leases"],
+        &["fault"],
+        &["fault", "add"],
+        &["fault", "list"],
+        &["fault", "clear"],
+        &["operations"],
     ];
     for command in commands {
         let help = ok(&run(&[command, &["--help"]].concat()).await);

@@ -2,7 +2,7 @@
 
 use serde_json::json as value;
 
-use crate::common::{Bench, Running, error, json, kclctl, ok, run};
+use crate::common::{Bench, Running, error, json, kclctl, ok, run, stderr};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_fault_strikes_as_often_as_it_may_and_is_cleared() {
@@ -149,6 +149,19 @@ async fn the_log_shows_the_last_calls_through_filters() {
         row.split_whitespace().collect::<Vec<_>>(),
         ["PutRecords", "2", "1", "0", "1"]
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_without_a_log_says_so() {
+    let mut broker = Running::start(&mut kclctl(&["broker", "--listen", "127.0.0.1:0", "--operations", "0"]));
+    let line = broker.line().await;
+    let endpoint = line.strip_prefix("listening on ").unwrap();
+    ok(&run(&["stream", "create", "s", "--endpoint", endpoint]).await);
+    let output = run(&["operations", "--endpoint", endpoint]).await;
+    assert_eq!(ok(&output), "");
+    assert!(stderr(&output).contains("this broker keeps no log"), "{}", stderr(&output));
+    broker.signal("TERM").await;
+    broker.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
