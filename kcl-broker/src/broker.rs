@@ -13,6 +13,7 @@ use kcl_core::Timestamp;
 use crate::{
     api::{ApiError, SubscribeToShard},
     attempt::Attempt,
+    cloudwatch::Metrics,
     dynamodb::{Tables, TablesConfig},
     engine::{Engine, EngineConfig, Limits, Operation, Quirk, Step, SubscriptionId},
     local::LocalHttpClient,
@@ -24,6 +25,9 @@ use crate::{
 
 /// How many calls the log of operations keeps unless one says otherwise.
 const OPERATIONS_MAX: usize = 10_000;
+
+/// How many data points of metrics are kept unless one says otherwise.
+const METRIC_DATA_MAX: usize = 100_000;
 
 type WallClock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
@@ -57,6 +61,8 @@ struct Shared {
     readers: Mutex<BTreeMap<SubscriptionId, Waker>>,
     /// Never locked together with the engine.
     tables: Mutex<Tables>,
+    /// Never locked together with the engine.
+    metrics: Mutex<Metrics>,
     clock: WallClock,
     request_ids: RequestIds,
     trouble: Trouble,
@@ -258,6 +264,10 @@ impl Broker {
         self.shared.tables.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    pub(crate) fn metrics(&self) -> MutexGuard<'_, Metrics> {
+        self.shared.metrics.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(crate) fn request_ids(&self) -> &RequestIds {
         &self.shared.request_ids
     }
@@ -298,6 +308,7 @@ pub struct BrokerBuilder {
     seed: u64,
     operations_max: Option<usize>,
     table_bytes_max: Option<usize>,
+    metric_data_max: Option<usize>,
 }
 
 impl BrokerBuilder {
@@ -328,6 +339,12 @@ impl BrokerBuilder {
     /// The most bytes that the items and indexes of all tables of DynamoDB may take: 1 GiB by default.
     pub fn table_bytes_max(mut self, bytes: usize) -> Self {
         self.table_bytes_max = Some(bytes);
+        self
+    }
+
+    /// How many data points of CloudWatch are kept: 100,000 by default, in at most 64 MiB. The oldest are dropped first.
+    pub fn metric_data_max(mut self, points: usize) -> Self {
+        self.metric_data_max = Some(points);
         self
     }
 
@@ -371,6 +388,7 @@ impl BrokerBuilder {
             shared: Arc::new(Shared {
                 engine: Mutex::new(Engine::new(self.config)),
                 tables: Mutex::new(Tables::new(tables)),
+                metrics: Mutex::new(Metrics::new(self.metric_data_max.unwrap_or(METRIC_DATA_MAX))),
                 clock: self.clock.unwrap_or_else(|| Arc::new(system_time)),
                 readers: Mutex::new(BTreeMap::new()),
                 request_ids: RequestIds::new(self.seed),
@@ -389,6 +407,7 @@ impl fmt::Debug for BrokerBuilder {
             .field("seed", &self.seed)
             .field("operations_max", &self.operations_max)
             .field("table_bytes_max", &self.table_bytes_max)
+            .field("metric_data_max", &self.metric_data_max)
             .finish_non_exhaustive()
     }
 }

@@ -14,6 +14,7 @@ mod admin;
 pub mod api;
 mod attempt;
 mod broker;
+pub mod cloudwatch;
 pub mod dynamodb;
 mod engine;
 mod http;

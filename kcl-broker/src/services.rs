@@ -1,10 +1,14 @@
-//! What a [`Broker`] is beside streams: DynamoDB's tables.
+//! What a [`Broker`] is beside streams: DynamoDB's tables and CloudWatch's metrics.
+
+use std::sync::Arc;
 
 use kcl_core::Timestamp;
+use serde_json::Value;
 
 use crate::{
     attempt::{Arrival, Attempt},
     broker::Broker,
+    cloudwatch::{MetricDatum, MetricsError, MetricsErrorKind, Node},
     dynamodb::{self, DynamoError, DynamoErrorKind, TableCosts},
     engine::{Load, Quirk},
     operations_log::Outcome,
@@ -81,6 +85,39 @@ impl Broker {
         };
         (now, answer)
     }
+
+    /// The data points that clients have put to CloudWatch, the oldest first, as far as they are kept.
+    ///
+    /// ```
+    /// # let broker = kcl_broker::Broker::new();
+    /// let renewals: f64 = broker
+    ///     .metric_data()
+    ///     .iter()
+    ///     .filter(|datum| datum.metric_name == "RenewLease.Success")
+    ///     .map(|datum| datum.statistics.sum)
+    ///     .sum();
+    /// # assert_eq!(renewals, 0.0);
+    /// ```
+    #[must_use]
+    pub fn metric_data(&self) -> Vec<Arc<MetricDatum>> {
+        self.metrics().data().cloned().collect()
+    }
+
+    /// Carries out one operation of CloudWatch, with what is to go wrong; gives the time at which it did.
+    pub(crate) fn execute_metrics(
+        &self,
+        operation: &str,
+        request: Value,
+        quirk: Option<Quirk>,
+    ) -> (Timestamp, Result<Option<Node>, MetricsError>) {
+        let mut metrics = self.metrics();
+        let now = self.now();
+        let answer = match quirk.and_then(|quirk| metrics_refusal(&quirk)) {
+            Some(error) => Err(error),
+            None => metrics.call(now, operation, request),
+        };
+        (now, answer)
+    }
 }
 
 /// What the log says of an answer.
@@ -115,4 +152,30 @@ fn dynamodb_refusal(quirk: &Quirk, operation: &str) -> Option<DynamoError> {
         ),
         _ => return None,
     })
+}
+
+/// What the log says of an answer.
+pub(crate) fn metrics_outcome(answer: &Result<Option<Node>, MetricsError>) -> (Outcome, Load) {
+    let outcome = match answer {
+        Ok(_) => Outcome::Ok,
+        Err(error) => Outcome::error(error.kind().as_str()),
+    };
+    (outcome, Load::default())
+}
+
+/// What CloudWatch answers in place of an operation, if the quirk is one that it can have.
+fn metrics_refusal(quirk: &Quirk) -> Option<MetricsError> {
+    let (kind, message) = match quirk {
+        Quirk::Throttle => (MetricsErrorKind::Throttling, "Rate exceeded"),
+        Quirk::InternalError => (
+            MetricsErrorKind::InternalServiceFault,
+            "The request processing has failed because of an unknown error, exception or failure.",
+        ),
+        Quirk::Unavailable => (
+            MetricsErrorKind::ServiceUnavailable,
+            "The request has failed due to a temporary failure of the server.",
+        ),
+        _ => return None,
+    };
+    Some(MetricsError::new(kind, message))
 }

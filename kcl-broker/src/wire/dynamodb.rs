@@ -136,3 +136,6 @@ fn unsigned(error: &ApiError) -> Vec<u8> {
         .to_string()
         .into_bytes()
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,6 +4,7 @@ mod auth;
 mod body;
 mod cbor;
 mod client;
+mod cloudwatch;
 mod cors;
 mod dynamodb;
 mod error;
@@ -70,6 +71,9 @@ pub(crate) async fn respond(broker: &Broker, peer: Peer, head: &Parts, body: &[u
     }
     if let Some(operation) = dynamodb::operation(head) {
         return dynamodb::respond(broker, peer, head, operation, body).await;
+    }
+    if let Some(protocol) = cloudwatch::protocol(head) {
+        return cloudwatch::respond(broker, peer, head, protocol, body).await;
     }
     let content_type = content_type_of(&head.headers);
     let format = Format::of_content_type(content_type);
@@ -171,7 +175,8 @@ fn named(target: &str) -> Cow<'static, str> {
 
 /// The names of all operations; those of other services than Kinesis have the service's name in front.
 pub(crate) fn operations() -> impl Iterator<Item = &'static str> {
-    routes::NAMES.iter().chain(dynamodb::NAMES).copied()
+    let others = dynamodb::NAMES.iter().chain(cloudwatch::NAMES);
+    routes::NAMES.iter().chain(others).copied()
 }
 
 /// Whether a target has the names of a service and of an operation, whichever.

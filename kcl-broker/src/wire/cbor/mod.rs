@@ -46,6 +46,14 @@ pub(super) fn is_well_formed(body: &[u8]) -> bool {
     read.is_ok()
 }
 
+/// Reads whatever a body holds, for services whose members come in other forms too.
+pub(super) fn value_of(body: &[u8]) -> Option<serde_json::Value> {
+    let mut reader = Reader::of_structure(body).ok()?;
+    let value = serde_json::Value::deserialize(&mut reader).ok()?;
+    reader.end().ok()?;
+    Some(value)
+}
+
 /// Writes an output of modest size.
 pub(super) fn encode(output: &impl Serialize) -> Vec<u8> {
     let mut buffer = Vec::new();
