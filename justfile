@@ -35,6 +35,10 @@ bench *ARGS:
 bench-brokers *ARGS:
     scripts/bench-brokers {{ARGS}}
 
+# Real clients against the broker: boto3, aws-cli, the JavaScript, Rust and Java SDKs, and the Java KCL.
+interop *ARGS:
+    integration/interop/run {{ARGS}}
+
 # Coverage-guided fuzzing of the wire formats, so many seconds each.
 fuzz SECONDS="600":
     scripts/fuzz {{SECONDS}}

@@ -4,8 +4,8 @@ import collections
 import contextlib
 import json
 import os
+import shutil
 import ssl
-import subprocess
 import time
 import urllib.request
 
@@ -18,10 +18,11 @@ START_LIMIT = 30
 class Served:
     """A broker that answers."""
 
-    def __init__(self, endpoint, process=None, certificate=None):
+    def __init__(self, endpoint, process=None, certificate=None, truststore=None):
         self.endpoint = endpoint
         self.process = process
         self.certificate = certificate
+        self.truststore = truststore
 
     def troubles(self, logs):
         """Writes down how often each operation had which outcome. Returns what no client should ever have met."""
@@ -49,11 +50,24 @@ def serving(endpoint, tls, logs):
         certificate = os.path.join(logs, "broker.pem")
         command += ["--tls", "--tls-cert-out", certificate]
     with open(log, "wb") as out:
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True)
+        process = work.start(command, out)
     try:
-        yield Served(address(process, log), process, certificate)
+        endpoint = address(process, log)
+        yield Served(endpoint, process, certificate, truststore(certificate, logs) if tls else None)
     finally:
         work.stop_session(process)
+
+
+def truststore(certificate, logs):
+    """The certificate in the form that Java takes, or None where there is no Java."""
+    store = os.path.join(logs, "truststore.p12")
+    command = ["keytool", "-importcert", "-noprompt", "-alias", "broker", "-file", certificate, "-storetype", "PKCS12"]
+    command += ["-keystore", store, "-storepass", work.STORE_PASSWORD]
+    if not shutil.which("keytool"):
+        return None
+    if work.run(command, os.path.join(logs, "keytool.log"), 60, dict(os.environ)) != 0:
+        raise SystemExit("keytool refused the broker's certificate: see keytool.log")
+    return store
 
 
 def build(logs):

@@ -31,6 +31,7 @@ def main():
             print(f"{client.name:14} {client.about}")
         return 0
 
+    work.end_with_signals()
     logs = work.fresh_logs()
     started = time.monotonic()
     print(f"logs: {os.path.relpath(logs)}", flush=True)

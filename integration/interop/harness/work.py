@@ -10,6 +10,9 @@ PROJECT = os.path.dirname(os.path.dirname(INTEROP))
 CACHE = os.path.join(INTEROP, ".cache")
 CLIENTS = os.path.join(INTEROP, "clients")
 
+# Java wants one. There is nothing to protect: what is in the store is public.
+STORE_PASSWORD = "changeit"
+
 # What a client may inherit. The rest, proxies and the AWS settings of the person at the keyboard above all, stays out.
 INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "JAVA_HOME", "SYSTEMROOT")
 
@@ -43,8 +46,35 @@ def client_environment(served):
         PYTHONDONTWRITEBYTECODE="1",
     )
     if served.certificate:
-        environment.update(AWS_CA_BUNDLE=served.certificate, NODE_EXTRA_CA_CERTS=served.certificate)
+        environment.update(AWS_CA_BUNDLE=served.certificate, NODE_EXTRA_CA_CERTS=served.certificate, SSL_CERT_FILE=served.certificate)
+    if served.truststore:
+        options = f"-Djavax.net.ssl.trustStore={served.truststore} -Djavax.net.ssl.trustStorePassword={STORE_PASSWORD}"
+        environment.update(JAVA_TOOL_OPTIONS=options)
     return environment
+
+
+# What was started and has not ended, so that nothing outlives an interrupted run.
+_live = set()
+
+
+def start(command, out, environment=None, cwd=None):
+    """Starts a command in a session of its own, so that what it starts in turn ends with it."""
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, cwd=cwd, env=environment, start_new_session=True)
+    _live.add(process)
+    return process
+
+
+def end_with_signals():
+    """Lets SIGINT and SIGTERM end all that was started, and then this."""
+
+    def end(number, _frame):
+        for process in list(_live):
+            stop_session(process)
+        # Not an exception: threads that wait for clients would first wait for them all.
+        os._exit(128 + number)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, end)
 
 
 def run(command, log, limit, environment=None, cwd=None):
@@ -52,8 +82,7 @@ def run(command, log, limit, environment=None, cwd=None):
     with open(log, "ab") as out:
         out.write(f"$ {' '.join(command)}\n".encode())
         out.flush()
-        # In a session of its own, so that what it started ends with it.
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, cwd=cwd, env=environment, start_new_session=True)
+        process = start(command, out, environment, cwd)
         try:
             return process.wait(timeout=limit)
         except subprocess.TimeoutExpired:
@@ -64,6 +93,7 @@ def run(command, log, limit, environment=None, cwd=None):
 
 def stop_session(process):
     """Ends a process and all that it started: politely, and after five seconds by force."""
+    _live.discard(process)
     for sign, patience in ((signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0)):
         try:
             os.killpg(process.pid, sign)
