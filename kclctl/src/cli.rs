@@ -17,7 +17,7 @@ use tracing_subscriber::{
 
 use crate::{
     aws::ConnectionArgs,
-    cmd::{broker, consume, fault, leases, operations, put, stream},
+    cmd::{broker, consume, consumer, fault, leases, operations, put, stream, tag},
     error::Error,
 };
 
@@ -64,6 +64,10 @@ enum Command {
     Broker(broker::BrokerArgs),
     #[command(subcommand)]
     Stream(stream::StreamCommand),
+    #[command(subcommand)]
+    Consumer(consumer::ConsumerCommand),
+    #[command(subcommand)]
+    Tag(tag::TagCommand),
     Put(put::PutArgs),
     Consume(Box<consume::ConsumeArgs>),
     Leases(leases::LeasesArgs),
@@ -103,6 +107,8 @@ async fn run(command: Command, connection: &ConnectionArgs) -> Result<(), Error>
     match command {
         Command::Broker(args) => Box::pin(broker::run(args)).await,
         Command::Stream(command) => Box::pin(stream::run(command, connection)).await,
+        Command::Consumer(command) => Box::pin(consumer::run(command, connection)).await,
+        Command::Tag(command) => Box::pin(tag::run(command, connection)).await,
         Command::Put(args) => Box::pin(put::run(args, connection)).await,
         Command::Consume(args) => Box::pin(consume::run(*args, connection)).await,
         Command::Leases(args) => Box::pin(leases::run(args)).await,

@@ -52,6 +52,24 @@ pub(crate) enum Error {
     NarrowShard { stream: StreamName, shard: ShardId },
     #[error("the stream {stream} did not become ready within {seconds} s; see `kclctl stream describe {stream}`")]
     NotReady { stream: StreamName, seconds: u64 },
+    #[error(
+        "the stream {stream} has no consumer {consumer}; register it with \
+         `kclctl consumer register {stream} {consumer}`, or see which exist with `kclctl consumer list {stream}`"
+    )]
+    UnknownConsumer { stream: StreamName, consumer: String },
+    #[error(
+        "the stream {stream} has a consumer {consumer} already; see `kclctl consumer describe {stream} {consumer}`"
+    )]
+    ConsumerExists { stream: StreamName, consumer: String },
+    #[error(
+        "the consumer {consumer} of {stream} did not become ready within {seconds} s; see \
+         `kclctl consumer describe {stream} {consumer}`"
+    )]
+    ConsumerNotReady {
+        stream: StreamName,
+        consumer: String,
+        seconds: u64,
+    },
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error(transparent)]

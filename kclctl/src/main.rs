@@ -5,6 +5,7 @@ mod cli;
 mod clock;
 mod cmd;
 mod consume;
+mod consumer;
 mod error;
 mod lease_table;
 mod output;

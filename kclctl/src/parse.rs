@@ -25,9 +25,28 @@ pub(crate) fn address(text: &str) -> Result<SocketAddr, String> {
     found.next().ok_or_else(problem)
 }
 
+/// Reads a tag: `KEY=VALUE`, where the key ends at the first `=` and the value may be empty.
+pub(crate) fn tag(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err(format!("{text:?} is not a tag such as team=billing")),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn tags_have_a_key_and_may_have_a_value() {
+        let read = |text| tag(text).unwrap();
+        assert_eq!(read("team=billing"), ("team".to_owned(), "billing".to_owned()));
+        assert_eq!(read("team="), ("team".to_owned(), String::new()));
+        assert_eq!(read("a=b=c"), ("a".to_owned(), "b=c".to_owned()));
+        for wrong in ["", "team", "=billing"] {
+            assert!(tag(wrong).is_err(), "{wrong}");
+        }
+    }
 
     #[test]
     fn bytes_have_units() {

@@ -2,8 +2,10 @@
 
 pub(crate) mod broker;
 pub(crate) mod consume;
+pub(crate) mod consumer;
 pub(crate) mod fault;
 pub(crate) mod leases;
 pub(crate) mod operations;
 pub(crate) mod put;
 pub(crate) mod stream;
+pub(crate) mod tag;

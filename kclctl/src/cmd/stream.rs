@@ -28,6 +28,9 @@ pub(crate) enum StreamCommand {
     Delete {
         /// The stream's name.
         name: StreamName,
+        /// Delete its consumers with it; a stream that has consumers is not deleted otherwise.
+        #[arg(long)]
+        with_consumers: bool,
     },
     /// List the streams, one name per line.
     List {
@@ -73,7 +76,7 @@ pub(crate) async fn run(command: StreamCommand, connection: &ConnectionArgs) -> 
     let kinesis = Kinesis::connect(connection).await?;
     match command {
         StreamCommand::Create { name, shards } => create(&kinesis, &name, shards).await,
-        StreamCommand::Delete { name } => delete(&kinesis, &name).await,
+        StreamCommand::Delete { name, with_consumers } => delete(&kinesis, &name, with_consumers).await,
         StreamCommand::List { json } => listing::streams(&kinesis, json).await,
         StreamCommand::Describe { name, json } => describe::stream(&kinesis, &name, json).await,
         StreamCommand::Split { name, shard, at } => reshard::split(&kinesis, &name, &shard, at).await,
@@ -110,9 +113,10 @@ async fn create(kinesis: &Kinesis, name: &StreamName, shards: i32) -> Result<(),
     ))
 }
 
-async fn delete(kinesis: &Kinesis, name: &StreamName) -> Result<(), Error> {
+async fn delete(kinesis: &Kinesis, name: &StreamName, with_consumers: bool) -> Result<(), Error> {
     let request = kinesis.client.delete_stream().stream_name(name.as_str());
     request
+        .enforce_consumer_deletion(with_consumers)
         .send()
         .await
         .map_err(|error| kinesis.stream_error("DeleteStream", name, &error))?;

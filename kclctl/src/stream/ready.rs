@@ -8,7 +8,7 @@ use kcl_core::StreamName;
 use crate::{aws::Kinesis, clock::Stopwatch, error::Error};
 
 /// The service takes half a minute as a rule; a broker is ready at once.
-const PATIENCE: Duration = Duration::from_secs(300);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(300);
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// Waits until the stream takes requests.
@@ -41,18 +41,35 @@ pub(crate) async fn summary(kinesis: &Kinesis, stream: &StreamName) -> Result<Op
     }
 }
 
+/// The ARN of a stream that must exist.
+pub(crate) async fn arn(kinesis: &Kinesis, stream: &StreamName) -> Result<String, Error> {
+    let found = summary(kinesis, stream).await?;
+    let found = found.ok_or_else(|| kinesis.unknown_stream(stream))?;
+    Ok(found.stream_arn)
+}
+
 async fn wait(
     kinesis: &Kinesis,
     stream: &StreamName,
     is_done: impl Fn(Option<&StreamDescriptionSummary>) -> bool,
 ) -> Result<(), Error> {
+    let is_done = async || Ok(is_done(summary(kinesis, stream).await?.as_ref()));
+    let not_ready = || Error::NotReady {
+        stream: stream.clone(),
+        seconds: PATIENCE.as_secs(),
+    };
+    wait_until(is_done, not_ready).await
+}
+
+/// Asks again and again, until it is done or patience is over.
+pub(crate) async fn wait_until(
+    is_done: impl AsyncFn() -> Result<bool, Error>,
+    not_ready: impl FnOnce() -> Error,
+) -> Result<(), Error> {
     let since = Stopwatch::start();
-    while !is_done(summary(kinesis, stream).await?.as_ref()) {
+    while !is_done().await? {
         if since.elapsed() > PATIENCE {
-            return Err(Error::NotReady {
-                stream: stream.clone(),
-                seconds: PATIENCE.as_secs(),
-            });
+            return Err(not_ready());
         }
         tokio::time::sleep(PAUSE).await;
     }

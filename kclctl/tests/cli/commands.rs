@@ -145,7 +145,7 @@ async fn a_stream_is_described() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_command_has_help() {
-    let commands: [&[&str]; 17] = [
+    let commands: [&[&str]; 26] = [
         &[],
         &["broker"],
         &["stream"],
@@ -155,6 +155,15 @@ async fn every_command_has_help() {
         &["stream", "describe"],
         &["stream", "split"],
         &["stream", "merge"],
+        &["consumer"],
+        &["consumer", "register"],
+        &["consumer", "list"],
+        &["consumer", "describe"],
+        &["consumer", "deregister"],
+        &["tag"],
+        &["tag", "add"],
+        &["tag", "remove"],
+        &["tag", "list"],
         &["put"],
         &["consume"],
         &["leases"],

@@ -5,6 +5,7 @@
 mod commands;
 mod common;
 mod consume;
+mod consumers;
 mod put;
 mod own_door;
 mod refusals;
