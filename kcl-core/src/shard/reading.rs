@@ -14,7 +14,7 @@ use crate::{
 /// After so long without an answer nobody can say any more that a shard is read to its tip.
 const UNANSWERED: Duration = Duration::from_secs(2);
 
-/// A position that the service refuses so many times in a row is not one of this shard.
+/// A position that the service refuses so many times, without a read in between, is not one of this shard.
 const REJECTIONS: u32 = 3;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +41,8 @@ pub(super) struct Reading {
     pub(super) millis_behind_latest: Option<u64>,
     pub(super) last_failure: Option<FetchFailure>,
     failures: u32,
+    /// Those among them that refused the position. Trouble of other kinds before or between says nothing about it.
+    rejections: u32,
     not_before: Tick,
     read_started: Tick,
     /// Whether the read under way takes so long that what the last one told is old.
@@ -63,6 +65,7 @@ impl Reading {
             millis_behind_latest: None,
             last_failure: None,
             failures: 0,
+            rejections: 0,
             not_before: Tick::ZERO,
             read_started: Tick::ZERO,
             slow: false,
@@ -175,6 +178,7 @@ impl ShardMachine {
 
     fn accept(&mut self, fetch: Fetch) {
         self.reading.failures = 0;
+        self.reading.rejections = 0;
         self.reading.last_failure = None;
         self.reading.not_before = self.config.pacing.next_read(self.reading.read_started, &fetch.batch);
         self.reading.millis_behind_latest = fetch.batch.millis_behind_latest();
@@ -213,8 +217,11 @@ impl ShardMachine {
             self.config.service_backoff.wait(failures, &mut self.rng)
         };
         self.reading.not_before = now + retry_in;
-        if failure.kind == FetchFailureKind::InvalidPosition && failures == REJECTIONS {
-            self.effects.push_back(ShardEffect::Rejected(failure.message.clone()));
+        if failure.kind == FetchFailureKind::InvalidPosition {
+            self.reading.rejections = self.reading.rejections.saturating_add(1);
+            if self.reading.rejections == REJECTIONS {
+                self.effects.push_back(ShardEffect::Rejected(failure.message.clone()));
+            }
         }
         let (kind, message) = (failure.kind, failure.message.clone());
         self.effects.push_back(ShardEffect::Event(ShardEvent::FetchFailed {

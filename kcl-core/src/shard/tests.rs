@@ -378,6 +378,28 @@ fn given_any_sequence_of_inputs_when_handled_then_nothing_panics_and_every_deadl
     }
 }
 
+#[test]
+fn given_an_outage_before_it_when_the_position_is_refused_then_that_is_still_told() {
+    let mut machine = reading();
+    let mut now = NOW;
+    let mut failing = |kind| {
+        machine.handle(now, fetch_failed(kind));
+        let told = effects(&mut machine);
+        // The next attempt is made, and waits for its answer.
+        now = now + MINUTE;
+        machine.handle(now, ShardInput::Wake);
+        effects(&mut machine);
+        machine.handle(now, ShardInput::Opened(Ok(())));
+        effects(&mut machine);
+        told.iter().any(|effect| matches!(effect, ShardEffect::Rejected(_)))
+    };
+    for _ in 0..9 {
+        assert!(!failing(FetchFailureKind::Unavailable));
+    }
+    let told: Vec<bool> = (0..4).map(|_| failing(FetchFailureKind::InvalidPosition)).collect();
+    assert_eq!(told, [false, false, true, false]);
+}
+
 fn any_input(rng: &mut Rng) -> ShardInput {
     use FetchFailureKind::{Denied, Expired, InvalidPosition, Malformed, NotFound, Throttled, Unavailable};
     let kinds = [
