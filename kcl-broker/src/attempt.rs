@@ -243,3 +243,6 @@ fn cut(mut name: String) -> String {
     }
     name
 }
+
+#[cfg(test)]
+mod tests;

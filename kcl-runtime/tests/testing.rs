@@ -184,7 +184,11 @@ async fn scripted_faults_cost_no_record() {
         assert!(seen.data().contains(&format!("{n} apples")));
     }
     assert_eq!(seen.data().last().unwrap(), "and a pear");
-    assert!(faults.list().iter().all(|fault| fault.struck > 0), "{:?}", faults.list());
+    assert!(
+        faults.list().iter().all(|fault| fault.struck > 0),
+        "{:?}",
+        faults.list()
+    );
     let reads = world.broker().operations().counts()["GetRecords"];
     assert!(reads.errors > 0 && reads.errors <= reads.struck, "{reads:?}");
 }

@@ -68,8 +68,7 @@ impl Operation for GetRecords {
     fn subject(&self) -> Subject {
         self.shard_iterator
             .as_deref()
-            .and_then(ShardIterator::open)
-            .map(|iterator| iterator.subject())
+            .and_then(ShardIterator::subject_of)
             .unwrap_or_default()
     }
 

@@ -95,6 +95,11 @@ impl Operation for MergeShards {
         )
     }
 
+    fn shards(&self, _: &Engine) -> Vec<String> {
+        let both = [&self.shard_to_merge, &self.adjacent_shard_to_merge];
+        both.into_iter().flatten().cloned().collect()
+    }
+
     fn execute(self, engine: &mut Engine, now: Timestamp) -> Result<(), ApiError> {
         Constraints::default()
             .stream(self.stream_name.as_ref(), self.stream_arn.as_ref())

@@ -64,7 +64,16 @@ impl ShardIterator {
     }
 
     pub(super) fn open(token: &str) -> Option<Self> {
-        let (made_at, body) = open(ITERATOR, token)?;
+        Self::read(open(ITERATOR, token)?)
+    }
+
+    /// What a request with this token is about, as far as it can be seen without a look at the checksum.
+    pub(super) fn subject_of(token: &str) -> Option<Subject> {
+        let sealed = decode(token)?;
+        Some(Self::read(read(ITERATOR, sealed.get(HEADER.len() + CHECKSUM_LEN..)?)?)?.subject())
+    }
+
+    fn read((made_at, body): (Timestamp, Vec<u8>)) -> Option<Self> {
         let mut body = body.as_slice();
         let shard = body.try_get_u32().ok()?;
         let counter = body.try_get_u64().ok()?;
@@ -204,13 +213,25 @@ fn seal(kind: u8, made_at: Timestamp, body: &[u8]) -> String {
 }
 
 fn open(kind: u8, token: &str) -> Option<(Timestamp, Vec<u8>)> {
+    let token = decode(token)?;
+    let rest = token.strip_prefix(HEADER.as_slice())?;
+    let (checksum, sealed) = rest.split_at_checked(CHECKSUM_LEN)?;
+    if Md5::digest(sealed).as_slice() != checksum {
+        return None;
+    }
+    read(kind, sealed)
+}
+
+fn decode(token: &str) -> Option<Vec<u8>> {
     if token.len() > LONGEST.div_ceil(3) * 4 {
         return None;
     }
-    let token = STANDARD.decode(token).ok()?;
-    let rest = token.strip_prefix(HEADER.as_slice())?;
-    let (checksum, mut sealed) = rest.split_at_checked(CHECKSUM_LEN)?;
-    if Md5::digest(sealed).as_slice() != checksum || sealed.try_get_u8().ok()? != kind {
+    STANDARD.decode(token).ok()
+}
+
+/// Reads what comes after the checksum.
+fn read(kind: u8, mut sealed: &[u8]) -> Option<(Timestamp, Vec<u8>)> {
+    if sealed.try_get_u8().ok()? != kind {
         return None;
     }
     let made_at = Timestamp::from_epoch_millis(sealed.try_get_i64().ok()?);
@@ -243,6 +264,17 @@ mod tests {
             assert!(token.len() <= 512);
             assert_eq!((STANDARD.decode(&token).unwrap().len() - SHORTEST) % STEP, 0);
             assert_eq!(ShardIterator::open(&token), Some(iterator));
+        }
+    }
+
+    #[test]
+    fn what_an_iterator_is_about_is_seen_and_nothing_in_what_is_none() {
+        let subject = ShardIterator::subject_of(&iterator("s").seal()).unwrap();
+        assert_eq!(subject.stream.as_deref(), Some("s"));
+        assert_eq!(subject.shard.as_deref(), Some("shardId-000000000007"));
+        let page = seal_stream_page(&StreamName::new("s").unwrap(), Timestamp::from_epoch_millis(0));
+        for none in ["", "AAAA", "no base64", &page] {
+            assert_eq!(ShardIterator::subject_of(none), None, "{none}");
         }
     }
 

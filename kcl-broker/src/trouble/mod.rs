@@ -33,9 +33,10 @@
 //! | `disconnect` | [`Fault::disconnect`] | the connection is cut after `events` events | `SubscribeToShard` |
 //! | `resource_in_use` | [`Fault::resource_in_use`] | `ResourceInUseException`; with `after` 1 on the second subscription | `SubscribeToShard`, what changes resources |
 //!
-//! Typed calls, [`Broker::call`](crate::Broker::call) and [`Broker::subscribe`](crate::Broker::subscribe), have no
-//! connection and do not wait: `latency`, `drop_request` and `drop_answer` pass them by, and do not count them. Everything
-//! else they meet as HTTP clients do.
+//! Typed calls, [`Broker::call`](crate::Broker::call), [`Broker::subscribe`](crate::Broker::subscribe) and
+//! [`Broker::call_dynamodb`](crate::Broker::call_dynamodb), have no connection and do not wait: `latency`, `drop_request`
+//! and `drop_answer` pass them by, and do not count them. Everything else they meet as HTTP clients do; a subscription that
+//! is cut off ends.
 //!
 //! # As JSON
 //!

@@ -159,7 +159,11 @@ async fn a_broker_without_a_log_says_so() {
     ok(&run(&["stream", "create", "s", "--endpoint", endpoint]).await);
     let output = run(&["operations", "--endpoint", endpoint]).await;
     assert_eq!(ok(&output), "");
-    assert!(stderr(&output).contains("this broker keeps no log"), "{}", stderr(&output));
+    assert!(
+        stderr(&output).contains("this broker keeps no log"),
+        "{}",
+        stderr(&output)
+    );
     broker.signal("TERM").await;
     broker.end().await;
 }
