@@ -12,6 +12,7 @@ use crate::engine::EngineConfig;
 
 mod checks;
 mod formats;
+mod node;
 
 const JSON: &str = "application/x-amz-json-1.1";
 const SIGNATURE: &str = "AWS4-HMAC-SHA256 Credential=a/20130101/us-east-1/kinesis/aws4_request, SignedHeaders=host, \
