@@ -6,7 +6,7 @@ use kcl_core::StreamName;
 
 use super::{
     Engine,
-    validate::{Constraints, consumer_of_arn, resource_of_arn, stream_of_arn},
+    validate::{ARN_LEN_MAX, Constraints, consumer_of_arn, resource_of_arn, stream_of_arn},
 };
 use crate::api::{ApiError, ErrorKind};
 
@@ -44,7 +44,7 @@ impl Constraints {
         };
         self.required("resourceARN", arn)
             .pattern("resourceARN", arn, RESOURCE_ARN_PATTERN, is_resource)
-            .length("resourceARN", arn.map(String::as_str), 1..=2048)
+            .length("resourceARN", arn.map(String::as_str), 1..=ARN_LEN_MAX)
     }
 }
 

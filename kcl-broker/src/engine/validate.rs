@@ -6,6 +6,7 @@ use crate::api::{ApiError, ErrorKind};
 
 /// The most violations that one error lists.
 const LISTED_MAX: usize = 10;
+pub(super) const ARN_LEN_MAX: usize = 2048;
 const NAME_PATTERN: &str = "[a-zA-Z0-9_.-]+";
 const ARN_PATTERN: &str = r"arn:aws.*:kinesis:.*:\d{12}:.*stream\/\S+";
 const CONSUMER_ARN_PATTERN: &str =
@@ -41,11 +42,13 @@ impl Constraints {
     pub(super) fn stream(&mut self, name: Option<&String>, arn: Option<&String>) -> &mut Self {
         self.name("streamName", name);
         self.pattern("streamARN", arn, ARN_PATTERN, |arn| stream_of_arn(arn).is_some())
+            .length("streamARN", arn.map(String::as_str), 1..=ARN_LEN_MAX)
     }
 
     /// How a request addresses a consumer.
     pub(super) fn consumer_arn(&mut self, path: &str, arn: Option<&String>) -> &mut Self {
         self.pattern(path, arn, CONSUMER_ARN_PATTERN, |arn| consumer_of_arn(arn).is_some())
+            .length(path, arn.map(String::as_str), 1..=ARN_LEN_MAX)
     }
 
     /// The decimal digits of a sequence number.

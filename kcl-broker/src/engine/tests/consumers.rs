@@ -264,6 +264,14 @@ fn a_consumer_that_is_addressed_badly_is_not_looked_for() {
         world.call(DescribeStreamConsumer::by_arn("billing")),
         ErrorKind::Validation,
     );
+    let long = "9".repeat(2000);
+    for arn in [format!("{ARN}/consumer/{long}:1"), format!("{ARN}{long}/consumer/x:1")] {
+        assert_kind(world.call(DescribeStreamConsumer::by_arn(arn)), ErrorKind::Validation);
+    }
+    assert_kind(
+        world.call(ListStreamConsumers::new(format!("{ARN}{long}"))),
+        ErrorKind::Validation,
+    );
     assert_kind(
         world.call(RegisterStreamConsumer::new(ARN, "no spaces")),
         ErrorKind::Validation,
