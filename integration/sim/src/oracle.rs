@@ -96,6 +96,12 @@ impl Oracle {
         self.parents.insert(shard, parents);
     }
 
+    /// Whether it was told of this shard.
+    #[must_use]
+    pub fn knows(&self, shard: &ShardId) -> bool {
+        self.shards.contains_key(shard)
+    }
+
     /// The service took a record.
     pub fn put(&mut self, shard: &ShardId, number: SequenceNumber) {
         self.put += 1;

@@ -24,6 +24,10 @@ pub struct Scenario {
     pub initial: Initial,
     /// Whether the user's code checkpoints itself.
     pub manual: bool,
+    /// How long the service takes to make, change and delete a stream.
+    pub transition: Duration,
+    /// Whether the service holds its shards to their limits.
+    pub limits: bool,
     /// How records come in.
     pub workload: Workload,
     /// How the user's code behaves.
@@ -190,6 +194,11 @@ pub enum FaultKind {
         /// Shards of the new stream.
         shards: usize,
     },
+    /// The stream is given another number of shards, in as many splits and merges as that takes.
+    Scale {
+        /// Times as many shards as it has.
+        by: f64,
+    },
     /// Shards are split and merged, one after the other.
     Reshard {
         /// How many times.
@@ -224,6 +233,7 @@ impl FaultKind {
             Self::StaleShards { .. } => "stale shard lists",
             Self::DeleteStream => "delete stream",
             Self::RecreateStream { .. } => "recreate stream",
+            Self::Scale { .. } => "scale",
             Self::Reshard { .. } => "reshard",
         }
     }
@@ -254,7 +264,7 @@ impl Scenario {
         }
         let last = match rng.u8(..20) {
             0 => Some((Duration::from_secs(1), FaultKind::DeleteStream)),
-            1 => Some((
+            1..=3 => Some((
                 Duration::from_secs(rng.u64(60..=300)),
                 FaultKind::RecreateStream {
                     after: Duration::from_millis(pick(&mut rng, &[1, 1_000, 50_000])),
@@ -282,6 +292,8 @@ impl Scenario {
                 Initial::TrimHorizon
             },
             manual: rng.u8(..4) == 0,
+            transition: pick(&mut rng, &[0, 0, 2, 30].map(Duration::from_secs)),
+            limits: rng.u8(..3) == 0,
             workload: Workload {
                 every: Duration::from_millis(rng.u64(500..=30_000)),
                 burst: pick(&mut rng, &[1, 3, 20]),
@@ -314,7 +326,7 @@ fn draw_fault(rng: &mut Rng, workers: usize, failover_time: Duration) -> FaultKi
     let worker = rng.usize(..workers);
     // Some trouble passes unnoticed, some lasts longer than leases live.
     let lasts = failover_time.mul_f64(rng.f64() * pick(rng, &[0.3, 1.0, 4.0]));
-    match rng.u8(..24) {
+    match rng.u8(..25) {
         0..=2 => FaultKind::Crash {
             worker,
             after: failover_time.mul_f64(rng.f64() * 2.0),
@@ -344,6 +356,9 @@ fn draw_fault(rng: &mut Rng, workers: usize, failover_time: Duration) -> FaultKi
         19 => FaultKind::ExpireIterators,
         20 => FaultKind::NullIterators { lasts },
         21 => FaultKind::StaleShards { lasts },
+        22 => FaultKind::Scale {
+            by: 0.5 + rng.f64() * 1.5,
+        },
         _ => FaultKind::Reshard {
             times: rng.usize(1..=6),
             every: Duration::from_millis(rng.u64(200..=20_000)),

@@ -3,14 +3,19 @@
 use std::collections::BTreeMap;
 
 use kcl_broker::{
-    ApiError, Engine, EngineConfig, ErrorKind,
-    api::{CreateStream, DeleteStream, GetRecords, GetShardIterator, ListShards, MergeShards, PutRecord, SplitShard},
+    ApiError, Engine, EngineConfig, ErrorKind, Limits,
+    api::{
+        CreateStream, DeleteStream, GetRecords, GetShardIterator, ListShards, MergeShards, PutRecord, SplitShard,
+        UpdateShardCount,
+    },
 };
 use kcl_core::{
     Batch, Expect, HashKey, Lease, LeaseKey, LeaseListing, LeaseWrite, Position, Record, SequenceNumber, Shard,
     ShardFilter, ShardId, StreamName, Timestamp, WriteOutcome,
     fetch::{Fetch, FetchFailure, FetchFailureKind},
 };
+
+use crate::scenario::Scenario;
 
 /// The stream of the world.
 pub(super) const STREAM: &str = "stream";
@@ -97,25 +102,35 @@ pub(super) struct Service {
 }
 
 impl Service {
-    pub(super) fn new(now: Timestamp, shards: usize) -> Self {
+    pub(super) fn new(now: Timestamp, scenario: &Scenario) -> Self {
+        let config = EngineConfig {
+            transition: scenario.transition,
+            limits: if scenario.limits { Limits::Aws } else { Limits::Off },
+            ..EngineConfig::default()
+        };
         let mut service = Self {
-            engine: Engine::new(EngineConfig::default()),
+            engine: Engine::new(config),
             name: StreamName::new(STREAM).expect("a valid name"),
             stale: None,
         };
-        service.create(now, shards);
+        let created = service.create(now, scenario.shards);
+        assert!(created, "a new service has no stream");
         service
     }
 
-    /// Makes the stream, and gives the least sequence number that it can have.
-    pub(super) fn create(&mut self, now: Timestamp, shards: usize) -> SequenceNumber {
+    /// Makes the stream, unless the one of this name is still being deleted.
+    pub(super) fn create(&mut self, now: Timestamp, shards: usize) -> bool {
         let count = i32::try_from(shards).expect("a few shards");
-        self.engine
-            .call(now, CreateStream::new(STREAM, count))
-            .expect("there is no such stream");
-        let shards = self.shards(now, ShardFilter::All).expect("the stream is there");
-        let numbers = shards.into_iter().filter_map(|shard| shard.starting_sequence_number);
-        numbers.min().expect("shards have starting numbers")
+        self.engine.call(now, CreateStream::new(STREAM, count)).is_ok()
+    }
+
+    /// The least sequence number that the stream can have, once it is there.
+    pub(super) fn first_number(&mut self, now: Timestamp) -> Option<SequenceNumber> {
+        let shards = self.shards(now, ShardFilter::All).ok()?;
+        shards
+            .into_iter()
+            .filter_map(|shard| shard.starting_sequence_number)
+            .min()
     }
 
     pub(super) fn delete(&mut self, now: Timestamp) {
@@ -125,12 +140,10 @@ impl Service {
         self.stale = None;
     }
 
-    pub(super) fn put(&mut self, now: Timestamp, key: String, data: String) -> (ShardId, SequenceNumber) {
-        let put = self
-            .engine
-            .call(now, PutRecord::new(STREAM, key, data))
-            .expect("a small record is taken");
-        (put.shard_id, put.sequence_number)
+    /// Puts a record, if the service takes it.
+    pub(super) fn put(&mut self, now: Timestamp, key: String, data: String) -> Option<(ShardId, SequenceNumber)> {
+        let put = self.engine.call(now, PutRecord::new(STREAM, key, data)).ok()?;
+        Some((put.shard_id, put.sequence_number))
     }
 
     pub(super) fn shards(&mut self, now: Timestamp, filter: ShardFilter) -> Result<Vec<Shard>, FetchFailure> {
@@ -187,6 +200,19 @@ impl Service {
         Ok((Fetch { batch, end }, answer.next_shard_iterator))
     }
 
+    /// Asks for `by` times as many shards as are open.
+    pub(super) fn scale(&mut self, now: Timestamp, by: f64) -> Option<String> {
+        let open = self.shards(now, ShardFilter::AtLatest).ok()?.len();
+        #[expect(
+            clippy::cast_precision_loss,
+            clippy::cast_possible_truncation,
+            reason = "a few shards"
+        )]
+        let target = ((open as f64 * by) as i32).clamp(1, 96);
+        self.engine.call(now, UpdateShardCount::new(STREAM, target)).ok()?;
+        Some(format!("scale from {open} to {target} shards"))
+    }
+
     /// Splits an open shard in the middle, or merges two neighbours, whichever `choice` says and is possible.
     pub(super) fn reshard(&mut self, now: Timestamp, choice: u64) -> Option<String> {
         let mut open: Vec<Shard> = self.shards(now, ShardFilter::AtLatest).ok()?;
@@ -220,6 +246,7 @@ fn failure(error: ApiError) -> FetchFailure {
         ErrorKind::ExpiredIterator => FetchFailureKind::Expired,
         ErrorKind::ResourceNotFound => FetchFailureKind::NotFound,
         ErrorKind::InvalidArgument => FetchFailureKind::InvalidPosition,
+        ErrorKind::ProvisionedThroughputExceeded => FetchFailureKind::Throttled,
         _ => FetchFailureKind::Unavailable,
     };
     FetchFailure {

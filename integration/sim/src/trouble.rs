@@ -59,6 +59,13 @@ impl World<'_> {
                 self.deleted = true;
                 self.at(after, Event::Recreate { shards });
             }
+            FaultKind::Scale { by } => {
+                let wall = self.wall();
+                if let Some(what) = self.service.scale(wall, by) {
+                    self.trace.note(self.now, "stream", &[], || what);
+                    self.at(self.scenario.transition, Event::ShardsChanged);
+                }
+            }
             FaultKind::Reshard { times, every } => {
                 for step in 0..times {
                     self.at(every * u32::try_from(step).unwrap_or(u32::MAX), Event::Reshard);
@@ -99,14 +106,28 @@ impl World<'_> {
         }
     }
 
-    /// Another stream is made under the name of the one that was deleted.
+    /// Another stream is to be made under the name of the one that was deleted, once that is gone.
     pub(super) fn recreate(&mut self, shards: usize) {
         let wall = self.wall();
-        let first = self.service.create(wall, shards);
+        if self.service.create(wall, shards) {
+            self.at(self.scenario.transition, Event::Recreated);
+        } else {
+            self.at(Duration::from_secs(1), Event::Recreate { shards });
+        }
+    }
+
+    /// The new stream is there.
+    pub(super) fn recreated(&mut self) {
+        let wall = self.wall();
+        let Some(first) = self.service.first_number(wall) else {
+            return self
+                .oracle
+                .broken("liveness", "the new stream did not come to be".to_owned());
+        };
         self.deleted = false;
         self.oracle.recreated(first);
         self.trace
-            .note(self.now, "stream", &[shards as u64], || "is created again".to_owned());
+            .note(self.now, "stream", &[], || "is created again".to_owned());
         self.note_shards();
     }
 
@@ -159,8 +180,8 @@ impl World<'_> {
         self.service.stale = stale;
         if let Some(what) = done {
             self.trace.note(self.now, "stream", &[choice], || what);
+            self.at(self.scenario.transition, Event::ShardsChanged);
         }
-        self.note_shards();
     }
 
     /// Why the service cannot answer this process now, if it cannot.

@@ -93,6 +93,8 @@ pub(super) enum Event {
     Recreate {
         shards: usize,
     },
+    Recreated,
+    ShardsChanged,
     Start {
         slot: usize,
         id: WorkerId,
@@ -204,7 +206,7 @@ impl<'a> World<'a> {
             slots: Vec::new(),
             lives: 0,
             table: Table::default(),
-            service: Service::new(start, scenario.shards),
+            service: Service::new(start, scenario),
             oracle: Oracle::default(),
             trace: Trace::new(watch.timelines, watch.history),
             active: BTreeMap::new(),
@@ -216,7 +218,7 @@ impl<'a> World<'a> {
             deleted: false,
             lapsed: BTreeSet::new(),
         };
-        world.note_shards();
+        world.at(scenario.transition, Event::ShardsChanged);
         for slot in 0..scenario.workers {
             let at = Duration::from_millis(world.rng.u64(..3_000));
             world.slots.push(None);
@@ -297,6 +299,8 @@ impl<'a> World<'a> {
             Event::FaultEnds(index) => self.relent(index),
             Event::Reshard => self.reshard(),
             Event::Recreate { shards } => self.recreate(shards),
+            Event::Recreated => self.recreated(),
+            Event::ShardsChanged => self.note_shards(),
             Event::Start { slot, id } => self.start(slot, id),
             Event::Deploy { slot } => self.deploy(slot),
             Event::Look => self.look(),
@@ -400,8 +404,12 @@ impl<'a> World<'a> {
         for _ in 0..self.rng.usize(1..=self.scenario.workload.burst) {
             self.records += 1;
             let key = self.rng.u64(..self.scenario.workload.keys).to_string();
-            let (shard, number) = self.service.put(wall, key, self.records.to_string());
-            self.oracle.put(&shard, number);
+            if let Some((shard, number)) = self.service.put(wall, key, self.records.to_string()) {
+                if !self.oracle.knows(&shard) {
+                    self.note_shards();
+                }
+                self.oracle.put(&shard, number);
+            }
         }
     }
 
