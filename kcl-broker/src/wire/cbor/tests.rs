@@ -183,7 +183,7 @@ fn records_are_written_with_lengths_and_whole_milliseconds() {
     };
     let written = encode_records(&GetRecordsOutput {
         records: vec![record],
-        encrypted: vec![0..1],
+        encrypted: std::iter::once(0..1).collect(),
         next_shard_iterator: None,
         millis_behind_latest: 300,
         child_shards: vec![child],

@@ -339,7 +339,7 @@ fn answers_of_the_control_plane_are_the_same_in_either_format() {
             "UpdateStreamMode",
             json!({"StreamARN": stream, "StreamModeDetails": {"StreamMode": "ON_DEMAND"}}),
         ),
-        ("DescribeStreamSummary", named.clone()),
+        ("DescribeStreamSummary", named),
     ] {
         let answer = twins.ask(operation, &request);
         assert_eq!(answer.get("__type"), None, "{operation}: {answer}");
