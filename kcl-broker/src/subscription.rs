@@ -67,10 +67,7 @@ impl Subscription {
         poll_fn(|cx| self.poll_next(cx)).await
     }
 
-    pub(crate) fn poll_next(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<SubscribeToShardEvent, ApiError>>> {
+    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<SubscribeToShardEvent, ApiError>>> {
         while !self.is_over && !self.is_cut() {
             let (now, step) = self.broker.poll_subscription(self.id, cx.waker());
             match step {
@@ -95,7 +92,10 @@ impl Subscription {
         Poll::Ready(None)
     }
 
-    #[expect(clippy::disallowed_methods, reason = "the broker's clock says how long; this timer lets the time pass")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the broker's clock says how long; this timer lets the time pass"
+    )]
     fn wait(&mut self, wait: Duration, cx: &mut Context<'_>) -> Poll<()> {
         let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(wait)));
         timer.as_mut().reset(Instant::now() + wait);
@@ -111,6 +111,8 @@ impl Drop for Subscription {
 
 impl fmt::Debug for Subscription {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Subscription").field("id", &self.id).finish_non_exhaustive()
+        f.debug_struct("Subscription")
+            .field("id", &self.id)
+            .finish_non_exhaustive()
     }
 }

@@ -184,12 +184,10 @@ impl Engine {
             return self.last_event(stream, place, found.records, found.encrypted);
         }
         if found.records.is_empty() && now < event_due_at {
-            let until = [wait, stream.changes_at()].into_iter().flatten().fold(event_due_at, Timestamp::min);
             // A change of the stream that takes time may end the shard, or the stream itself.
-            let until = stream.changes_at().map_or(until, |changes_at| changes_at.min(until));
-            return Ok(Step::Idle {
-                until: until.min(ends_at),
-            });
+            let sooner = [Some(ends_at), wait, stream.changes_at()];
+            let until = sooner.into_iter().flatten().fold(event_due_at, Timestamp::min);
+            return Ok(Step::Idle { until });
         }
         let event = SubscribeToShardEvent {
             records: found.records,

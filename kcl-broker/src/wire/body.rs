@@ -104,10 +104,7 @@ impl http_body::Body for Body {
     type Data = Bytes;
     type Error = Cut;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
         let bytes = match &mut *self {
             Self::Full(bytes) if bytes.is_empty() => None,
             Self::Full(bytes) => Some(Ok(std::mem::take(bytes))),
