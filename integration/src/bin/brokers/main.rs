@@ -70,6 +70,9 @@ struct Figures {
     fanout: Result<(f64, f64), String>,
 }
 
+/// One figure of a broker.
+type Figure = fn(&Figures) -> f64;
+
 #[tokio::main]
 async fn main() -> Result<(), Failure> {
     let args = Args::parse();
@@ -132,7 +135,7 @@ fn print(figures: &[Figures]) {
         print!("{:>16}", broker.name);
     }
     println!();
-    let lines: [(&str, fn(&Figures) -> f64); 6] = [
+    let lines: [(&str, Figure); 6] = [
         ("PutRecords, records/s", |f| f.put_per_second),
         ("  CPU s per million records", |f| f.put_cpu_per_million),
         ("GetRecords, records/s", |f| f.get_per_second),
