@@ -71,8 +71,8 @@ impl Operation for UpdateAccountSettings {
                 },
             });
         } else if let Some(commitment) = &mut engine.commitment {
-            let earliest = commitment.earliest_end();
-            commitment.ends_at.get_or_insert(earliest.max(now));
+            let earliest = commitment.earliest_end().max(now);
+            commitment.ends_at.get_or_insert(earliest);
         }
         Ok(engine.account_settings(now))
     }

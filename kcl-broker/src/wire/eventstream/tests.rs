@@ -49,7 +49,7 @@ fn the_stream_begins_with_a_frame_that_says_so() {
 fn an_event_gives_times_in_seconds_and_data_in_base64() {
     let (found, payload) = read(&event(&SubscribeToShardEvent {
         records: vec![record("a \"key\"", &[0, 1, 2])],
-        encrypted: vec![0..1],
+        encrypted: std::iter::once(0..1).collect(),
         continuation_sequence_number: Some(SequenceNumber::new("50").unwrap()),
         millis_behind_latest: 12,
         child_shards: Vec::new(),
