@@ -8,6 +8,8 @@ pub(super) const ALL: &str = "*";
 /// Stands, behind the name of a service, for all its operations.
 const ALL_OF_SERVICE: &str = ".*";
 const TABLES: &str = "DynamoDB.";
+/// What of DynamoDB is about no table.
+const ON_ALL_TABLES: &str = "DynamoDB.ListTables";
 
 /// What is about shards.
 const ON_SHARDS: [&str; 7] = [
@@ -102,7 +104,7 @@ pub(super) fn is_about(pattern: &str, what: &str) -> bool {
         return true;
     }
     match what {
-        "table" => pattern.starts_with(TABLES),
+        "table" => pattern.starts_with(TABLES) && pattern != ON_ALL_TABLES,
         "shard" => ON_SHARDS.contains(&pattern),
         _ => !pattern.contains('.') && !ON_ACCOUNT.contains(&pattern),
     }

@@ -73,12 +73,30 @@ fn a_fault_strikes_only_what_it_is_aimed_at() {
         (Fault::throttle().shard("shardId-000000000000"), false),
         (Fault::throttle().table("rides"), false),
         (Fault::throttle().on("PutRecords"), false),
+        (Fault::throttle().on("DynamoDB.*"), false),
         (Fault::throttle().records(0.5), false),
         (Fault::stale_shards(Duration::from_secs(1)), false),
         (Fault::silent_subscription(), false),
         (Fault::expired_iterator(), true),
     ] {
         assert_eq!(struck(&mut plan([fault.clone()]), &aimed, 1), [hits], "{fault:?}");
+    }
+}
+
+#[test]
+fn the_operations_of_a_service_are_named_together() {
+    let update = Call {
+        table: Some("leases"),
+        ..call("DynamoDB.UpdateItem")
+    };
+    for (fault, hits) in [
+        (Fault::throttle().on("DynamoDB.*"), true),
+        (Fault::throttle().on("DynamoDB.UpdateItem").table("leases"), true),
+        (Fault::throttle().on("DynamoDB.*").table("metrics"), false),
+        (Fault::throttle().on("DynamoDB.GetItem"), false),
+        (Fault::resource_in_use(), false),
+    ] {
+        assert_eq!(struck(&mut plan([fault.clone()]), &update, 1), [hits], "{fault:?}");
     }
 }
 
@@ -146,6 +164,13 @@ fn a_fault_that_makes_no_sense_is_refused_with_what_would() {
         FaultError::WrongSubject {
             operation: "ListStreams".to_owned(),
             what: "stream",
+        }
+    );
+    assert_eq!(
+        plan_error(Fault::throttle().on("DynamoDB.ListTables").table("leases")),
+        FaultError::WrongSubject {
+            operation: "DynamoDB.ListTables".to_owned(),
+            what: "table",
         }
     );
     assert_eq!(

@@ -7,6 +7,7 @@ mod frames;
 mod plain;
 #[cfg(feature = "tls")]
 mod tls;
+mod trouble;
 
 use kcl_broker::{Broker, Server};
 use tokio::{

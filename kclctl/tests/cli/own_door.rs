@@ -2,7 +2,7 @@
 
 use serde_json::json as value;
 
-use crate::common::{Bench, Running, error, json, kclctl, ok, run, stderr};
+use crate::common::{Bench, Running, error, json, kclctl, ok, run, stderr, within};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_fault_strikes_as_often_as_it_may_and_is_cleared() {
@@ -99,6 +99,27 @@ async fn who_is_no_broker_is_told_so() {
         unreachable.starts_with(&format!("error: {endpoint} cannot be reached (")),
         "{unreachable}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_with_tls_is_asked_by_whoever_trusts_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("broker.pem");
+    let (pem, listen) = (file.to_str().unwrap(), "127.0.0.1:0");
+    let arguments = ["broker", "--listen", listen, "--tls", "--tls-cert-out", pem];
+    let mut broker = Running::start(&mut kclctl(&arguments));
+    let line = broker.line().await;
+    let list = [
+        "fault",
+        "list",
+        "--endpoint",
+        line.strip_prefix("listening on ").unwrap(),
+    ];
+    assert!(error(&run(&list).await, 1).contains("certificate"));
+    let trusting = within(kclctl(&list).env("SSL_CERT_FILE", pem).output()).await.unwrap();
+    assert_eq!(ok(&trusting), "there are no faults\n");
+    broker.signal("TERM").await;
+    broker.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
