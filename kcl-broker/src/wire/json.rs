@@ -61,7 +61,12 @@ pub(super) fn encode(output: &impl Serialize) -> Vec<u8> {
 /// base64 goes into the buffer without a detour.
 pub(super) fn encode_records(output: &GetRecordsOutput) -> Vec<u8> {
     let mut buffer = Vec::with_capacity(capacity_for(&output.records));
-    put_records(&mut buffer, &output.records, &output.encrypted, output.millis_behind_latest);
+    put_records(
+        &mut buffer,
+        &output.records,
+        &output.encrypted,
+        output.millis_behind_latest,
+    );
     if let Some(iterator) = &output.next_shard_iterator {
         buffer.extend_from_slice(b",\"NextShardIterator\":");
         put_json(&mut buffer, iterator);

@@ -12,23 +12,17 @@ mod streams;
 mod tags;
 
 pub use self::{
-    account::{
-        DescribeAccountSettings, DescribeLimits, MinimumThroughputBillingCommitment, UpdateAccountSettings,
-    },
+    account::{DescribeAccountSettings, DescribeLimits, MinimumThroughputBillingCommitment, UpdateAccountSettings},
     capacity::{UpdateMaxRecordSize, UpdateShardCount, UpdateStreamMode, UpdateStreamRecordDistributionStrategy},
     consumers::{DeregisterStreamConsumer, DescribeStreamConsumer, ListStreamConsumers, RegisterStreamConsumer},
     fanout::{StartingPosition, SubscribeToShard},
     policies::{DeleteResourcePolicy, GetResourcePolicy, PutResourcePolicy},
     records::{GetRecords, GetShardIterator, PutRecord, PutRecords, PutRecordsEntry},
     retention::{DecreaseStreamRetentionPeriod, IncreaseStreamRetentionPeriod},
-    settings::{
-        DisableEnhancedMonitoring, EnableEnhancedMonitoring, StartStreamEncryption, StopStreamEncryption,
-    },
+    settings::{DisableEnhancedMonitoring, EnableEnhancedMonitoring, StartStreamEncryption, StopStreamEncryption},
     streams::{
         CreateStream, DeleteStream, DescribeStream, DescribeStreamSummary, ListShards, ListStreams, MergeShards,
         ShardFilter, SplitShard, StreamModeDetails,
     },
-    tags::{
-        AddTagsToStream, ListTagsForResource, ListTagsForStream, RemoveTagsFromStream, TagResource, UntagResource,
-    },
+    tags::{AddTagsToStream, ListTagsForResource, ListTagsForStream, RemoveTagsFromStream, TagResource, UntagResource},
 };
