@@ -126,7 +126,8 @@ impl<'a> Attempt<'a> {
     /// Carries the call out and answers it as a service behind a connection does: late, or not at all.
     pub(crate) async fn answer<O: Operation>(self, request: O) -> Result<Result<O::Output, ApiError>, Cut> {
         let broker = self.broker;
-        self.answer_with(|quirk| broker.execute(request, quirk), told::<O>).await
+        self.answer_with(|quirk| broker.execute(request, quirk), told::<O>)
+            .await
     }
 
     /// Does what [`answer`](Self::answer) does with what `run` carries out, `told` being what the log says of it.

@@ -6,6 +6,6 @@ mod commands;
 mod common;
 mod consume;
 mod consumers;
-mod put;
 mod own_door;
+mod put;
 mod refusals;
