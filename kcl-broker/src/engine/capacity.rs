@@ -5,6 +5,7 @@ use kcl_core::{HashKey, StreamName, Timestamp};
 use super::{
     Engine, Operation, Subject,
     lifecycle::Update,
+    reshard::Reshard,
     stream::Stream,
     validate::{Constraints, present},
 };
@@ -75,10 +76,20 @@ impl Operation for UpdateStreamMode {
             .stream(None, self.stream_arn.as_ref())
             .required("streamModeDetails", self.stream_mode_details.as_ref())
             .mode(self.stream_mode_details.as_ref())
+            .warm_throughput(self.warm_throughput_mibps)
             .check()?;
-        let name = engine.active_stream(None, self.stream_arn.as_ref())?.name.clone();
+        let stream = engine.active_stream(None, self.stream_arn.as_ref())?;
+        let mode = mode_named(self.stream_mode_details);
+        let warm = self.warm_throughput_mibps;
+        let warm = warm.map(|mibps| engine.checked_warm(mibps, mode, now)).transpose()?;
+        let steps = warm.map_or(Vec::new(), |mibps| stream.warm_steps(mibps));
+        engine.check_open_shards(Reshard::additional(&steps))?;
+        let name = stream.name.clone();
         engine.count_of_day(&name, |stream| &mut stream.mode_changed, MODE_CHANGES_MAX, now)?;
-        engine.begin_update(&name, Update::Mode(mode_named(self.stream_mode_details)), now);
+        if warm.is_some() {
+            engine.set_warm_target(&name, warm);
+        }
+        engine.begin_update(&name, Update::Mode(mode, steps), now);
         Ok(())
     }
 }
@@ -145,6 +156,7 @@ impl Engine {
             stream.mode = mode;
             if mode == StreamMode::Provisioned {
                 stream.strategy = RecordDistributionStrategy::UserPartitionKey;
+                stream.warm_target_mibps = None;
             }
         }
     }

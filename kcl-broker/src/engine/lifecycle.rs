@@ -30,8 +30,8 @@ enum Change {
 pub(super) enum Update {
     /// Shards in the place of others, one step after the other.
     Shards(Vec<Reshard>),
-    /// Another mode.
-    Mode(StreamMode),
+    /// Another mode, and shards in the place of others.
+    Mode(StreamMode, Vec<Reshard>),
     /// Another size of the largest record, in kibibytes.
     MaxRecordSize(u32),
     /// Other settings.
@@ -50,7 +50,7 @@ impl Transition {
     /// How many more shards are open at the most because of it.
     pub(super) fn additional_shards(&self) -> usize {
         match &self.change {
-            Change::Update(Update::Shards(steps)) => Reshard::additional(steps),
+            Change::Update(Update::Shards(steps) | Update::Mode(_, steps)) => Reshard::additional(steps),
             _ => 0,
         }
     }
@@ -163,7 +163,10 @@ impl Engine {
             Change::Creation => {}
             Change::Deletion => self.remove_stream(name),
             Change::Update(Update::Shards(steps)) => self.reshard_all(name, &steps, at),
-            Change::Update(Update::Mode(mode)) => self.set_mode(name, mode),
+            Change::Update(Update::Mode(mode, steps)) => {
+                self.set_mode(name, mode);
+                self.reshard_all(name, &steps, at);
+            }
             Change::Update(Update::MaxRecordSize(kib)) => self.set_max_record_size(name, kib),
             Change::Update(Update::Settings(settings)) => self.set_settings(name, settings),
         }

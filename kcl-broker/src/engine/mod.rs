@@ -5,8 +5,8 @@
 
 mod account;
 mod attached;
-mod consumers;
 mod capacity;
+mod consumers;
 mod growth;
 mod lifecycle;
 mod limits;
@@ -27,6 +27,7 @@ mod subscriptions;
 mod tags;
 mod token;
 mod validate;
+mod warm;
 mod write;
 
 #[cfg(test)]
@@ -37,11 +38,6 @@ use std::{collections::BTreeMap, time::Duration};
 use kcl_core::{StreamName, Timestamp};
 use serde::{Deserialize, Serialize};
 
-pub use self::{
-    limits::Limits,
-    quirk::{FailRecords, Quirk},
-    subscriptions::{Step, SubscriptionId},
-};
 use self::{
     account::Commitment,
     limits::CallMeters,
@@ -50,6 +46,11 @@ use self::{
     subscriptions::Subscriptions,
     token::Life,
     validate::{shard_index, stream_of_arn},
+};
+pub use self::{
+    limits::Limits,
+    quirk::{FailRecords, Quirk},
+    subscriptions::{Step, SubscriptionId},
 };
 use crate::api::{ApiError, ErrorKind};
 
@@ -191,7 +192,6 @@ pub struct Engine {
     /// Meters the operations that are limited for the account.
     calls: CallMeters,
     commitment: Option<Commitment>,
-    commitment: Option<Commitment>,
     /// When the shards of on-demand streams are looked at next, if any was written to since they were.
     growth_due: Option<Timestamp>,
     subscriptions: Subscriptions,
@@ -212,7 +212,6 @@ impl Engine {
             deleted_second: 0,
             stored_bytes: 0,
             calls: CallMeters::default(),
-            commitment: None,
             commitment: None,
             growth_due: None,
             subscriptions: Subscriptions::default(),

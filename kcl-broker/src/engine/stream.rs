@@ -22,6 +22,8 @@ pub(super) struct Stream {
     pub(super) transition: Option<Transition>,
     pub(super) mode: StreamMode,
     pub(super) strategy: RecordDistributionStrategy,
+    /// The throughput that an on-demand stream was to have room for.
+    pub(super) warm_target_mibps: Option<u32>,
     /// How many records were taken, or would have been if their shards had had room.
     pub(super) records_taken: u64,
     pub(super) max_record_size_in_kib: u32,
@@ -61,6 +63,7 @@ impl Stream {
             transition: None,
             mode,
             strategy: RecordDistributionStrategy::UserPartitionKey,
+            warm_target_mibps: None,
             records_taken: 0,
             max_record_size_in_kib,
             retention,

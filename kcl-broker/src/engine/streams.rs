@@ -13,6 +13,7 @@ use super::{
     stream::Stream,
     token::{Life, open_stream_page, seal_stream_page},
     validate::{Constraints, present, shard_index},
+    warm::warm_shards,
 };
 use crate::api::{
     ApiError, CreateStream, DeleteStream, DescribeStream, DescribeStreamOutput, DescribeStreamSummary,
@@ -20,7 +21,7 @@ use crate::api::{
 };
 
 /// What the service gives a stream whose shards it counts itself.
-const ON_DEMAND_SHARDS: i32 = 4;
+pub(super) const ON_DEMAND_SHARDS: i32 = 4;
 const PAGE_MAX: i32 = 100;
 
 impl Operation for CreateStream {
@@ -39,6 +40,7 @@ impl Operation for CreateStream {
             .record_size(self.max_record_size_in_kib)
             .mode(self.stream_mode_details.as_ref())
             .strategy(self.record_distribution_strategy.as_ref())
+            .warm_throughput(self.warm_throughput_mibps)
             .tags(self.tags.as_ref())
             .check()?;
         let name = StreamName::new(present(self.stream_name)?).map_err(|error| ApiError::invalid(error.to_string()))?;
@@ -58,7 +60,9 @@ impl Operation for CreateStream {
             let message = format!("Stream {name} under account {account} already exists.");
             return Err(ApiError::new(ErrorKind::ResourceInUse, message));
         }
-        let shard_count = shard_count.unsigned_abs();
+        let warm = self.warm_throughput_mibps;
+        let warm = warm.map(|mibps| engine.checked_warm(mibps, mode, now)).transpose()?;
+        let shard_count = warm.map_or(0, warm_shards).max(shard_count.unsigned_abs());
         engine.check_open_shards(shard_count as usize)?;
         let tags = self.tags.unwrap_or_default();
         engine.check_new_tags(&Resource::Stream(name.clone()), &tags, &BTreeMap::new())?;
@@ -76,6 +80,7 @@ impl Operation for CreateStream {
         );
         stream.attached.tags = tags;
         stream.strategy = strategy;
+        stream.warm_target_mibps = warm;
         engine.begin_creation(stream, now);
         Ok(())
     }
@@ -145,7 +150,7 @@ impl Operation for DescribeStreamSummary {
         Subject::stream(self.stream_name.as_ref(), self.stream_arn.as_ref())
     }
 
-    fn execute(self, engine: &mut Engine, _: Timestamp) -> Result<DescribeStreamSummaryOutput, ApiError> {
+    fn execute(self, engine: &mut Engine, now: Timestamp) -> Result<DescribeStreamSummaryOutput, ApiError> {
         Constraints::default()
             .stream(self.stream_name.as_ref(), self.stream_arn.as_ref())
             .check()?;
@@ -158,6 +163,7 @@ impl Operation for DescribeStreamSummary {
             consumer_count: engine.consumer_count(stream),
             max_record_size_in_kib: stream.max_record_size_in_kib,
             record_distribution_strategy: (stream.mode == StreamMode::OnDemand).then_some(stream.strategy),
+            warm_throughput: engine.warm_throughput(stream, now),
         })
     }
 }

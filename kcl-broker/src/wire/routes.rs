@@ -6,12 +6,17 @@ use serde::de::DeserializeOwned;
 
 use super::{Format, client::Client, error::Refusal, shape::Output};
 use crate::{
-    attempt::{self, Attempt},
     api::{
-        AddTagsToStream, CreateStream, DecreaseStreamRetentionPeriod, DeleteResourcePolicy, DeleteStream, DeregisterStreamConsumer, DescribeAccountSettings, DescribeLimits, DescribeStream,
-        DescribeStreamConsumer, DescribeStreamSummary, DisableEnhancedMonitoring, EnableEnhancedMonitoring, GetRecords, GetResourcePolicy, GetShardIterator, IncreaseStreamRetentionPeriod, ListShards, ListStreamConsumers, ListStreams, ListTagsForResource, ListTagsForStream, MergeShards, PutRecord,
-        PutRecords, PutResourcePolicy, RegisterStreamConsumer, RemoveTagsFromStream, SplitShard, StartStreamEncryption, StopStreamEncryption, SubscribeToShard, TagResource, UntagResource, UpdateAccountSettings, UpdateMaxRecordSize, UpdateShardCount, UpdateStreamMode, UpdateStreamRecordDistributionStrategy,
+        AddTagsToStream, CreateStream, DecreaseStreamRetentionPeriod, DeleteResourcePolicy, DeleteStream,
+        DeregisterStreamConsumer, DescribeAccountSettings, DescribeLimits, DescribeStream, DescribeStreamConsumer,
+        DescribeStreamSummary, DisableEnhancedMonitoring, EnableEnhancedMonitoring, GetRecords, GetResourcePolicy,
+        GetShardIterator, IncreaseStreamRetentionPeriod, ListShards, ListStreamConsumers, ListStreams,
+        ListTagsForResource, ListTagsForStream, MergeShards, PutRecord, PutRecords, PutResourcePolicy,
+        RegisterStreamConsumer, RemoveTagsFromStream, SplitShard, StartStreamEncryption, StopStreamEncryption,
+        SubscribeToShard, TagResource, UntagResource, UpdateAccountSettings, UpdateMaxRecordSize, UpdateShardCount,
+        UpdateStreamMode, UpdateStreamRecordDistributionStrategy, UpdateStreamWarmThroughput,
     },
+    attempt::{self, Attempt},
     broker::Broker,
     engine::Operation,
     subscription::Subscription,
@@ -98,7 +103,8 @@ routes! {
     UpdateMaxRecordSize,
     UpdateShardCount,
     UpdateStreamMode,
-    UpdateStreamRecordDistributionStrategy;
+    UpdateStreamRecordDistributionStrategy,
+    UpdateStreamWarmThroughput;
     SubscribeToShard: subscribe,
 }
 

@@ -12,7 +12,7 @@ mod tags;
 
 pub use self::{
     account::{AccountSettings, BillingCommitment, BillingCommitmentStatus, DescribeLimitsOutput},
-    capacity::UpdateShardCountOutput,
+    capacity::{UpdateShardCountOutput, UpdateStreamWarmThroughputOutput, WarmThroughput},
     consumers::{
         ConsumerStatus, ConsumerSummary, DescribeStreamConsumerOutput, ListStreamConsumersOutput,
         RegisterStreamConsumerOutput,

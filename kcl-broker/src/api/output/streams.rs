@@ -4,7 +4,7 @@ use std::fmt;
 
 use kcl_core::{Shard, StreamName, Timestamp};
 
-use super::StreamSettings;
+use super::{StreamSettings, WarmThroughput};
 
 /// Whether the number of shards is chosen by the owner of the stream or by the service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,6 +109,8 @@ pub struct DescribeStreamSummaryOutput {
     pub max_record_size_in_kib: u32,
     /// Who decides to which shard a record goes, if the stream is in the mode in which this can be chosen.
     pub record_distribution_strategy: Option<RecordDistributionStrategy>,
+    /// For how much throughput the stream has room, if the account has made the commitment that entitles it to ask.
+    pub warm_throughput: Option<WarmThroughput>,
 }
 
 /// Answers [`ListStreams`](crate::api::ListStreams).

@@ -57,6 +57,9 @@ pub struct UpdateStreamMode {
     /// The mode that it is to have.
     #[serde(deserialize_with = "field::structure")]
     pub stream_mode_details: Option<StreamModeDetails>,
+    /// For how many mebibytes a second to make room, if the mode is to be on-demand.
+    #[serde(deserialize_with = "field::integer", rename = "WarmThroughputMiBps")]
+    pub warm_throughput_mibps: Option<i32>,
 }
 
 impl UpdateStreamMode {
@@ -68,6 +71,7 @@ impl UpdateStreamMode {
             stream_mode_details: Some(StreamModeDetails {
                 stream_mode: Some(mode.into()),
             }),
+            warm_throughput_mibps: None,
         }
     }
 }
@@ -114,6 +118,35 @@ impl UpdateStreamRecordDistributionStrategy {
         Self {
             stream_arn: Some(stream_arn.into()),
             record_distribution_strategy: Some(strategy.into()),
+        }
+    }
+}
+
+/// Makes room for more throughput in an on-demand stream before it is needed, or gives room up.
+///
+/// The account must have made the commitment to pay for a minimum of throughput.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+pub struct UpdateStreamWarmThroughput {
+    /// The stream, by name.
+    #[serde(deserialize_with = "field::text")]
+    pub stream_name: Option<String>,
+    /// The stream, by ARN.
+    #[serde(deserialize_with = "field::text", rename = "StreamARN")]
+    pub stream_arn: Option<String>,
+    /// How many mebibytes a second can be written at once.
+    #[serde(deserialize_with = "field::integer", rename = "WarmThroughputMiBps")]
+    pub warm_throughput_mibps: Option<i32>,
+}
+
+impl UpdateStreamWarmThroughput {
+    /// Makes room for so many mebibytes a second.
+    #[must_use]
+    pub fn new(stream_name: impl Into<String>, warm_throughput_mibps: i32) -> Self {
+        Self {
+            stream_name: Some(stream_name.into()),
+            stream_arn: None,
+            warm_throughput_mibps: Some(warm_throughput_mibps),
         }
     }
 }

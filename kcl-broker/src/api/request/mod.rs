@@ -13,7 +13,10 @@ mod tags;
 
 pub use self::{
     account::{DescribeAccountSettings, DescribeLimits, MinimumThroughputBillingCommitment, UpdateAccountSettings},
-    capacity::{UpdateMaxRecordSize, UpdateShardCount, UpdateStreamMode, UpdateStreamRecordDistributionStrategy},
+    capacity::{
+        UpdateMaxRecordSize, UpdateShardCount, UpdateStreamMode, UpdateStreamRecordDistributionStrategy,
+        UpdateStreamWarmThroughput,
+    },
     consumers::{DeregisterStreamConsumer, DescribeStreamConsumer, ListStreamConsumers, RegisterStreamConsumer},
     fanout::{StartingPosition, SubscribeToShard},
     policies::{DeleteResourcePolicy, GetResourcePolicy, PutResourcePolicy},

@@ -26,6 +26,9 @@ pub struct CreateStream {
     /// Who decides to which shard a record goes: `AUTO`, for on-demand streams only, or `USER_PARTITION_KEY`.
     #[serde(deserialize_with = "field::text")]
     pub record_distribution_strategy: Option<String>,
+    /// For how many mebibytes a second an on-demand stream has room from the beginning.
+    #[serde(deserialize_with = "field::integer", rename = "WarmThroughputMiBps")]
+    pub warm_throughput_mibps: Option<i32>,
     /// The tags that it has from the beginning, by key.
     #[serde(deserialize_with = "field::text_map")]
     pub tags: Option<BTreeMap<String, String>>,

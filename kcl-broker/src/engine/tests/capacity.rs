@@ -6,8 +6,9 @@ use super::*;
 use crate::{
     api::{
         DescribeStream, DescribeStreamSummary, PutRecords, PutRecordsEntry, PutRecordsResult,
-        RecordDistributionStrategy, StreamMode, StreamModeDetails, StreamStatus, UpdateMaxRecordSize, UpdateShardCount,
-        UpdateStreamMode, UpdateStreamRecordDistributionStrategy,
+        RecordDistributionStrategy, StreamMode, StreamModeDetails, StreamStatus, UpdateAccountSettings,
+        UpdateMaxRecordSize, UpdateShardCount, UpdateStreamMode, UpdateStreamRecordDistributionStrategy,
+        UpdateStreamWarmThroughput,
     },
     engine::Limits,
 };
@@ -122,7 +123,7 @@ fn larger_records_are_taken_when_the_update_is_over() {
     world.call(UpdateMaxRecordSize::new(ARN, 3072)).unwrap();
     let status = world.call(DescribeStream::new(STREAM)).unwrap().stream.stream_status;
     assert_eq!(status, StreamStatus::Updating);
-    let put = PutRecord::new(STREAM, "key", large.clone());
+    let put = PutRecord::new(STREAM, "key", large);
     assert_kind(world.call(put.clone()), ErrorKind::Validation);
     world.pass(TRANSITION);
     world.call(put.clone()).unwrap();
@@ -258,4 +259,101 @@ fn only_on_demand_streams_spread_their_records() {
     world.set_mode("ON_DEMAND").unwrap();
     let strategy = Some(RecordDistributionStrategy::UserPartitionKey);
     assert_eq!(world.mode_and_strategy(), (StreamMode::OnDemand, strategy));
+}
+
+/// An on-demand stream of an account that has made the commitment.
+fn committed(transition: Duration) -> World {
+    let config = EngineConfig {
+        transition,
+        ..EngineConfig::default()
+    };
+    let mut world = World::with_config(config, 1);
+    world.pass(transition);
+    world.set_mode("ON_DEMAND").unwrap();
+    world.pass(transition);
+    world.call(UpdateAccountSettings::with_commitment("ENABLED")).unwrap();
+    world
+}
+
+impl World {
+    /// For how much throughput there is room, and shall be.
+    fn warm(&mut self) -> Option<(usize, usize)> {
+        let warm = self.call(DescribeStreamSummary::new(STREAM)).unwrap().warm_throughput;
+        warm.map(|warm| (warm.current_mibps, warm.target_mibps))
+    }
+
+    fn warm_up(&mut self, mibps: i32) -> Result<(usize, usize), ApiError> {
+        let output = self.call(UpdateStreamWarmThroughput::new(STREAM, mibps))?;
+        Ok((
+            output.warm_throughput.current_mibps,
+            output.warm_throughput.target_mibps,
+        ))
+    }
+}
+
+#[test]
+fn warm_throughput_is_a_number_of_shards() {
+    let mut world = committed(TRANSITION);
+    assert_eq!(world.warm(), Some((1, 1)));
+    assert_eq!(world.warm_up(10).unwrap(), (1, 10));
+    assert_eq!(world.warm(), Some((1, 10)));
+    assert_kind(world.warm_up(11), ErrorKind::ResourceInUse);
+    world.pass(TRANSITION);
+    assert_eq!(world.warm(), Some((10, 10)));
+    // Less gives room up, though never below what an on-demand stream has at first.
+    assert_eq!(world.warm_up(2).unwrap(), (10, 2));
+    world.pass(TRANSITION);
+    assert_eq!(world.warm(), Some((4, 2)));
+    world.set_mode("PROVISIONED").unwrap();
+    world.pass(TRANSITION);
+    assert_eq!(world.warm(), None);
+}
+
+#[test]
+fn a_stream_can_be_warm_from_the_beginning_of_its_mode() {
+    let mut world = committed(TRANSITION);
+    world.set_mode("PROVISIONED").unwrap();
+    world.pass(TRANSITION);
+    let to_on_demand = UpdateStreamMode {
+        warm_throughput_mibps: Some(6),
+        ..UpdateStreamMode::new(ARN, "ON_DEMAND")
+    };
+    world.call(to_on_demand).unwrap();
+    world.pass(TRANSITION);
+    assert_eq!(world.warm(), Some((6, 6)));
+
+    let mut world = committed(Duration::ZERO);
+    let create = CreateStream {
+        stream_name: Some("warm".to_owned()),
+        stream_mode_details: Some(StreamModeDetails {
+            stream_mode: Some("ON_DEMAND".to_owned()),
+        }),
+        warm_throughput_mibps: Some(20),
+        ..CreateStream::default()
+    };
+    world.call(create).unwrap();
+    let summary = world.call(DescribeStreamSummary::new("warm")).unwrap();
+    assert_eq!(summary.open_shard_count, 20);
+}
+
+#[test]
+fn only_on_demand_streams_of_committed_accounts_are_warm() {
+    let mut world = World::with_shards(1);
+    assert_kind(world.warm_up(10), ErrorKind::InvalidArgument);
+    world.set_mode("ON_DEMAND").unwrap();
+    assert_eq!(world.warm(), None);
+    assert_kind(world.warm_up(10), ErrorKind::InvalidArgument);
+    world.call(UpdateAccountSettings::with_commitment("ENABLED")).unwrap();
+    assert_kind(world.warm_up(-1), ErrorKind::Validation);
+    assert_kind(world.warm_up(10_241), ErrorKind::LimitExceeded);
+    let provisioned = CreateStream {
+        warm_throughput_mibps: Some(20),
+        ..CreateStream::new("other", 1)
+    };
+    assert_kind(world.call(provisioned), ErrorKind::InvalidArgument);
+    let to_provisioned = UpdateStreamMode {
+        warm_throughput_mibps: Some(6),
+        ..UpdateStreamMode::new(ARN, "PROVISIONED")
+    };
+    assert_kind(world.call(to_provisioned), ErrorKind::InvalidArgument);
 }

@@ -3,11 +3,7 @@
 use kcl_core::Timestamp;
 use serde::Serialize;
 
-use super::{
-    Output, epoch,
-    settings::MetricsShape,
-    shards::ShardShape,
-};
+use super::{Output, capacity::WarmThroughputShape, epoch, settings::MetricsShape, shards::ShardShape};
 use crate::{
     api::{
         DescribeStreamOutput, DescribeStreamSummaryOutput, Encryption, ListStreamsOutput, RecordDistributionStrategy,
@@ -125,6 +121,8 @@ impl Output for DescribeStreamSummaryOutput {
             max_record_size_in_kib: u32,
             #[serde(skip_serializing_if = "Option::is_none")]
             record_distribution_strategy: Option<&'static str>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            warm_throughput: Option<WarmThroughputShape>,
             channel_count: u32,
             queue_count: u32,
         }
@@ -143,6 +141,7 @@ impl Output for DescribeStreamSummaryOutput {
                     RecordDistributionStrategy::Auto => "AUTO",
                     RecordDistributionStrategy::UserPartitionKey => "USER_PARTITION_KEY",
                 }),
+                warm_throughput: self.warm_throughput.map(WarmThroughputShape::of),
                 // There are neither channels nor queues here.
                 channel_count: 0,
                 queue_count: 0,
