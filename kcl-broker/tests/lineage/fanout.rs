@@ -9,7 +9,7 @@ use kcl_broker::{
 use kcl_core::ShardFilter;
 use proptest::prelude::*;
 
-use crate::stream::{Change, STREAM, Stream, change};
+use crate::stream::{Change, STREAM, Stream, change, transition};
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -53,11 +53,11 @@ struct World {
 }
 
 impl World {
-    fn new(shards: i32, goes_on_at: bool) -> Self {
-        let mut stream = Stream::new(shards);
+    fn new(mut stream: Stream, goes_on_at: bool) -> Self {
         let arn = format!("arn:aws:kinesis:us-east-1:000000000000:stream/{STREAM}");
         let register = RegisterStreamConsumer::new(arn, "reader");
         let consumer = stream.engine.call(stream.now, register).unwrap().consumer.consumer_arn;
+        stream.pass(stream.transition);
         let first = stream.list(ShardFilter::AtTrimHorizon);
         let mut world = Self {
             stream,
@@ -212,10 +212,11 @@ proptest! {
     #[test]
     fn every_record_is_given_once_and_in_order_to_who_goes_on_where_it_was_told(
         shards in 1..4,
+        transition in transition(),
         goes_on_at: bool,
         steps in prop::collection::vec(step(), 0..120),
     ) {
-        let mut world = World::new(shards, goes_on_at);
+        let mut world = World::new(Stream::new(shards, transition), goes_on_at);
         for step in &steps {
             world.take(step);
         }

@@ -5,4 +5,5 @@
 
 mod fanout;
 mod polling;
+mod retention;
 mod stream;

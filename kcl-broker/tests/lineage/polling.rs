@@ -9,7 +9,7 @@ use kcl_broker::api::{GetRecords, GetShardIterator};
 use kcl_core::ShardFilter;
 use proptest::prelude::*;
 
-use crate::stream::{Change, STREAM, Stream, change};
+use crate::stream::{Change, STREAM, Stream, change, transition};
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -29,16 +29,17 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 /// A stream and one reader a shard that follows the lineage.
-struct World {
-    stream: Stream,
+pub(crate) struct World {
+    pub(crate) stream: Stream,
     /// Iterators of shards whose parents have been read to their ends.
     readers: BTreeMap<String, Option<String>>,
 }
 
 impl World {
-    fn new(shards: i32) -> Self {
+    /// One reader each for the shards at the horizon.
+    pub(crate) fn new(stream: Stream) -> Self {
         let mut world = Self {
-            stream: Stream::new(shards),
+            stream,
             readers: BTreeMap::new(),
         };
         let first = world.stream.list(ShardFilter::AtTrimHorizon);
@@ -95,7 +96,7 @@ impl World {
     }
 
     /// Reads until every reader has nothing left.
-    fn drain(&mut self) {
+    pub(crate) fn drain(&mut self) {
         let mut idle = BTreeSet::new();
         let mut waiting: VecDeque<_> = self.readers.keys().cloned().collect();
         while let Some(shard) = waiting.pop_front() {
@@ -118,8 +119,12 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(192))]
 
     #[test]
-    fn every_record_is_reachable_once_and_in_order(shards in 1..4, steps in prop::collection::vec(step(), 0..80)) {
-        let mut world = World::new(shards);
+    fn every_record_is_reachable_once_and_in_order(
+        shards in 1..4,
+        transition in transition(),
+        steps in prop::collection::vec(step(), 0..80),
+    ) {
+        let mut world = World::new(Stream::new(shards, transition));
         for step in &steps {
             world.take(step);
         }
