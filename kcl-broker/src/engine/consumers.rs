@@ -134,7 +134,7 @@ impl Operation for ListStreamConsumers {
         let stream = engine.stream(None, self.stream_arn.as_ref())?;
         if self
             .stream_creation_timestamp
-            .is_some_and(|at| at != stream.life.created_at)
+            .is_some_and(|at| !stream.was_created_at(at))
         {
             return Err(engine.no_such_stream(stream.name.as_str()));
         }

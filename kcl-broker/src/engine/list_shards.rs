@@ -44,7 +44,7 @@ impl Operation for ListShards {
             None => {
                 let stream = engine.stream(self.stream_name.as_ref(), self.stream_arn.as_ref())?;
                 if let Some(created_at) = self.stream_creation_timestamp
-                    && created_at != stream.life.created_at
+                    && !stream.was_created_at(created_at)
                 {
                     return Err(engine.no_such_stream(stream.name.as_str()));
                 }

@@ -9,7 +9,7 @@ use kcl_core::{ChildShard, HashKey, HashKeyRange, StreamName, Timestamp};
 
 use super::{
     attached::Attached, consumers::Consumer, lifecycle::Transition, limits::CallMeters, scaling::Daily,
-    shard::ShardLog, token::Life,
+    sequence::second_of, shard::ShardLog, token::Life,
 };
 use crate::api::{RecordDistributionStrategy, StreamMode, StreamSettings, StreamStatus};
 
@@ -94,6 +94,11 @@ impl Stream {
     /// The open shards, as the account's limit counts them: with those that are on their way.
     pub(super) fn claimed_shard_count(&self) -> usize {
         self.open.len() + self.transition.as_ref().map_or(0, Transition::additional_shards)
+    }
+
+    /// Whether this life of the stream began at the time that a client gives. Some clients tell whole seconds only.
+    pub(super) fn was_created_at(&self, at: Timestamp) -> bool {
+        second_of(at) == second_of(self.life.created_at)
     }
 
     pub(super) fn is_creating(&self) -> bool {

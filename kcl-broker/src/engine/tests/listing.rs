@@ -140,6 +140,9 @@ fn a_creation_time_tells_lives_of_a_stream_apart() {
         ..ListShards::new(STREAM)
     };
     assert!(world.call(created_at(START)).is_ok());
+    // Some clients tell whole seconds only.
+    let second = Timestamp::from_epoch_millis(1_357_034_400_000);
+    assert!(second < START && world.call(created_at(second)).is_ok());
     assert_kind(
         world.call(created_at(START.saturating_add(MINUTE))),
         ErrorKind::ResourceNotFound,
