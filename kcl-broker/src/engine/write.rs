@@ -113,7 +113,10 @@ impl Operation for PutRecords {
     }
 
     fn shards(&self, engine: &Engine) -> Vec<String> {
-        engine.shards_of(&self.subject(), self.records.iter().flatten().map(PutRecordsEntry::keys))
+        engine.shards_of(
+            &self.subject(),
+            self.records.iter().flatten().map(PutRecordsEntry::keys),
+        )
     }
 
     fn load(&self) -> Load {
@@ -292,7 +295,11 @@ impl Engine {
                 (None, None) => None,
             })
         };
-        let indices: BTreeSet<u32> = (0..).zip(entries).filter_map(key).map(|key| stream.route(key)).collect();
+        let indices: BTreeSet<u32> = (0..)
+            .zip(entries)
+            .filter_map(key)
+            .map(|key| stream.route(key))
+            .collect();
         indices.into_iter().map(shard_name).collect()
     }
 
