@@ -1,6 +1,9 @@
 //! Values on the command line.
 
-use std::net::{SocketAddr, ToSocketAddrs as _};
+use std::{
+    net::{SocketAddr, ToSocketAddrs as _},
+    time::Duration,
+};
 
 /// Reads a number of bytes: digits, and `KiB`, `MiB` or `GiB` if wished.
 pub(crate) fn bytes(text: &str) -> Result<u64, String> {
@@ -16,6 +19,14 @@ pub(crate) fn bytes(text: &str) -> Result<u64, String> {
     };
     let number: u64 = digits.parse().map_err(|_| problem())?;
     number.checked_mul(1 << shift).ok_or_else(problem)
+}
+
+/// Reads a time of whole hours, as the service keeps records for.
+pub(crate) fn hours(text: &str) -> Result<Duration, String> {
+    let problem = || format!("{text:?} is not a time of whole hours such as 48h or 7days");
+    let time = humantime::parse_duration(text).map_err(|_| problem())?;
+    let is_whole = time.subsec_nanos() == 0 && time.as_secs().is_multiple_of(3600);
+    is_whole.then_some(time).ok_or_else(problem)
 }
 
 /// Reads an address to listen at: an IP address or a name such as `localhost`, and a port.
@@ -63,6 +74,15 @@ mod tests {
             "99999999999GiB",
         ] {
             assert!(bytes(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn hours_are_whole() {
+        assert_eq!(hours("48h"), Ok(Duration::from_hours(48)));
+        assert_eq!(hours("7days"), Ok(Duration::from_hours(168)));
+        for wrong in ["", "48", "90min", "48h 1ms"] {
+            assert!(hours(wrong).is_err(), "{wrong}");
         }
     }
 

@@ -1,17 +1,19 @@
 //! `kclctl stream`.
 
+use std::time::Duration;
+
 use aws_sdk_kinesis::types::{StreamMode, StreamModeDetails};
-use clap::Subcommand;
+use clap::{Subcommand, ValueEnum};
 use kcl_core::{HashKey, ShardId, StreamName};
 
 use crate::{
     aws::{ConnectionArgs, Kinesis},
     error::Error,
-    output,
-    stream::{describe, listing, ready, reshard},
+    output, parse,
+    stream::{describe, listing, ready, reshard, settings},
 };
 
-/// Create, delete, list, describe, split and merge.
+/// Create, delete, list, describe, split, merge, scale and change.
 ///
 /// Commands that change a stream return when the change is in effect.
 #[derive(Debug, Subcommand)]
@@ -70,6 +72,52 @@ pub(crate) enum StreamCommand {
         #[arg(long, value_name = "ID")]
         with: ShardId,
     },
+    /// Split and merge shards until there are so many of the same width.
+    ///
+    /// At most twice as many as there are, and at least half as many. The stream must be provisioned.
+    Scale {
+        /// The stream's name.
+        name: StreamName,
+        /// The number of open shards.
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(1..))]
+        shards: i32,
+    },
+    /// Change how long records are kept.
+    ///
+    /// Records that are older than a shorter time are gone at once, and do not come back with a longer one.
+    Retention {
+        /// The stream's name.
+        name: StreamName,
+        /// From 24h to 8760h.
+        #[arg(value_name = "DURATION", value_parser = parse::hours)]
+        period: Duration,
+    },
+    /// Change who counts the shards.
+    Mode {
+        /// The stream's name.
+        name: StreamName,
+        /// The new mode.
+        #[arg(value_enum)]
+        mode: ChosenMode,
+    },
+}
+
+/// Who counts the shards of a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ChosenMode {
+    /// Its owner.
+    Provisioned,
+    /// The service, by what is written.
+    OnDemand,
+}
+
+impl From<ChosenMode> for StreamMode {
+    fn from(chosen: ChosenMode) -> Self {
+        match chosen {
+            ChosenMode::Provisioned => Self::Provisioned,
+            ChosenMode::OnDemand => Self::OnDemand,
+        }
+    }
 }
 
 pub(crate) async fn run(command: StreamCommand, connection: &ConnectionArgs) -> Result<(), Error> {
@@ -81,6 +129,9 @@ pub(crate) async fn run(command: StreamCommand, connection: &ConnectionArgs) -> 
         StreamCommand::Describe { name, json } => describe::stream(&kinesis, &name, json).await,
         StreamCommand::Split { name, shard, at } => reshard::split(&kinesis, &name, &shard, at).await,
         StreamCommand::Merge { name, shard, with } => reshard::merge(&kinesis, &name, &shard, &with).await,
+        StreamCommand::Scale { name, shards } => settings::scale(&kinesis, &name, shards).await,
+        StreamCommand::Retention { name, period } => settings::retention(&kinesis, &name, period).await,
+        StreamCommand::Mode { name, mode } => settings::mode(&kinesis, &name, mode.into()).await,
     }
 }
 

@@ -1,6 +1,6 @@
 //! Showing a stream and its shards.
 
-use aws_sdk_kinesis::types::{Shard, StreamDescriptionSummary};
+use aws_sdk_kinesis::types::{Shard, StreamDescriptionSummary, StreamStatus};
 use kcl_core::{StreamName, Timestamp};
 use serde::Serialize;
 
@@ -47,16 +47,22 @@ pub(crate) async fn stream(kinesis: &Kinesis, name: &StreamName, json: bool) -> 
     let summary = ready::summary(kinesis, name)
         .await?
         .ok_or_else(|| kinesis.unknown_stream(name))?;
-    let shards = listing::shards(kinesis, name).await?;
+    // The service does not list the shards of a stream that comes or goes.
+    let has_shards = matches!(summary.stream_status, StreamStatus::Active | StreamStatus::Updating);
+    let shards = match has_shards {
+        true => listing::shards(kinesis, name).await?,
+        false => Vec::new(),
+    };
     let description = describe(summary, &shards);
     if json {
         return output::json(&description);
     }
     output::line(&format!(
-        "stream     {}\narn        {}\nstatus     {}\ncreated    {}\nretention  {} h\nshards     {} open, {} closed\n",
+        "stream     {}\narn        {}\nstatus     {}\nmode       {}\ncreated    {}\nretention  {} h\nshards     {} open, {} closed\n",
         description.stream,
         description.arn,
         description.status,
+        description.mode.as_deref().unwrap_or("-"),
         description.created.as_deref().unwrap_or("-"),
         description.retention_hours,
         description.open_shards,

@@ -4,3 +4,4 @@ pub(crate) mod describe;
 pub(crate) mod listing;
 pub(crate) mod ready;
 pub(crate) mod reshard;
+pub(crate) mod settings;

@@ -9,7 +9,8 @@ use crate::{aws::Kinesis, clock::Stopwatch, error::Error};
 
 /// The service takes half a minute as a rule; a broker is ready at once.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(300);
-const PAUSE: Duration = Duration::from_secs(1);
+/// Pauses grow to the latter: a broker may take a moment, the service takes its time.
+const PAUSES: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(1)];
 
 /// Waits until the stream takes requests.
 pub(crate) async fn wait_until_active(kinesis: &Kinesis, stream: &StreamName) -> Result<(), Error> {
@@ -67,11 +68,13 @@ pub(crate) async fn wait_until(
     not_ready: impl FnOnce() -> Error,
 ) -> Result<(), Error> {
     let since = Stopwatch::start();
+    let [mut pause, longest] = PAUSES;
     while !is_done().await? {
         if since.elapsed() > PATIENCE {
             return Err(not_ready());
         }
-        tokio::time::sleep(PAUSE).await;
+        tokio::time::sleep(pause).await;
+        pause = longest.min(2 * pause);
     }
     Ok(())
 }

@@ -145,7 +145,7 @@ async fn a_stream_is_described() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_command_has_help() {
-    let commands: [&[&str]; 26] = [
+    let commands: [&[&str]; 29] = [
         &[],
         &["broker"],
         &["stream"],
@@ -155,6 +155,9 @@ async fn every_command_has_help() {
         &["stream", "describe"],
         &["stream", "split"],
         &["stream", "merge"],
+        &["stream", "scale"],
+        &["stream", "retention"],
+        &["stream", "mode"],
         &["consumer"],
         &["consumer", "register"],
         &["consumer", "list"],

@@ -9,3 +9,4 @@ mod consumers;
 mod own_door;
 mod put;
 mod refusals;
+mod streams;
