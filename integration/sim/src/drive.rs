@@ -102,7 +102,13 @@ impl World<'_> {
                 }
             }
             WorkerEffect::Event(event) => self.worker_event(node, &event),
-            WorkerEffect::Exit(exit) => self.exited(node, exit.failure.as_ref()),
+            WorkerEffect::Exit(exit) => {
+                if !exit.unreleased.is_empty() {
+                    // It ended in the middle of trouble with the table, and says what it could not give back.
+                    self.lapsed.insert(self.nodes[node].id.clone());
+                }
+                self.exited(node, exit.failure.as_ref());
+            }
         }
     }
 

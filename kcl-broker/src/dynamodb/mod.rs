@@ -29,11 +29,11 @@ use std::{collections::BTreeMap, time::Duration};
 
 use kcl_core::Timestamp;
 
+pub(crate) use self::subject::table_of;
 pub use self::{
     capacity::{OperationCost, TableCosts},
     error::{DynamoError, DynamoErrorKind},
 };
-pub(crate) use self::subject::table_of;
 use self::{
     ops::TransactionTokens,
     table::{Table, TablePhase},

@@ -21,6 +21,7 @@ fn text(text: impl Into<String>) -> AttributeValue {
     AttributeValue::S(text.into())
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "numbers and texts are passed as they are")]
 fn number(number: impl ToString) -> AttributeValue {
     AttributeValue::N(number.to_string())
 }

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod consumers;
+mod control;
 mod doors;
 mod fanout;
 mod scenarios;
@@ -54,6 +55,16 @@ through_both_doors! {
     streams_and_consumers_carry_tags
     the_tags_of_a_stream_are_listed_page_by_page
     streams_and_consumers_carry_policies
+}
+
+through_both_doors! {
+    controlling: control:
+    a_stream_gets_the_shards_that_it_is_to_have
+    records_leave_with_a_shorter_retention
+    a_stream_that_spreads_its_records_needs_no_keys
+    a_stream_is_warmed_up_by_an_account_that_pays_for_it
+    a_stream_takes_records_as_large_as_it_is_told_to
+    what_is_only_tried_has_no_effect
 }
 
 through_both_doors! {
