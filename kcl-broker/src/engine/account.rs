@@ -15,7 +15,7 @@ use crate::api::{
 };
 
 /// The most on-demand streams of an account.
-const ON_DEMAND_STREAMS_MAX: usize = 50;
+pub(super) const ON_DEMAND_STREAMS_MAX: usize = 50;
 /// How long a commitment holds at least.
 const COMMITMENT_MIN: Duration = Duration::from_hours(24);
 

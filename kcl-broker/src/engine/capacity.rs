@@ -80,6 +80,9 @@ impl Operation for UpdateStreamMode {
             .check()?;
         let stream = engine.active_stream(None, self.stream_arn.as_ref())?;
         let mode = mode_named(self.stream_mode_details);
+        if mode == StreamMode::OnDemand && stream.mode != mode {
+            engine.check_on_demand_streams()?;
+        }
         let warm = self.warm_throughput_mibps;
         let warm = warm.map(|mibps| engine.checked_warm(mibps, mode, now)).transpose()?;
         let steps = warm.map_or(Vec::new(), |mibps| stream.warm_steps(mibps));

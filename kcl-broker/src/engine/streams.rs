@@ -5,7 +5,8 @@ use std::{collections::BTreeMap, ops::Bound};
 use kcl_core::{StreamName, Timestamp};
 
 use super::{
-    Engine, Operation, Subject,
+    Engine, Limits, Operation, Subject,
+    account::ON_DEMAND_STREAMS_MAX,
     attached::Resource,
     capacity::{RECORD_KIB_DEFAULT, mode_named, strategy_named},
     retention::hours,
@@ -23,6 +24,8 @@ use crate::api::{
 /// What the service gives a stream whose shards it counts itself.
 pub(super) const ON_DEMAND_SHARDS: i32 = 4;
 const PAGE_MAX: i32 = 100;
+/// How many streams of an account can be on their way at once.
+const CREATING_MAX: usize = 5;
 
 impl Operation for CreateStream {
     const NAME: &'static str = "CreateStream";
@@ -64,6 +67,10 @@ impl Operation for CreateStream {
         let warm = warm.map(|mibps| engine.checked_warm(mibps, mode, now)).transpose()?;
         let shard_count = warm.map_or(0, warm_shards).max(shard_count.unsigned_abs());
         engine.check_open_shards(shard_count as usize)?;
+        engine.check_creating_streams()?;
+        if mode == StreamMode::OnDemand {
+            engine.check_on_demand_streams()?;
+        }
         let tags = self.tags.unwrap_or_default();
         engine.check_new_tags(&Resource::Stream(name.clone()), &tags, &BTreeMap::new())?;
         engine.streams_made += 1;
@@ -207,6 +214,31 @@ impl Operation for ListStreams {
 }
 
 impl Engine {
+    /// Refuses one more stream if too many are on their way, and if limits hold.
+    fn check_creating_streams(&self) -> Result<(), ApiError> {
+        self.check_stream_count(Stream::is_creating, CREATING_MAX, "streams in CREATING status")
+    }
+
+    /// Refuses one more stream in the on-demand mode if there are too many, and if limits hold.
+    pub(super) fn check_on_demand_streams(&self) -> Result<(), ApiError> {
+        let is_on_demand = |stream: &Stream| stream.mode == StreamMode::OnDemand;
+        self.check_stream_count(
+            is_on_demand,
+            ON_DEMAND_STREAMS_MAX,
+            "streams in the ON_DEMAND capacity mode",
+        )
+    }
+
+    fn check_stream_count(&self, counts: impl Fn(&Stream) -> bool, limit: usize, what: &str) -> Result<(), ApiError> {
+        let count = || self.streams.values().filter(|stream| counts(stream)).count();
+        if self.config.limits == Limits::Off || count() < limit {
+            return Ok(());
+        }
+        let account = &self.config.account;
+        let message = format!("This request would exceed the limit of {limit} {what} for the account {account}.");
+        Err(ApiError::new(ErrorKind::LimitExceeded, message))
+    }
+
     fn summary(&self, stream: &Stream) -> StreamSummary {
         StreamSummary {
             stream_name: stream.name.clone(),

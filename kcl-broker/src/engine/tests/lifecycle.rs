@@ -5,9 +5,9 @@ use crate::{
     api::{
         DeleteStream, DescribeStream, DescribeStreamOutput, DescribeStreamSummary, ListStreams, MergeShards,
         PutRecords, PutRecordsEntry, RegisterStreamConsumer, StartingPosition, StreamModeDetails, StreamStatus,
-        SubscribeToShard,
+        SubscribeToShard, UpdateStreamMode,
     },
-    engine::Step,
+    engine::{Limits, Step},
 };
 
 const TRANSITION: Duration = Duration::from_millis(500);
@@ -246,5 +246,51 @@ fn shards_of_an_on_demand_stream_are_not_the_owners_to_split() {
     assert_kind(
         world.call(MergeShards::new("elastic", FIRST, SECOND)),
         ErrorKind::Validation,
+    );
+}
+
+#[test]
+fn five_streams_are_made_at_once_if_limits_hold() {
+    let config = |limits| EngineConfig {
+        transition: TRANSITION,
+        limits,
+        ..EngineConfig::default()
+    };
+    let mut world = World::with_config(config(Limits::Aws), 1);
+    let create = |n: i32| CreateStream::new(format!("stream-{n}"), 1);
+    (1..5).for_each(|n| world.call(create(n)).unwrap());
+    world.pass(TRANSITION - INSTANT);
+    assert_kind(world.call(create(5)), ErrorKind::LimitExceeded);
+    world.pass(INSTANT);
+    world.call(create(5)).unwrap();
+
+    let mut world = World::with_config(config(Limits::Off), 1);
+    (1..30).for_each(|n| world.call(create(n)).unwrap());
+}
+
+#[test]
+fn an_account_has_fifty_on_demand_streams_if_limits_hold() {
+    let config = EngineConfig {
+        limits: Limits::Aws,
+        ..EngineConfig::default()
+    };
+    let mut world = World::with_config(config, 1);
+    let create = |n: i32| CreateStream {
+        stream_name: Some(format!("stream-{n}")),
+        stream_mode_details: Some(StreamModeDetails {
+            stream_mode: Some("ON_DEMAND".to_owned()),
+        }),
+        ..CreateStream::default()
+    };
+    for n in 0..50 {
+        world.pass(Duration::from_secs(1));
+        world.call(create(n)).unwrap();
+    }
+    world.pass(Duration::from_secs(1));
+    assert_kind(world.call(create(50)), ErrorKind::LimitExceeded);
+    world.call(CreateStream::new("counted", 1)).unwrap();
+    assert_kind(
+        world.call(UpdateStreamMode::new(ARN, "ON_DEMAND")),
+        ErrorKind::LimitExceeded,
     );
 }
