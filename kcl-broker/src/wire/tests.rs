@@ -205,3 +205,13 @@ fn the_same_requests_get_the_same_bytes_in_every_run() {
     };
     assert_eq!(run(), run());
 }
+
+#[test]
+fn queues_and_channels_are_operations_that_nobody_knows() {
+    let broker = broker();
+    for operation in ["CreateQueue", "ListQueues", "CreateChannel", "ListChannels"] {
+        let (status, body) = post(&broker, operation, &json!({}));
+        assert_eq!(status, StatusCode::BAD_REQUEST, "{operation}");
+        assert_eq!(body, json!({"__type": "UnknownOperationException"}), "{operation}");
+    }
+}
