@@ -27,7 +27,12 @@ pub use self::{
     },
     status::{LeaseState, LeaseStatus, WorkerPhase, WorkerStatus},
 };
-use self::{shards::Shards, stop::Stopping, tenure::Tenure, writes::Op};
+use self::{
+    shards::Shards,
+    stop::{Doubt, Stopping},
+    tenure::Tenure,
+    writes::Op,
+};
 use crate::{
     ids::{LeaseKey, Session, StreamName, WorkerId},
     lease::Lease,
@@ -128,6 +133,7 @@ pub struct WorkerMachine {
     held: BTreeMap<LeaseKey, TenureId>,
     ops: BTreeMap<OpId, Op>,
     busy: BTreeSet<LeaseKey>,
+    doubts: BTreeMap<LeaseKey, Doubt>,
     next_op: u64,
     next_tenure: u64,
     scanned: bool,
@@ -159,6 +165,7 @@ impl WorkerMachine {
             held: BTreeMap::new(),
             ops: BTreeMap::new(),
             busy: BTreeSet::new(),
+            doubts: BTreeMap::new(),
             next_op: 0,
             next_tenure: 0,
             scanned: false,
@@ -221,10 +228,17 @@ impl WorkerMachine {
             .values()
             .filter_map(|tenure| self.tenure_deadline(tenure))
             .min();
-        [scan, shards, self.shards.next_child_retry(), stop, tenures]
-            .into_iter()
-            .flatten()
-            .min()
+        [
+            scan,
+            shards,
+            self.shards.next_child_retry(),
+            stop,
+            self.next_doubt(),
+            tenures,
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 
     /// The worker's configuration.

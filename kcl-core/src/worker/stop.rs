@@ -1,6 +1,6 @@
 //! The end of a worker: consumers finish their batch, leases are given back, then it exits.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use super::{
     Exit, LossReason, TenureId, WorkerEffect, WorkerEvent, WorkerFailure, WorkerMachine,
@@ -22,6 +22,14 @@ pub(super) struct Stopping {
     failure: Option<WorkerFailure>,
     /// The worker exits here, whatever is under way.
     exits: Tick,
+}
+
+/// A row of which it is not known whether it names this worker.
+#[derive(Debug)]
+pub(super) struct Doubt {
+    /// When to look, if the worker stops.
+    again: Tick,
+    failures: u32,
 }
 
 impl Stopping {
@@ -51,6 +59,7 @@ impl WorkerMachine {
             }
         }
         if !table_works {
+            self.doubts.clear();
             // Nothing can be committed or given back any more, so there is nothing to wait for.
             for id in self.tenure_ids() {
                 self.lose(id, LossReason::Lapsed, None);
@@ -73,20 +82,66 @@ impl WorkerMachine {
 
     /// Turns down a lease that is passed on, or was passed on, to this worker while it stops.
     pub(super) fn decline(&mut self, now: Tick, row: &Lease) {
-        // A newer life under the same id still wants them.
-        let newer = |stopping: &Stopping| matches!(stopping.failure, Some(WorkerFailure::DuplicateWorker { .. }));
-        if self.stopping.as_ref().is_none_or(newer) {
+        if !self.gives_back() {
+            return;
+        }
+        if self.held.contains_key(&row.key) || self.busy.contains(&row.key) {
             return;
         }
         let me = &self.config.worker;
-        let mine = row.owner.as_ref() == Some(me) && row.checkpoint_owner.as_ref() != Some(me);
-        if !mine || self.held.contains_key(&row.key) || self.busy.contains(&row.key) {
+        let (owned, giving) = (
+            row.owner.as_ref() == Some(me),
+            row.checkpoint_owner.as_ref() == Some(me),
+        );
+        let idle = row.session.is_none_or(|session| session == self.config.session);
+        if owned && row.is_in_hand_off() && !giving {
+            self.send(now, OpKind::Decline, row, LeaseWrite::cancel_hand_off(row));
+        } else if owned && !row.is_in_hand_off() && idle {
+            self.send(now, OpKind::Decline, row, LeaseWrite::release(row, None));
+        } else if giving && idle {
+            // Passed on to this worker, which does not read it, and asked for by the next one since.
+            self.send(now, OpKind::HandOffOrphan, row, LeaseWrite::finish_hand_off(row, None));
+        }
+    }
+
+    /// Whether this worker stops and gives back what names it. A newer life under the same id still wants those leases.
+    fn gives_back(&self) -> bool {
+        self.stopping
+            .as_ref()
+            .is_some_and(|stopping| !matches!(stopping.failure, Some(WorkerFailure::DuplicateWorker { .. })))
+    }
+
+    /// Notes that it is not known what a row says: a write may have made it this worker's, or failed to give it back.
+    pub(super) fn doubt(&mut self, now: Tick, key: LeaseKey) {
+        let failures = self
+            .doubts
+            .get(&key)
+            .map_or(0, |doubt| doubt.failures)
+            .saturating_add(1);
+        let again = now + self.config.tenure_backoff().wait(failures, &mut self.rng);
+        self.doubts.insert(key, Doubt { again, failures });
+    }
+
+    /// When the next row has to be looked at before this worker may exit.
+    pub(super) fn next_doubt(&self) -> Option<Tick> {
+        let open = self.doubts.iter().filter(|(key, _)| !self.busy.contains(*key));
+        open.map(|(_, doubt)| doubt.again).min().filter(|_| self.gives_back())
+    }
+
+    /// A worker that goes on learns from its scans what became of a write. One that stops has to look, or else the lease
+    /// would wait for the failover time.
+    fn look_into_doubts(&mut self, now: Tick) {
+        if !self.gives_back() {
             return;
         }
-        if row.is_in_hand_off() {
-            self.send(now, OpKind::Decline, row, LeaseWrite::cancel_hand_off(row));
-        } else if row.session.is_none() {
-            self.send(now, OpKind::Decline, row, LeaseWrite::release(row, None));
+        let due: Vec<LeaseKey> = self
+            .doubts
+            .iter()
+            .filter(|(key, doubt)| doubt.again <= now && !self.busy.contains(*key))
+            .map(|(key, _)| key.clone())
+            .collect();
+        for key in due {
+            self.send_look(now, key);
         }
     }
 
@@ -108,22 +163,28 @@ impl WorkerMachine {
     }
 
     pub(super) fn advance_stop(&mut self, now: Tick) {
+        self.look_into_doubts(now);
         let Some(stopping) = &self.stopping else { return };
         // Rows that are added or removed matter to nobody's start; the rest says who holds what.
-        let writing = self
+        let open = self
             .ops
             .values()
-            .any(|op| !matches!(op.kind, OpKind::Create | OpKind::CreateChild | OpKind::Delete));
-        let done = self.tenures.is_empty() && !writing;
+            .filter(|op| !matches!(op.kind, OpKind::Create | OpKind::CreateChild | OpKind::Delete));
+        let done = self.tenures.is_empty() && open.clone().next().is_none() && self.next_doubt().is_none();
         if !done && now < stopping.exits {
             return;
         }
         let failure = stopping.failure.clone();
-        let unreleased: Vec<LeaseKey> = self.tenures.values().map(|tenure| tenure.lease.key.clone()).collect();
+        let doubtful = self.doubts.keys().filter(|_| self.gives_back());
+        let held = self.tenures.values().map(|tenure| &tenure.lease.key);
+        let unreleased: BTreeSet<LeaseKey> = held.chain(doubtful).chain(open.map(|op| &op.key)).cloned().collect();
         for id in self.tenure_ids() {
             self.lose(id, LossReason::Lapsed, None);
         }
         self.exited = true;
-        self.push(WorkerEffect::Exit(Exit { failure, unreleased }));
+        self.push(WorkerEffect::Exit(Exit {
+            failure,
+            unreleased: unreleased.into_iter().collect(),
+        }));
     }
 }

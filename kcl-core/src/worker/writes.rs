@@ -37,6 +37,8 @@ pub(super) enum OpKind {
     Restore,
     /// To turn down a lease that is passed on to a worker that stops.
     Decline,
+    /// To learn, before this worker exits, whether a row names it.
+    Look,
     /// To remove the lease of a shard that is over.
     Delete,
 }
@@ -84,6 +86,12 @@ impl WorkerMachine {
         });
     }
 
+    /// Reads a row of which it is not known whether it names this worker.
+    pub(super) fn send_look(&mut self, now: Tick, key: LeaseKey) {
+        let op = self.register(now, OpKind::Look, key.clone(), None);
+        self.push(WorkerEffect::Get { op, key });
+    }
+
     pub(super) fn written(&mut self, now: Tick, op: OpId, result: Result<WriteOutcome, StoreFailure>) {
         let Some(request) = self.ops.get(&op).cloned() else {
             return;
@@ -109,7 +117,12 @@ impl WorkerMachine {
                 (Some((_, after)), Some(row)) if *after == row => Ok(WriteOutcome::Applied(row)),
                 (_, row) => Ok(WriteOutcome::Conflict(row)),
             },
-            Err(failure) => Err(failure),
+            Err(failure) => {
+                if matches!(request.kind, OpKind::Take | OpKind::RequestHandOff) {
+                    self.doubt(now, request.key.clone());
+                }
+                Err(failure)
+            }
         };
         // A take that was planned from an old scan may ask for the very row that an earlier take of this life made, and
         // that row says nothing about now. So a take is proved by taking once more, from the row as it is.
@@ -146,7 +159,11 @@ impl WorkerMachine {
             (Ok(_), _) => {
                 self.table.remove(&request.key);
             }
+            (Err(_), OpKind::Decline | OpKind::HandOffOrphan | OpKind::Look) => self.doubt(now, request.key.clone()),
             (Err(_), _) => {}
+        }
+        if result.is_ok() {
+            self.doubts.remove(&request.key);
         }
         let seen = match (&result, &request.change) {
             // What did not change is not tried again at once.
@@ -181,7 +198,7 @@ impl WorkerMachine {
                 }
                 self.next_scan = self.next_scan.min(now + self.config.hand_off_poll());
             }
-            OpKind::Decline => {}
+            OpKind::Decline | OpKind::Look => {}
             OpKind::HandOffOrphan => {
                 let (to, checkpoint) = (row.owner, row.checkpoint);
                 self.event(WorkerEvent::HandOffFinished { key, to, checkpoint });
@@ -236,6 +253,7 @@ impl WorkerMachine {
             OpKind::RequestHandOff
             | OpKind::HandOffOrphan
             | OpKind::Decline
+            | OpKind::Look
             | OpKind::Create
             | OpKind::Restore
             | OpKind::Delete => {}
@@ -260,6 +278,7 @@ fn operation_of(kind: OpKind) -> StoreOperation {
     match kind {
         OpKind::Create | OpKind::CreateChild | OpKind::Restore => StoreOperation::Create,
         OpKind::Delete => StoreOperation::Delete,
+        OpKind::Look => StoreOperation::Get,
         OpKind::Take | OpKind::RequestHandOff | OpKind::HandOffOrphan | OpKind::Decline | OpKind::Tenure(_) => {
             StoreOperation::Update
         }

@@ -158,6 +158,13 @@ pub(super) fn creates(effects: &[WorkerEffect]) -> Vec<(OpId, Lease)> {
     effects.iter().filter_map(create).collect()
 }
 
+pub(super) fn look(effects: &[WorkerEffect]) -> Option<OpId> {
+    effects.iter().find_map(|effect| match effect {
+        WorkerEffect::Get { op, .. } => Some(*op),
+        _ => None,
+    })
+}
+
 pub(super) fn stops(effects: &[WorkerEffect]) -> Vec<(u64, StopReason)> {
     let stop = |effect: &WorkerEffect| match effect {
         WorkerEffect::StopShard { tenure, reason } => Some((tenure.0, *reason)),

@@ -1,6 +1,8 @@
 //! Leases that are passed on or given back, and the end of a worker.
 
-use super::bench::{Bench, at, child, creates, exit, held, key, seconds, shard, starts, stops, worker, writes};
+use super::bench::{
+    Bench, ambiguous, at, child, creates, exit, held, key, look, seconds, shard, starts, stops, worker, writes,
+};
 use crate::{
     LeaseWrite, WriteOutcome,
     shard::{Finish, StopReason},
@@ -86,6 +88,67 @@ fn given_a_request_of_its_own_when_the_worker_stops_then_it_is_taken_back() {
     let passed = LeaseWrite::finish_hand_off(&row, None).patch.apply(&row);
     let effects = bench.answer(op, Ok(WriteOutcome::Conflict(Some(passed.clone()))));
     assert_eq!(writes(&effects)[0].1, LeaseWrite::release(&passed, None));
+}
+
+#[test]
+fn given_a_lease_passed_on_to_a_stopping_worker_when_the_next_one_asks_for_it_then_it_goes_over_at_once() {
+    let mut bench = Bench::consuming(&[1]);
+    let row = held(2, "other", 1);
+    let row = LeaseWrite::request_hand_off(&row, &worker("me")).patch.apply(&row);
+    bench.after(seconds(1));
+    let own = bench.machine.table[&key(1)].clone();
+    bench.listed(vec![own, row.clone()]);
+    let (op, _) = writes(&bench.handle(WorkerInput::Shutdown)).remove(0);
+    // Passed on, and asked for by a third worker before this one saw it: the third would wait for this one in vain.
+    let passed = LeaseWrite::finish_hand_off(&row, None).patch.apply(&row);
+    let asked = LeaseWrite::request_hand_off(&passed, &worker("third"))
+        .patch
+        .apply(&passed);
+    let effects = bench.answer(op, Ok(WriteOutcome::Conflict(Some(asked.clone()))));
+    assert_eq!(writes(&effects)[0].1, LeaseWrite::finish_hand_off(&asked, None));
+}
+
+#[test]
+fn given_a_take_that_nobody_answered_when_the_worker_stops_then_it_looks_until_it_knows_and_gives_the_lease_back() {
+    let mut bench = Bench::new();
+    let (op, write) = writes(&bench.listed(vec![held(1, "me", 4)])).remove(0);
+    let row = write.patch.apply(&bench.machine.table[&key(1)]);
+    bench.answer(op, ambiguous());
+    bench.handle(WorkerInput::Shutdown);
+    // The table takes the write and refuses the look at it, twice.
+    let mut effects = bench.handle(WorkerInput::Read {
+        op,
+        result: Err(StoreFailure::Retry("refused".to_owned())),
+    });
+    for _ in 0..2 {
+        assert_eq!(exit(&effects), None);
+        effects = bench.after(seconds(4));
+        let look = look(&effects).expect("another look");
+        let refused = Err(StoreFailure::Retry("refused".to_owned()));
+        effects = bench.handle(WorkerInput::Read {
+            op: look,
+            result: refused,
+        });
+    }
+    effects = bench.after(seconds(4));
+    let op = look(&effects).expect("another look");
+    let effects = bench.handle(WorkerInput::Read {
+        op,
+        result: Ok(Some(row.clone())),
+    });
+    let (op, write) = writes(&effects).remove(0);
+    assert_eq!(write, LeaseWrite::release(&row, None));
+    assert_eq!(exit(&bench.applied(op, &write)), Some(&Exit::default()));
+}
+
+#[test]
+fn given_a_take_that_nobody_answered_when_the_table_stays_silent_then_the_worker_says_so_at_its_exit() {
+    let mut bench = Bench::new();
+    let (op, _) = writes(&bench.listed(vec![held(1, "me", 4)])).remove(0);
+    bench.answer(op, ambiguous());
+    bench.handle(WorkerInput::Shutdown);
+    let effects = bench.after(seconds(36));
+    assert_eq!(exit(&effects).map(|exit| exit.unreleased.clone()), Some(vec![key(1)]));
 }
 
 #[test]
