@@ -1,9 +1,10 @@
 //! Connections: which protocol each speaks, and how long and how much it may ask for.
 
-use std::{error::Error, future::pending, net::SocketAddr, sync::Arc, time::Duration};
+use std::{error::Error, future::pending, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
 use ::http::{Request, Response};
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt as _;
 use hyper::{
     body::{Body as _, Incoming},
     service::service_fn,
@@ -18,8 +19,8 @@ use hyper_util::{
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore},
-    time::timeout,
+    sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit},
+    time::{sleep, timeout},
 };
 use tokio_util::{
     sync::CancellationToken,
@@ -45,9 +46,13 @@ const FAREWELL_WAIT: Duration = Duration::from_secs(5);
 const CONNECTIONS_MAX: usize = 4096;
 /// The most requests and subscriptions that one connection under HTTP/2 has at a time.
 const STREAMS_MAX: u32 = 1000;
-/// What all bodies that are being read may take together.
-const BODIES_KIB_MAX: usize = 512 << 10;
-const BODY_KIB_MAX: usize = wire::BODY_BYTES_MAX >> 10;
+/// What all large bodies that are being read may take together.
+const LARGE_BODIES_KIB_MAX: usize = 384 << 10;
+/// What all small bodies that are being read may take together.
+const SMALL_BODIES_KIB_MAX: usize = 128 << 10;
+const BODY_KIB_MAX: usize = (wire::BODY_BYTES_MAX >> 10) + 1;
+/// The largest body that counts as small, as nearly all do that put no records.
+const SMALL_BODY_BYTES_MAX: usize = 256 << 10;
 
 /// What is between the network and HTTP.
 pub(super) enum Security {
@@ -73,7 +78,8 @@ pub(super) struct Front {
     stop: CancellationToken,
     protocol: auto::Builder<TokioExecutor>,
     connections: Arc<Semaphore>,
-    bodies: Semaphore,
+    large_bodies: Semaphore,
+    small_bodies: Semaphore,
 }
 
 impl Front {
@@ -94,7 +100,8 @@ impl Front {
             stop,
             protocol,
             connections: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
-            bodies: Semaphore::new(BODIES_KIB_MAX),
+            large_bodies: Semaphore::new(LARGE_BODIES_KIB_MAX),
+            small_bodies: Semaphore::new(SMALL_BODIES_KIB_MAX),
         }
     }
 
@@ -127,7 +134,7 @@ impl Front {
                 Ok((socket, peer)) => return (socket, peer, place),
                 Err(error) => {
                     tracing::warn!(%error, "a connection cannot be accepted");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                    sleep(ACCEPT_PAUSE).await;
                 }
             }
         }
@@ -150,7 +157,7 @@ impl Front {
     async fn farewell(&self, requests: &Requests) {
         self.stop.cancelled().await;
         requests.answered().await;
-        tokio::time::sleep(FAREWELL_WAIT).await;
+        sleep(FAREWELL_WAIT).await;
     }
 
     async fn open(
@@ -197,28 +204,80 @@ impl Front {
         if size.lower() > wire::BODY_BYTES_MAX as u64 {
             return Ok(wire::body_too_large(&self.broker));
         }
-        let room = size.exact().map_or(BODY_KIB_MAX, |bytes| (bytes >> 10) as usize + 1);
-        let room = u32::try_from(room).unwrap_or(u32::MAX);
-        let mut room = self
-            .bodies
-            .acquire_many(room)
-            .await
-            .expect("the semaphore is never closed");
-        let response = match timeout(BODY_WAIT, Limited::new(body, wire::BODY_BYTES_MAX).collect()).await {
-            Ok(Ok(body)) => {
-                let body = body.to_bytes();
-                // Who did not say how much would come had reserved the most there can be.
-                let excess = room.num_permits().saturating_sub((body.len() >> 10) + 1);
-                drop(room.split(excess));
-                wire::respond(&self.broker, Peer::Remote(peer), &head, &body).await?
-            }
-            Ok(Err(error)) if error.is::<LengthLimitError>() => wire::body_too_large(&self.broker),
-            Ok(Err(_)) | Err(_) => return Err(Cut),
+        let response = match self.read(body).await {
+            Ok((body, _room)) => wire::respond(&self.broker, Peer::Remote(peer), &head, &body).await?,
+            Err(Unread::TooLarge) => wire::body_too_large(&self.broker),
+            Err(Unread::Lost) => return Err(Cut),
         };
-        drop(room);
         // A subscription would keep the server from stopping for up to five minutes.
         Ok(response.map(|body| body.until(self.stop.clone())))
     }
+
+    /// Reads a body, and takes room for it.
+    ///
+    /// A small one takes room as it arrives: who announces much and sends nothing must not be in anybody's way. What turns
+    /// out to be large takes the room for all of it before it goes on, since bodies that all had a part of theirs would wait
+    /// for each other.
+    async fn read(&self, mut body: Incoming) -> Result<(Bytes, SemaphorePermit<'_>), Unread> {
+        let announced = body.size_hint().exact();
+        let mut read = BytesMut::new();
+        let mut room = reserve(&self.small_bodies, 0).await;
+        let mut is_large = false;
+        let mut overdue = pin!(sleep(BODY_WAIT));
+        loop {
+            let frame = tokio::select! {
+                biased;
+                frame = body.frame() => frame,
+                () = &mut overdue => return Err(Unread::Lost),
+            };
+            let Some(frame) = frame else { break };
+            let Ok(data) = frame.map_err(|_| Unread::Lost)?.into_data() else {
+                continue;
+            };
+            let bytes = read.len() + data.len();
+            if bytes > wire::BODY_BYTES_MAX {
+                return Err(Unread::TooLarge);
+            }
+            if !is_large && bytes > SMALL_BODY_BYTES_MAX {
+                is_large = true;
+                room = reserve(&self.large_bodies, announced.map_or(BODY_KIB_MAX, kib)).await;
+                overdue.set(sleep(BODY_WAIT));
+                let capacity = announced.and_then(|bytes| usize::try_from(bytes).ok());
+                read.reserve(capacity.unwrap_or(bytes).saturating_sub(read.len()));
+            }
+            let missing = kib(bytes as u64).saturating_sub(room.num_permits());
+            if !is_large && missing > 0 {
+                // Small ones may wait for each other, but not for longer than any may take.
+                room.merge(tokio::select! {
+                    biased;
+                    more = reserve(&self.small_bodies, missing) => more,
+                    () = &mut overdue => return Err(Unread::Lost),
+                });
+            }
+            read.extend_from_slice(&data);
+        }
+        // Who did not say how much would come had reserved the most there can be.
+        drop(room.split(room.num_permits().saturating_sub(kib(read.len() as u64))));
+        Ok((read.freeze(), room))
+    }
+}
+
+/// The room that so many bytes take.
+fn kib(bytes: u64) -> usize {
+    usize::try_from(bytes >> 10).map_or(BODY_KIB_MAX, |kib| kib + 1)
+}
+
+/// Waits for room for a body, in KiB.
+async fn reserve(bodies: &Semaphore, kib: usize) -> SemaphorePermit<'_> {
+    let kib = u32::try_from(kib).unwrap_or(u32::MAX);
+    bodies.acquire_many(kib).await.expect("the semaphore is never closed")
+}
+
+/// Why a request has no body.
+enum Unread {
+    TooLarge,
+    /// It did not arrive, or not in time.
+    Lost,
 }
 
 type Failure = Box<dyn Error + Send + Sync>;

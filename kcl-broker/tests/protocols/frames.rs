@@ -64,6 +64,17 @@ impl Client {
     }
 
     pub(crate) async fn ask(&mut self, stream: u32, operation: &str, body: &str) {
+        self.begin(stream, operation).await;
+        self.send(DATA, END_STREAM, stream, body.as_bytes()).await;
+    }
+
+    /// Begins a request of which there is more to come.
+    pub(crate) async fn ask_without_end(&mut self, stream: u32, operation: &str, body: &str) {
+        self.begin(stream, operation).await;
+        self.send(DATA, 0, stream, body.as_bytes()).await;
+    }
+
+    async fn begin(&mut self, stream: u32, operation: &str) {
         let target = format!("Kinesis_20131202.{operation}");
         let fields = [
             (":method", "POST"),
@@ -85,7 +96,6 @@ impl Client {
             }
         }
         self.send(HEADERS, END_HEADERS, stream, &block).await;
-        self.send(DATA, END_STREAM, stream, body.as_bytes()).await;
     }
 
     /// The next frame that is not about settings and windows. Settings are acknowledged.

@@ -1,6 +1,12 @@
 //! One port for both versions of HTTP.
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use std::time::Duration;
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    task::JoinSet,
+    time::timeout,
+};
 
 use crate::{
     ask_over_http1, connect,
@@ -117,6 +123,56 @@ async fn bodies_without_bounds_are_refused_before_they_are_read() {
     socket.read_exact(&mut status).await.unwrap();
     assert_eq!(&status, b"HTTP/1.1 413");
     drop(socket);
+    server.shutdown().await;
+}
+
+#[tokio::test]
+async fn given_clients_that_announce_much_and_send_nothing_when_another_asks_then_it_is_answered_at_once() {
+    let server = server().await;
+    let mut stalled = Vec::new();
+    for _ in 0..64 {
+        let mut socket = connect(&server).await;
+        let request = b"POST / HTTP/1.1\r\nHost: broker\r\nContent-Length: 30000000\r\n\r\n{";
+        socket.write_all(request).await.unwrap();
+        stalled.push(socket);
+    }
+    // Of these streams nobody knows how much will come.
+    let mut open = Client::new(connect(&server).await, WINDOW).await;
+    for stream in 0..64 {
+        open.ask_without_end(stream * 2 + 1, "ListStreams", "{").await;
+    }
+    open.send(PING, 0, 0, b"arrived?").await;
+    let pong = open.next().await;
+    assert_eq!((pong.kind, pong.is_ack()), (PING, true));
+
+    let mut socket = connect(&server).await;
+    // Half as long as it would be given to the others to go on.
+    let answered = timeout(
+        Duration::from_secs(30),
+        ask_over_http1(&mut socket, "ListStreams", "{}"),
+    );
+    let (head, _) = answered.await.unwrap();
+    assert!(head.starts_with("http/1.1 200"), "{head}");
+    drop((stalled, open, socket));
+    server.shutdown().await;
+}
+
+#[tokio::test]
+async fn given_more_large_bodies_than_there_is_room_for_when_they_arrive_together_then_all_are_answered() {
+    let server = server().await;
+    let mut clients = JoinSet::new();
+    for _ in 0..16 {
+        let mut socket = connect(&server).await;
+        clients.spawn(async move {
+            // Of no format, so that no time is spent on what it says.
+            ask_over_http1(&mut socket, "ListStreams", &"x".repeat(30 << 20))
+                .await
+                .0
+        });
+    }
+    while let Some(head) = clients.join_next().await {
+        assert!(head.unwrap().starts_with("http/1.1 400"));
+    }
     server.shutdown().await;
 }
 
