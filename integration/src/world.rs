@@ -177,7 +177,8 @@ impl World {
 
     /// The rows of the lease table.
     pub async fn leases(&self) -> Vec<Lease> {
-        self.store.list().await.unwrap().leases
+        let listing = self.store.list().await.unwrap();
+        listing.leases.into_iter().map(Arc::unwrap_or_clone).collect()
     }
 
     /// The row of a shard.

@@ -48,10 +48,7 @@ impl MemoryLeaseStore {
 #[async_trait]
 impl LeaseStore for MemoryLeaseStore {
     async fn list(&self) -> Result<LeaseListing, StoreError> {
-        Ok(LeaseListing {
-            leases: self.table().values().cloned().collect(),
-            unreadable: Vec::new(),
-        })
+        Ok(self.table().values().cloned().collect())
     }
 
     async fn get(&self, key: &LeaseKey) -> Result<Option<Lease>, StoreError> {

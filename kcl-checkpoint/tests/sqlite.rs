@@ -4,6 +4,7 @@
 
 use std::{
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
@@ -52,7 +53,7 @@ fn record(digits: &str, sub_sequence_number: u64) -> Position {
 async fn rows_outlive_the_store() {
     let (_directory, path) = directory();
     create(&open(&path).await, &lease(0)).await;
-    assert_eq!(open(&path).await.list().await.unwrap().leases, [lease(0)]);
+    assert_eq!(open(&path).await.list().await.unwrap().leases, [Arc::new(lease(0))]);
 }
 
 #[tokio::test]
@@ -71,7 +72,7 @@ async fn applications_in_one_file_do_not_see_each_other() {
     );
     create(&audit, &lease(0)).await;
     assert!(audit.update(&renewal).await.is_ok());
-    assert_eq!(billing.list().await.unwrap().leases, [lease(0)]);
+    assert_eq!(billing.list().await.unwrap().leases, [Arc::new(lease(0))]);
 }
 
 #[tokio::test]
@@ -158,7 +159,7 @@ async fn a_row_that_is_no_lease_is_listed_beside_the_others() {
         Connection::open(&path).unwrap().execute_batch(&sql).unwrap();
 
         let listing = store.list().await.unwrap();
-        assert_eq!(listing.leases, [lease(0), lease(2)], "{change}");
+        assert_eq!(listing.leases, [Arc::new(lease(0)), Arc::new(lease(2))], "{change}");
         let [unreadable] = listing.unreadable.as_slice() else {
             panic!("{change}: {:?}", listing.unreadable);
         };
@@ -184,7 +185,7 @@ async fn a_row_with_an_unreadable_key_is_listed_beside_the_others() {
     let sql = "UPDATE leases SET lease_key = 'a' || char(10) WHERE lease_key LIKE '%1'";
     Connection::open(&path).unwrap().execute_batch(sql).unwrap();
     let listing = store.list().await.unwrap();
-    assert_eq!(listing.leases, [lease(0)]);
+    assert_eq!(listing.leases, [Arc::new(lease(0))]);
     assert_eq!(listing.unreadable[0].key, "a\n");
 }
 
@@ -271,7 +272,7 @@ async fn the_switch_to_the_write_ahead_log_waits_for_a_writer() {
     let opening = tokio::spawn(async move { open(&path).await.list().await.unwrap() });
     tokio::task::yield_now().await;
     other.execute_batch("ROLLBACK").unwrap();
-    assert_eq!(opening.await.unwrap().leases, [lease(0)]);
+    assert_eq!(opening.await.unwrap().leases, [Arc::new(lease(0))]);
 }
 
 #[tokio::test]

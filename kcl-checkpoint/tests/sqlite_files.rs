@@ -5,6 +5,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use kcl_checkpoint::{SqliteConfig, SqliteLeaseStore};
@@ -186,7 +187,10 @@ async fn an_empty_file_becomes_a_table() {
     let (_directory, path) = directory();
     fs::write(&path, "").unwrap();
     write_table(&path, 1).await;
-    assert_eq!(open(&path).await.unwrap().list().await.unwrap().leases, [lease(0)]);
+    assert_eq!(
+        open(&path).await.unwrap().list().await.unwrap().leases,
+        [Arc::new(lease(0))]
+    );
 }
 
 #[tokio::test]
@@ -247,7 +251,7 @@ async fn a_file_that_was_moved_away_works_again_once_it_is_back() {
     fs::rename(&path, &elsewhere).unwrap();
     assert_gone(&store, &path).await;
     fs::rename(&elsewhere, &path).unwrap();
-    assert_eq!(store.list().await.unwrap().leases, [lease(0)]);
+    assert_eq!(store.list().await.unwrap().leases, [Arc::new(lease(0))]);
 }
 
 /// Root may write everything, so that the tests of rights run as somebody else.

@@ -2,7 +2,7 @@
 
 mod graph;
 
-use std::collections::BTreeMap;
+use std::{borrow::Borrow, collections::BTreeMap};
 
 pub use self::graph::ShardGraph;
 use crate::{
@@ -32,8 +32,8 @@ use crate::{
 /// # Ok::<(), kcl_core::InvalidId>(())
 /// ```
 #[must_use]
-pub fn is_ready(lease: &Lease, leases: &BTreeMap<LeaseKey, Lease>) -> bool {
-    is_ready_among(lease, |shard| leases.get(shard.as_str()))
+pub fn is_ready(lease: &Lease, leases: &BTreeMap<LeaseKey, impl Borrow<Lease>>) -> bool {
+    is_ready_among(lease, |shard| leases.get(shard.as_str()).map(Borrow::borrow))
 }
 
 /// [`is_ready`] for callers with an index of their own.
@@ -70,7 +70,7 @@ pub(crate) fn is_ready_among<'a>(lease: &Lease, find: impl Fn(&ShardId) -> Optio
 /// # Ok::<(), kcl_core::InvalidId>(())
 /// ```
 #[must_use]
-pub fn start_position(lease: &Lease, leases: &BTreeMap<LeaseKey, Lease>) -> Position {
+pub fn start_position(lease: &Lease, leases: &BTreeMap<LeaseKey, impl Borrow<Lease>>) -> Position {
     let follows = || lease.parents.iter().any(|parent| leases.contains_key(parent.as_str()));
     if lease.checkpoint == Position::Latest && follows() {
         Position::TrimHorizon

@@ -1,6 +1,6 @@
 //! [`LeaseStore`]: the table of leases as a dumb compare-and-swap table. Policy lives elsewhere in this crate.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use async_trait::async_trait;
 
@@ -31,10 +31,20 @@ pub struct UnreadableRow {
 /// What a scan of the table found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LeaseListing {
-    /// The leases, by key.
-    pub leases: Vec<Lease>,
+    /// The leases, by key. They are shared, because a large table that is scanned often changes little between scans.
+    pub leases: Vec<Arc<Lease>>,
     /// The rows that are no leases.
     pub unreadable: Vec<UnreadableRow>,
+}
+
+impl FromIterator<Lease> for LeaseListing {
+    /// A listing of these leases, in this order, without unreadable rows.
+    fn from_iter<I: IntoIterator<Item = Lease>>(leases: I) -> Self {
+        Self {
+            leases: leases.into_iter().map(Arc::new).collect(),
+            unreadable: Vec::new(),
+        }
+    }
 }
 
 /// The operations of a [`LeaseStore`], as errors and metrics name them.

@@ -3,7 +3,7 @@
 //! No time is stored in the lease table, so no two clocks are ever compared: a holder renews its lease by moving the
 //! counter, and an observer that has seen the same counter for longer than the failover time takes the holder for gone.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{borrow::Borrow, collections::BTreeMap, time::Duration};
 
 use crate::{ids::LeaseKey, lease::Lease, time::Tick};
 
@@ -50,6 +50,20 @@ impl Seen {
     fn unchanged_for(&self, now: Tick) -> Duration {
         self.last.min(now).since(self.first)
     }
+
+    fn expires_at(&self, failover_time: Duration) -> Tick {
+        self.first + failover_time + Duration::from_millis(1)
+    }
+
+    /// Takes in the row as a scan shows it.
+    fn look(&mut self, now: Tick, scan: u64, lease: &Lease) {
+        if self.counter == lease.counter {
+            self.last = self.last.max(now);
+        } else {
+            (self.counter, self.first, self.last, self.moved) = (lease.counter, now, now, true);
+        }
+        self.scan = scan;
+    }
 }
 
 impl LeaseWatch {
@@ -57,34 +71,61 @@ impl LeaseWatch {
     ///
     /// A counter that moved, and a row that is seen for the first time, count from `now`. A hand-off request moves no
     /// counter, so the age goes on: it is still the old owner whose renewals tell that it lives.
-    pub fn observe(&mut self, now: Tick, leases: &[Lease]) {
+    pub fn observe<L: Borrow<Lease>>(&mut self, now: Tick, leases: &[L]) {
         self.scans += 1;
         let scan = self.scans;
-        for lease in leases {
-            match self.seen.get_mut(&lease.key) {
-                Some(seen) if seen.counter == lease.counter => {
-                    seen.last = seen.last.max(now);
-                    seen.scan = scan;
-                }
-                known => {
-                    let moved = known.is_some();
-                    let seen = Seen {
-                        counter: lease.counter,
-                        first: now,
-                        last: now,
-                        moved,
-                        scan,
-                    };
-                    match known {
-                        Some(known) => *known = seen,
-                        None => {
-                            self.seen.insert(lease.key.clone(), seen);
-                        }
-                    }
-                }
+        // Scans are in order of keys as this memory is, so one walk along both does for all but new rows.
+        let mut known = self.seen.iter_mut().peekable();
+        let mut others: Vec<&Lease> = Vec::new();
+        for lease in leases.iter().map(Borrow::borrow) {
+            while known.next_if(|(key, _)| **key < lease.key).is_some() {}
+            match known.next_if(|(key, _)| **key == lease.key) {
+                Some((_, seen)) => seen.look(now, scan, lease),
+                None => others.push(lease),
             }
         }
+        for lease in others {
+            let seen = self.seen.entry(lease.key.clone());
+            seen.and_modify(|seen| seen.look(now, scan, lease)).or_insert(Seen {
+                counter: lease.counter,
+                first: now,
+                last: now,
+                moved: false,
+                scan,
+            });
+        }
         self.seen.retain(|_, seen| seen.scan == scan);
+    }
+
+    /// The leases of these that have a holder which is gone, as [`is_expired`](Self::is_expired) says; and when the next of
+    /// them will be found so, if its counter does not move. Leases in order of keys are judged fastest.
+    pub fn expiries<'a>(
+        &self,
+        now: Tick,
+        leases: impl IntoIterator<Item = &'a Lease>,
+        failover_time: Duration,
+    ) -> (Vec<&'a Lease>, Option<Tick>) {
+        let mut known = self.seen.iter().peekable();
+        let mut expired = Vec::new();
+        let mut next: Option<Tick> = None;
+        for lease in leases.into_iter().filter(|lease| lease.holder().is_some()) {
+            while known.next_if(|(key, _)| **key < lease.key).is_some() {}
+            let here = known
+                .peek()
+                .filter(|(key, _)| **key == lease.key)
+                .map(|(_, seen)| *seen);
+            let Some(seen) = here.or_else(|| self.seen.get(&lease.key)) else {
+                continue;
+            };
+            if seen.counter == lease.counter && seen.unchanged_for(now) > failover_time {
+                expired.push(lease);
+            }
+            let at = seen.expires_at(failover_time);
+            if at > now {
+                next = Some(next.map_or(at, |next| next.min(at)));
+            }
+        }
+        (expired, next)
     }
 
     /// For how long this row is known to have been as it is; `None` for a row that the last scan did not have, or had with
@@ -115,15 +156,6 @@ impl LeaseWatch {
     #[must_use]
     pub fn is_expired(&self, now: Tick, lease: &Lease, failover_time: Duration) -> bool {
         lease.holder().is_some() && self.unchanged_for(now, lease).is_some_and(|age| age > failover_time)
-    }
-
-    /// From when on a look at the table shows the lease as expired, if its counter does not move until then; `None` for a
-    /// row that was not in the last scan.
-    #[must_use]
-    pub fn expires_at(&self, key: &LeaseKey, failover_time: Duration) -> Option<Tick> {
-        self.seen
-            .get(key)
-            .map(|seen| seen.first + failover_time + Duration::from_millis(1))
     }
 
     /// Starts to watch anew: every lease gets a whole failover time again. For an observer whose own clock cannot be

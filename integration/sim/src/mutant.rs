@@ -3,6 +3,8 @@
 
 use std::fmt;
 
+use std::sync::Arc;
+
 use kcl_core::{Expect, LeaseListing, Position, WorkerId};
 
 /// A planted bug.
@@ -70,7 +72,7 @@ impl Mutant {
 
     /// What a worker sees of a scan.
     pub(super) fn listing(self, listing: &mut LeaseListing, moment: u64, lives: impl Fn(&WorkerId) -> bool) {
-        for lease in &mut listing.leases {
+        for lease in listing.leases.iter_mut().map(Arc::make_mut) {
             match self {
                 Self::IgnoreParents => lease.parents.clear(),
                 Self::ImmortalWorkers if lease.holder().is_some_and(|holder| !lives(holder)) => {

@@ -1,6 +1,10 @@
 //! [`Oracle`]: the promises, checked as things happen. It knows what really was put and handled; the workers do not.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    borrow::Borrow,
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use kcl_core::{Batch, Lease, LeaseKey, Position, SequenceNumber, ShardId};
 
@@ -150,8 +154,8 @@ impl Oracle {
 
     /// Whether there are leases that go on from a record of the former stream.
     #[must_use]
-    pub fn has_stranded(&self, table: &BTreeMap<LeaseKey, Lease>) -> bool {
-        let former = |lease: &Lease| {
+    pub fn has_stranded(&self, table: &BTreeMap<LeaseKey, Arc<Lease>>) -> bool {
+        let former = |lease: &Arc<Lease>| {
             self.former
                 .as_ref()
                 .is_some_and(|former| former.has_position(&lease.checkpoint))
@@ -182,7 +186,7 @@ impl Oracle {
     }
 
     /// The user's code got a batch.
-    pub fn delivered(&mut self, tenure: &mut TenureLog, batch: &Batch, table: &BTreeMap<LeaseKey, Lease>) {
+    pub fn delivered(&mut self, tenure: &mut TenureLog, batch: &Batch, table: &BTreeMap<LeaseKey, impl Borrow<Lease>>) {
         let Some(first) = batch.first() else { return };
         self.delivered += batch.len() as u64;
         let shard = tenure.shard.clone();
@@ -212,9 +216,11 @@ impl Oracle {
             format!("{shard}: record {index} was delivered where {expected:?} was next")
         });
         let parents = self.parents.get(&shard).cloned().unwrap_or_default();
-        let ready = parents
-            .iter()
-            .all(|parent| table.get(parent.as_str()).is_none_or(Lease::is_finished));
+        let ready = parents.iter().all(|parent| {
+            table
+                .get(parent.as_str())
+                .is_none_or(|parent| parent.borrow().is_finished())
+        });
         self.check("lineage", ready, || {
             format!("{shard}: record {index} was delivered before its parents were done")
         });
@@ -311,7 +317,7 @@ impl Oracle {
     }
 
     /// Trouble is over for long enough: everything was handled, and every lease has a live holder.
-    pub fn settled(&mut self, table: &BTreeMap<LeaseKey, Lease>, consumed: &BTreeMap<ShardId, usize>) {
+    pub fn settled(&mut self, table: &BTreeMap<LeaseKey, impl Borrow<Lease>>, consumed: &BTreeMap<ShardId, usize>) {
         let waiting: Vec<String> = self
             .shards
             .iter()
@@ -321,9 +327,13 @@ impl Oracle {
         self.check("liveness", waiting.is_empty(), || {
             format!("not handled long after trouble ended: {waiting:?}")
         });
-        for lease in table.values().filter(|lease| !lease.is_finished()) {
+        for lease in table.values().map(Borrow::borrow).filter(|lease| !lease.is_finished()) {
             let parents: BTreeSet<&ShardId> = lease.parents.iter().collect();
-            let unfinished = |id: &&ShardId| table.get(id.as_str()).is_some_and(|parent| !parent.is_finished());
+            let unfinished = |id: &&ShardId| {
+                table
+                    .get(id.as_str())
+                    .is_some_and(|parent| !parent.borrow().is_finished())
+            };
             if parents.iter().any(unfinished) {
                 continue;
             }

@@ -1,6 +1,6 @@
 //! The two servers of the world: the lease table, and the service, which is the broker's own engine.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use kcl_broker::{
     ApiError, Engine, EngineConfig, ErrorKind, Limits,
@@ -41,7 +41,7 @@ pub(super) enum TableAnswer {
 /// The lease table: rows, and nothing else.
 #[derive(Debug, Default)]
 pub(super) struct Table {
-    pub(super) rows: BTreeMap<LeaseKey, Lease>,
+    pub(super) rows: BTreeMap<LeaseKey, Arc<Lease>>,
     /// Requests, less those that removed a row.
     pub(super) requests: u64,
     /// What scans give while they are stale.
@@ -60,27 +60,27 @@ impl Table {
         self.requests += 1;
         match request {
             TableRequest::List => TableAnswer::Listing(self.stale.clone().unwrap_or_else(|| self.listing())),
-            TableRequest::Get(key) => TableAnswer::Row(self.rows.get(key).cloned()),
+            TableRequest::Get(key) => TableAnswer::Row(self.rows.get(key).map(|row| Lease::clone(row))),
             TableRequest::Create(lease) => TableAnswer::Outcome(match self.rows.get(&lease.key) {
-                Some(row) => WriteOutcome::Conflict(Some(row.clone())),
+                Some(row) => WriteOutcome::Conflict(Some(Lease::clone(row))),
                 None => {
-                    self.rows.insert(lease.key.clone(), lease.clone());
+                    self.rows.insert(lease.key.clone(), Arc::new(lease.clone()));
                     WriteOutcome::Applied(lease.clone())
                 }
             }),
             TableRequest::Update(write) => {
-                let row = self.rows.get(&write.key);
+                let row = self.rows.get(&write.key).map(AsRef::as_ref);
                 TableAnswer::Outcome(match row {
                     Some(before) if write.expect.holds(row) => {
                         let after = write.patch.apply(before);
-                        self.rows.insert(write.key.clone(), after.clone());
+                        self.rows.insert(write.key.clone(), Arc::new(after.clone()));
                         WriteOutcome::Applied(after)
                     }
                     row => WriteOutcome::Conflict(row.cloned()),
                 })
             }
             TableRequest::Delete(key, expect) => {
-                let row = self.rows.get(key).cloned();
+                let row = self.rows.get(key).map(|row| Lease::clone(row));
                 TableAnswer::Outcome(match row {
                     Some(before) if expect.holds(Some(&before)) => {
                         self.rows.remove(key);

@@ -85,7 +85,10 @@ impl WatchedStore {
 impl LeaseStore for WatchedStore {
     async fn list(&self) -> Result<LeaseListing, StoreError> {
         let mut listing = self.table.list().await?;
-        listing.leases.iter_mut().for_each(|row| self.spoil_row(row));
+        listing
+            .leases
+            .iter_mut()
+            .for_each(|row| self.spoil_row(Arc::make_mut(row)));
         Ok(listing)
     }
 

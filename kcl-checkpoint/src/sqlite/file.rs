@@ -1,6 +1,6 @@
 //! The open file: one connection, one transaction per write.
 
-use std::{io, path::Path};
+use std::{io, path::Path, sync::Arc};
 
 use kcl_core::{Expect, Lease, LeaseKey, LeaseListing, LeaseWrite, WriteOutcome};
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, TransactionBehavior, params, params_from_iter};
@@ -46,7 +46,7 @@ impl LeaseFile {
         let mut listing = LeaseListing::default();
         while let Some(row) = rows.next()? {
             match codec::decode(row) {
-                Ok(lease) => listing.leases.push(lease),
+                Ok(lease) => listing.leases.push(Arc::new(lease)),
                 Err(unreadable) => listing.unreadable.push(unreadable),
             }
         }

@@ -97,7 +97,7 @@ fn given_a_row_newer_than_the_last_look_when_judged_then_it_lives() {
 fn given_a_row_that_vanished_when_it_comes_back_then_it_counts_anew() {
     let (mut watch, lease) = (LeaseWatch::default(), held());
     look(&mut watch, at(0), &lease);
-    watch.observe(at(5), &[]);
+    watch.observe::<Lease>(at(5), &[]);
     assert_eq!(watch.unchanged_for(at(5), &lease), None);
     look(&mut watch, at(11), &lease);
     assert!(!watch.is_expired(at(11), &lease, FAILOVER));
@@ -121,4 +121,29 @@ fn given_an_old_scan_when_the_row_is_known_to_be_newer_then_nothing_is_known_of_
     newer.counter += 1;
     assert_eq!(watch.unchanged_for(at(60), &newer), None);
     assert_eq!(watch.unchanged_for(at(60), &old), Some(Duration::from_secs(60)));
+}
+
+#[test]
+fn given_rows_in_any_order_when_judged_together_then_each_is_judged_as_alone() {
+    let row = |name: &str| {
+        let free = Lease::new(ShardId::new(name).unwrap(), Position::TrimHorizon);
+        LeaseWrite::take(&free, &worker("a"), Session(1)).patch.apply(&free)
+    };
+    let (gone, new, free) = (row("b"), row("a"), free());
+    let renewed = |lease: &Lease| LeaseWrite::renew(lease, None).patch.apply(lease);
+    let mut alive = row("c");
+    let mut watch = LeaseWatch::default();
+    watch.observe(at(0), &[alive.clone(), gone.clone()]);
+    alive = renewed(&alive);
+    watch.observe(at(4), &[gone.clone(), alive.clone()]);
+    watch.observe(at(11), &[new.clone(), gone.clone(), free.clone(), alive.clone()]);
+    for order in [[&new, &gone, &alive, &free], [&free, &alive, &gone, &new]] {
+        let (expired, next) = watch.expiries(at(11), order, FAILOVER);
+        assert_eq!(expired, [&gone]);
+        // `alive` was seen to move at 4, and is gone if it does not move until 14.
+        assert_eq!(next, Some(at(14) + Duration::from_millis(1)));
+        for lease in order {
+            assert_eq!(watch.is_expired(at(11), lease, FAILOVER), expired.contains(&lease));
+        }
+    }
 }

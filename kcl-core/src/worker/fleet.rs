@@ -1,6 +1,6 @@
 //! What a scan of the table leads to: own rows resumed, moves planned.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use super::{WorkerEvent, WorkerFailure, WorkerMachine, writes::OpKind};
 use crate::{
@@ -24,14 +24,20 @@ impl WorkerMachine {
         self.scanned = true;
         self.shards.note_finished(&listing.leases);
         self.found_empty = listing.leases.is_empty() && listing.unreadable.is_empty();
-        for row in &listing.leases {
-            self.notice(now, row);
-        }
         self.table = listing
             .leases
             .into_iter()
             .map(|lease| (lease.key.clone(), lease))
             .collect();
+        let held: Vec<Arc<Lease>> = self
+            .held
+            .keys()
+            .filter_map(|key| self.table.get(key))
+            .cloned()
+            .collect();
+        for row in &held {
+            self.notice(now, row);
+        }
         for tenure in self.tenures.values() {
             self.table.insert(tenure.lease.key.clone(), tenure.lease.clone());
         }
@@ -40,14 +46,19 @@ impl WorkerMachine {
         }
         self.restore_vanished(now);
         self.resume_own(now);
-        self.balance(now);
+        let (expired, next) = self.expiries(now);
+        self.balance_given(now, &expired);
         self.start_ready(now);
         self.hasten_hand_offs(now);
-        self.hasten_takeovers(now);
+        // Looks just when the next lease of another worker may be found expired, so that a takeover does not wait for the
+        // scan after that.
+        if let Some(next) = next {
+            self.next_scan = self.next_scan.min(next);
+        }
     }
 
     /// Whether a row is of another stream: to read on would end shards of that stream which this one does not have.
-    fn other_stream(&self, leases: &[Lease]) -> Option<WorkerFailure> {
+    fn other_stream(&self, leases: &[Arc<Lease>]) -> Option<WorkerFailure> {
         let stream = self.config.stream.as_ref()?;
         let other = leases
             .iter()
@@ -74,7 +85,7 @@ impl WorkerMachine {
 
     /// Compares a listed row with the tenure that this worker has for it. A listing may be older than the last own
     /// write, so only what is newer counts: a larger counter, or a hand-off request, which leaves the counter alone.
-    fn notice(&mut self, now: Tick, row: &Lease) {
+    fn notice(&mut self, now: Tick, row: &Arc<Lease>) {
         let Some(tenure) = self.held.get(&row.key).and_then(|id| self.tenures.get(id)) else {
             return;
         };
@@ -90,23 +101,23 @@ impl WorkerMachine {
     fn resume_own(&mut self, now: Tick) {
         let me = self.config.worker.clone();
         let mut newer_lives = std::collections::BTreeMap::new();
-        let rows: Vec<Lease> = self
+        let rows: Vec<Arc<Lease>> = self
             .table
             .values()
-            .filter(|row| row.holder() == Some(&me))
+            .filter(|row| row.holder() == Some(&me) && !self.held.contains_key(&row.key))
             .cloned()
             .collect();
         for row in rows {
-            if row.is_finished() || self.held.contains_key(&row.key) || self.busy.contains(&row.key) {
+            if row.is_finished() || self.busy.contains(&row.key) {
                 continue;
             }
             if row.session > Some(self.config.session) {
                 // A newer life of this worker holds it. Alive, it is the one to go on; dead, its lease expires.
                 let first_seen = *self.newer_lives.get(&row.key).unwrap_or(&row.counter);
                 if first_seen != row.counter {
-                    return self.duplicate(now, row.key);
+                    return self.duplicate(now, row.key.clone());
                 }
-                newer_lives.insert(row.key, first_seen);
+                newer_lives.insert(row.key.clone(), first_seen);
             } else if row.is_in_hand_off() {
                 // Its consumer ended with an earlier life; nothing is left to finish before it is passed on.
                 self.send(
@@ -130,17 +141,21 @@ impl WorkerMachine {
 
     /// Plans what to take and what to ask for, and does it.
     pub(super) fn balance(&mut self, now: Tick) {
-        let expired = self.expired(now);
+        let (expired, _) = self.expiries(now);
+        self.balance_given(now, &expired);
+    }
+
+    fn balance_given(&mut self, now: Tick, expired: &BTreeSet<LeaseKey>) {
         // Another one in each round: what two workers both missed, they do not miss again together.
         let seed = self.rng.u64(..);
-        let leases: Vec<&Lease> = self.table.values().collect();
+        let leases: Vec<&Lease> = self.table.values().map(AsRef::as_ref).collect();
         let limits = AssignLimits {
             max_leases: self.config.max_leases,
             max_moves: MAX_MOVES_PER_ROUND,
         };
         let view = FleetView {
             leases: &leases,
-            expired: &expired,
+            expired,
             me: &self.config.worker,
             limits,
             seed,
@@ -164,46 +179,41 @@ impl WorkerMachine {
         }
     }
 
-    pub(super) fn take(&mut self, now: Tick, row: &Lease) {
+    pub(super) fn take(&mut self, now: Tick, row: &Arc<Lease>) {
         let write = LeaseWrite::take(row, &self.config.worker, self.config.session);
         self.send(now, OpKind::Take, row, write);
     }
 
-    /// The leases of others whose holders are gone.
-    pub(super) fn expired(&self, now: Tick) -> BTreeSet<LeaseKey> {
-        self.table
+    /// Whether the lease is held, and not by this life of this worker.
+    fn is_of_others(&self, lease: &Lease) -> bool {
+        lease
+            .holder()
+            .is_some_and(|holder| *holder != self.config.worker || !self.held.contains_key(&lease.key))
+    }
+
+    /// The leases of others whose holders are gone, and when the next of them may be found so.
+    fn expiries(&self, now: Tick) -> (BTreeSet<LeaseKey>, Option<Tick>) {
+        let others = self
+            .table
             .values()
-            .filter(|lease| !self.held.contains_key(&lease.key))
-            .filter(|lease| self.watch.is_expired(now, lease, self.config.failover_time))
-            .map(|lease| lease.key.clone())
-            .collect()
+            .map(AsRef::as_ref)
+            .filter(|lease| self.is_of_others(lease));
+        let (expired, next) = self.watch.expiries(now, others, self.config.failover_time);
+        (expired.into_iter().map(|lease| lease.key.clone()).collect(), next)
     }
 
     /// Whether this worker has the smallest id of all that hold live leases: the one that keeps table and stream in
     /// step, so that not all do. Nothing breaks if two think so, or if for a while nobody does.
     pub(super) fn is_first(&self, now: Tick) -> bool {
-        let expired = self.expired(now);
+        let (expired, _) = self.expiries(now);
         let holders = self
             .table
             .values()
             .filter(|lease| !expired.contains(&lease.key))
-            .filter_map(Lease::holder);
+            .filter_map(|lease| lease.holder());
         holders
             .min()
             .is_none_or(|first: &WorkerId| *first >= self.config.worker)
-    }
-
-    /// Looks at the table just when the next lease of another worker may be found expired, so that a takeover does not
-    /// wait for the scan after that.
-    fn hasten_takeovers(&mut self, now: Tick) {
-        let others = self
-            .table
-            .values()
-            .filter(|row| row.holder().is_some() && !self.held.contains_key(&row.key));
-        let expiries = others.filter_map(|row| self.watch.expires_at(&row.key, self.config.failover_time));
-        if let Some(soonest) = expiries.filter(|at| *at > now).min() {
-            self.next_scan = self.next_scan.min(soonest);
-        }
     }
 
     /// While somebody is about to pass a lease on to this worker, it looks more often.

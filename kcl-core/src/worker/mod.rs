@@ -15,6 +15,7 @@ mod writes;
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
+    sync::Arc,
     time::Duration,
 };
 
@@ -124,7 +125,7 @@ pub struct WorkerMachine {
     config: WorkerConfig,
     watch: LeaseWatch,
     /// The table as last seen, corrected by the answers to own writes.
-    table: BTreeMap<LeaseKey, Lease>,
+    table: BTreeMap<LeaseKey, Arc<Lease>>,
     /// Rows that a newer life of this worker holds, with the counter at first sight: one that moves is alive.
     newer_lives: BTreeMap<LeaseKey, u64>,
     /// Rows of own tenures that vanished, with the progress that this worker knew; they are put back.

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    sync::Arc,
     time::Duration,
 };
 
@@ -56,7 +57,7 @@ impl Shards {
     }
 
     /// Takes in a scan of the table. Where that is empty, the application begins anew.
-    pub(super) fn note_finished(&mut self, leases: &[Lease]) {
+    pub(super) fn note_finished(&mut self, leases: &[Arc<Lease>]) {
         if leases.is_empty() {
             self.finished.clear();
         }
@@ -165,7 +166,7 @@ impl WorkerMachine {
             self.shards.next = Some(now + self.config.scan_interval);
             return;
         }
-        let leases: Vec<Lease> = self.table.values().cloned().collect();
+        let leases: Vec<Lease> = self.table.values().map(|row| Lease::clone(row)).collect();
         let input = SyncInput {
             shards,
             leases: &leases,

@@ -121,7 +121,7 @@ impl WorkerMachine {
             };
             let unchanged_for = Some(now.since(tenure.since));
             return LeaseStatus {
-                lease: tenure.lease.clone(),
+                lease: Lease::clone(&tenure.lease),
                 state,
                 unchanged_for,
                 tenure: Some(tenure.id),

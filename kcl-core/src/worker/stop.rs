@@ -1,6 +1,6 @@
 //! The end of a worker: consumers finish their batch, leases are given back, then it exits.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use super::{
     Exit, LossReason, TenureId, WorkerEffect, WorkerEvent, WorkerFailure, WorkerMachine,
@@ -74,14 +74,14 @@ impl WorkerMachine {
 
     /// Leases that are on their way to this worker would wait for the failover time if nobody awaited them.
     fn decline_hand_offs(&mut self, now: Tick) {
-        let rows: Vec<Lease> = self.table.values().cloned().collect();
+        let rows: Vec<Arc<Lease>> = self.table.values().cloned().collect();
         for row in rows {
             self.decline(now, &row);
         }
     }
 
     /// Turns down a lease that is passed on, or was passed on, to this worker while it stops.
-    pub(super) fn decline(&mut self, now: Tick, row: &Lease) {
+    pub(super) fn decline(&mut self, now: Tick, row: &Arc<Lease>) {
         if !self.gives_back() {
             return;
         }

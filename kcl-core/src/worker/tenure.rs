@@ -1,7 +1,7 @@
 //! One lease while this worker holds it. All writes to its row go through here, one at a time, so that renewals,
 //! checkpoints and the last write never race with each other.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use super::{OpId, TenureId};
 use crate::{
@@ -43,7 +43,7 @@ pub(super) enum LastWrite {
 pub(super) struct Tenure {
     pub(super) id: TenureId,
     /// The row as this worker wrote or saw it last.
-    pub(super) lease: Lease,
+    pub(super) lease: Arc<Lease>,
     pub(super) stage: Stage,
     pub(super) since: Tick,
     /// When the last write that was applied was sent. Nobody may take the lease within the failover time from then on.
@@ -60,7 +60,7 @@ pub(super) struct Tenure {
 }
 
 impl Tenure {
-    pub(super) fn new(id: TenureId, lease: Lease, sent: Tick, now: Tick) -> Self {
+    pub(super) fn new(id: TenureId, lease: Arc<Lease>, sent: Tick, now: Tick) -> Self {
         Self {
             id,
             lease,
@@ -122,7 +122,7 @@ impl Tenure {
     }
 
     /// Takes over the row that is now in the table, and says whether it holds a new checkpoint.
-    pub(super) fn adopt(&mut self, row: Lease) -> bool {
+    pub(super) fn adopt(&mut self, row: Arc<Lease>) -> bool {
         let moved = row.checkpoint != self.lease.checkpoint;
         self.lease = row;
         let checkpoint = &self.lease.checkpoint;

@@ -1,5 +1,7 @@
 //! The life of the leases that this worker holds.
 
+use std::sync::Arc;
+
 use super::{
     LossReason, ShardReport, StoreFailure, TenureId, WorkerEffect, WorkerEvent, WorkerFailure, WorkerMachine,
     tenure::{LastWrite, Stage, Tenure},
@@ -81,7 +83,7 @@ impl WorkerMachine {
     }
 
     /// A lease was taken: it is held from when the write was sent.
-    pub(super) fn taken(&mut self, now: Tick, before: Option<Lease>, row: Lease, sent: Tick) {
+    pub(super) fn taken(&mut self, now: Tick, before: Option<Arc<Lease>>, row: Arc<Lease>, sent: Tick) {
         if sent + self.config.failover_time <= now {
             // The answer came so late that others may have it already. If not, the next scan shows the row as this one's.
             return;
@@ -122,7 +124,7 @@ impl WorkerMachine {
             tenure.stage = Stage::Consuming;
             tenure.since = now;
             let start = lineage::start_position(&tenure.lease, &self.table);
-            let lease = tenure.lease.clone();
+            let lease = Lease::clone(&tenure.lease);
             self.push(WorkerEffect::StartShard {
                 tenure: id,
                 lease,
@@ -159,7 +161,7 @@ impl WorkerMachine {
     }
 
     /// A write of a tenure was applied.
-    pub(super) fn tenure_written(&mut self, now: Tick, id: TenureId, row: Lease, sent: Tick) {
+    pub(super) fn tenure_written(&mut self, now: Tick, id: TenureId, row: Arc<Lease>, sent: Tick) {
         let Some(tenure) = self.tenures.get_mut(&id) else {
             return;
         };
@@ -185,7 +187,7 @@ impl WorkerMachine {
         let Some(last) = ended else { return };
         self.forget(id);
         match last {
-            LastWrite::GiveBack => self.event(match row.owner {
+            LastWrite::GiveBack => self.event(match row.owner.clone() {
                 Some(to) => WorkerEvent::HandOffFinished {
                     key,
                     to: Some(to),
@@ -205,7 +207,7 @@ impl WorkerMachine {
     }
 
     /// The row of a tenure is not what this worker wrote last.
-    pub(super) fn row_changed(&mut self, now: Tick, id: TenureId, row: Option<Lease>) {
+    pub(super) fn row_changed(&mut self, now: Tick, id: TenureId, row: Option<Arc<Lease>>) {
         let Some(tenure) = self.tenures.get_mut(&id) else {
             return;
         };
@@ -262,7 +264,7 @@ impl WorkerMachine {
             });
         }
         self.event(WorkerEvent::LeaseLost {
-            key: tenure.lease.key,
+            key: tenure.lease.key.clone(),
             reason,
             to,
         });

@@ -1,5 +1,7 @@
 //! Requests to the table that are under way, and what their answers mean.
 
+use std::sync::Arc;
+
 use super::{OpId, StoreFailure, TenureId, WorkerEffect, WorkerEvent, WorkerFailure, WorkerMachine};
 use crate::{
     ids::LeaseKey,
@@ -14,8 +16,24 @@ pub(super) struct Op {
     pub(super) kind: OpKind,
     pub(super) key: LeaseKey,
     /// The row before the write and the row that the write makes of it; none where the write adds or removes the row.
-    pub(super) change: Option<(Lease, Lease)>,
+    pub(super) change: Option<(Arc<Lease>, Lease)>,
     pub(super) sent: Tick,
+}
+
+/// A [`WriteOutcome`], with a row that the table and a tenure share.
+#[derive(Debug)]
+enum Settled {
+    Applied(Arc<Lease>),
+    Conflict(Option<Arc<Lease>>),
+}
+
+impl From<WriteOutcome> for Settled {
+    fn from(outcome: WriteOutcome) -> Self {
+        match outcome {
+            WriteOutcome::Applied(row) => Self::Applied(Arc::new(row)),
+            WriteOutcome::Conflict(row) => Self::Conflict(row.map(Arc::new)),
+        }
+    }
 }
 
 /// What a request is for.
@@ -44,7 +62,7 @@ pub(super) enum OpKind {
 }
 
 impl WorkerMachine {
-    fn register(&mut self, now: Tick, kind: OpKind, key: LeaseKey, change: Option<(Lease, Lease)>) -> OpId {
+    fn register(&mut self, now: Tick, kind: OpKind, key: LeaseKey, change: Option<(Arc<Lease>, Lease)>) -> OpId {
         self.next_op += 1;
         let op = OpId(self.next_op);
         self.busy.insert(key.clone());
@@ -61,9 +79,9 @@ impl WorkerMachine {
     }
 
     /// Sends a conditional write on `row`.
-    pub(super) fn send(&mut self, now: Tick, kind: OpKind, row: &Lease, write: LeaseWrite) -> OpId {
+    pub(super) fn send(&mut self, now: Tick, kind: OpKind, row: &Arc<Lease>, write: LeaseWrite) -> OpId {
         let after = write.patch.apply(row);
-        let op = self.register(now, kind, row.key.clone(), Some((row.clone(), after)));
+        let op = self.register(now, kind, row.key.clone(), Some((Arc::clone(row), after)));
         self.push(WorkerEffect::Update { op, write });
         op
     }
@@ -102,7 +120,7 @@ impl WorkerMachine {
                 self.trouble(operation_of(request.kind), message, 1);
                 self.push(WorkerEffect::Get { op, key: request.key });
             }
-            Ok(outcome) => self.settle(now, op, request, Ok(outcome)),
+            Ok(outcome) => self.settle(now, op, request, Ok(Settled::from(outcome))),
             Err(failure) => self.settle(now, op, request, Err(failure)),
         }
     }
@@ -113,9 +131,9 @@ impl WorkerMachine {
             return;
         };
         let outcome = match result {
-            Ok(row) => match (&request.change, row) {
-                (Some((_, after)), Some(row)) if *after == row => Ok(WriteOutcome::Applied(row)),
-                (_, row) => Ok(WriteOutcome::Conflict(row)),
+            Ok(row) => match (&request.change, row.map(Arc::new)) {
+                (Some((_, after)), Some(row)) if *after == *row => Ok(Settled::Applied(row)),
+                (_, row) => Ok(Settled::Conflict(row)),
             },
             Err(failure) => {
                 if matches!(request.kind, OpKind::Take | OpKind::RequestHandOff) {
@@ -127,19 +145,17 @@ impl WorkerMachine {
         // A take that was planned from an old scan may ask for the very row that an earlier take of this life made, and
         // that row says nothing about now. So a take is proved by taking once more, from the row as it is.
         let again = match &outcome {
-            Ok(WriteOutcome::Applied(row)) if request.kind == OpKind::Take && self.stopping.is_none() => {
-                Some(row.clone())
-            }
+            Ok(Settled::Applied(row)) if request.kind == OpKind::Take && self.stopping.is_none() => Some(row.clone()),
             _ => None,
         };
         if let Some(row) = again {
-            self.settle(now, op, request, Ok(WriteOutcome::Conflict(Some(row.clone()))));
+            self.settle(now, op, request, Ok(Settled::Conflict(Some(row.clone()))));
             return self.take(now, &row);
         }
         self.settle(now, op, request, outcome);
     }
 
-    fn settle(&mut self, now: Tick, op: OpId, request: Op, result: Result<WriteOutcome, StoreFailure>) {
+    fn settle(&mut self, now: Tick, op: OpId, request: Op, result: Result<Settled, StoreFailure>) {
         self.ops.remove(&op);
         self.busy.remove(&request.key);
         if let Err(StoreFailure::Unusable(message)) = &result {
@@ -148,11 +164,11 @@ impl WorkerMachine {
             return self.stop(now, Some(WorkerFailure::StoreUnusable { message }));
         }
         match (&result, request.kind) {
-            (Ok(WriteOutcome::Applied(row)), kind) if kind != OpKind::Delete => {
+            (Ok(Settled::Applied(row)), kind) if kind != OpKind::Delete => {
                 self.found_empty = false;
                 self.table.insert(row.key.clone(), row.clone());
             }
-            (Ok(WriteOutcome::Conflict(Some(row))), _) => {
+            (Ok(Settled::Conflict(Some(row))), _) => {
                 self.found_empty = false;
                 self.table.insert(row.key.clone(), row.clone());
             }
@@ -167,17 +183,14 @@ impl WorkerMachine {
         }
         let seen = match (&result, &request.change) {
             // What did not change is not tried again at once.
-            (Ok(WriteOutcome::Conflict(row)), Some((before, _))) if row.as_ref() == Some(before) => None,
+            (Ok(Settled::Conflict(row)), Some((before, _))) if row.as_ref() == Some(before) => None,
             (Ok(_), _) => self.table.get(&request.key).cloned(),
             (Err(_), _) => None,
         };
-        let (kind, failed) = (
-            request.kind,
-            matches!(result, Err(_) | Ok(WriteOutcome::Conflict(None))),
-        );
+        let (kind, failed) = (request.kind, matches!(result, Err(_) | Ok(Settled::Conflict(None))));
         match result {
-            Ok(WriteOutcome::Applied(row)) => self.applied(now, request, row),
-            Ok(WriteOutcome::Conflict(row)) => self.conflicted(now, &request, row),
+            Ok(Settled::Applied(row)) => self.applied(now, request, row),
+            Ok(Settled::Conflict(row)) => self.conflicted(now, &request, row),
             Err(failure) => self.write_failed(now, &request, &failure),
         }
         if kind == OpKind::Create {
@@ -188,43 +201,43 @@ impl WorkerMachine {
         }
     }
 
-    fn applied(&mut self, now: Tick, request: Op, row: Lease) {
+    fn applied(&mut self, now: Tick, request: Op, row: Arc<Lease>) {
         let key = request.key;
         match request.kind {
             OpKind::Take => self.taken(now, request.change.map(|(before, _)| before), row, request.sent),
             OpKind::RequestHandOff => {
-                if let Some(from) = row.checkpoint_owner {
+                if let Some(from) = row.checkpoint_owner.clone() {
                     self.event(WorkerEvent::HandOffRequested { key, from });
                 }
                 self.next_scan = self.next_scan.min(now + self.config.hand_off_poll());
             }
             OpKind::Decline | OpKind::Look => {}
             OpKind::HandOffOrphan => {
-                let (to, checkpoint) = (row.owner, row.checkpoint);
+                let (to, checkpoint) = (row.owner.clone(), row.checkpoint.clone());
                 self.event(WorkerEvent::HandOffFinished { key, to, checkpoint });
             }
             OpKind::Tenure(tenure) => self.tenure_written(now, tenure, row, request.sent),
             OpKind::Create => self.event(WorkerEvent::LeaseCreated {
                 key,
-                checkpoint: row.checkpoint,
+                checkpoint: row.checkpoint.clone(),
             }),
             OpKind::CreateChild => {
                 self.child_created(&key);
                 self.event(WorkerEvent::LeaseCreated {
                     key,
-                    checkpoint: row.checkpoint,
+                    checkpoint: row.checkpoint.clone(),
                 });
             }
             OpKind::Restore => {
                 self.vanished.remove(&key);
-                let checkpoint = row.checkpoint;
+                let checkpoint = row.checkpoint.clone();
                 self.event(WorkerEvent::LeaseRestored { key, checkpoint });
             }
             OpKind::Delete => self.event(WorkerEvent::LeaseDeleted { key }),
         }
     }
 
-    fn conflicted(&mut self, now: Tick, request: &Op, row: Option<Lease>) {
+    fn conflicted(&mut self, now: Tick, request: &Op, row: Option<Arc<Lease>>) {
         match request.kind {
             OpKind::Tenure(tenure) => {
                 if let Some(held) = self.tenures.get_mut(&tenure) {
@@ -244,7 +257,7 @@ impl WorkerMachine {
                 let newer = row
                     .filter(|row| row.holder() == Some(&self.config.worker) && row.session > Some(self.config.session));
                 if let Some(row) = newer {
-                    self.duplicate(now, row.key);
+                    self.duplicate(now, row.key.clone());
                 }
             }
             OpKind::Restore if row.is_some() => {

@@ -1,6 +1,6 @@
 //! Waiting for a state of the world, with a deadline that tells what the state is instead.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use kcl_broker::api::{GetRecords, GetShardIterator};
 use kcl_core::{Lease, LeaseKey, Position, ShardId};
@@ -78,7 +78,7 @@ impl TestWorld {
     /// If the table cannot be read.
     pub async fn leases(&self) -> Vec<Lease> {
         match self.table().list().await {
-            Ok(listing) => listing.leases,
+            Ok(listing) => listing.leases.into_iter().map(Arc::unwrap_or_clone).collect(),
             Err(error) => panic!("the lease table cannot be read: {error}"),
         }
     }

@@ -61,7 +61,7 @@ pub(crate) async fn run(args: LeasesArgs) -> Result<(), Error> {
     let store = args.lease_table.open_existing(&args.app).await?;
     let listing = store.list().await?;
     if args.json {
-        let leases = listing.leases.iter().map(row).collect();
+        let leases = listing.leases.iter().map(|lease| row(lease)).collect();
         let unreadable = listing.unreadable.iter().map(unreadable).collect();
         return output::json(&Leases {
             application: &args.app,
@@ -85,7 +85,7 @@ fn show(args: &LeasesArgs, listing: &LeaseListing) -> Result<(), Error> {
         "CHILDREN",
         "PASSED TO",
     ];
-    let rows = listing.leases.iter().map(row).map(|row| {
+    let rows = listing.leases.iter().map(|lease| row(lease)).map(|row| {
         [
             row.shard_id.to_owned(),
             row.owner.unwrap_or_default().to_owned(),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::bench::{Bench, at, child, held, shard, worker};
 use crate::{
-    HashKeyRange, Lease, LeaseListing, Position, Shard, Timestamp, WriteOutcome,
+    HashKeyRange, Lease, Position, Shard, Timestamp, WriteOutcome,
     fetch::{FetchFailure, FetchFailureKind},
     shard::Finish,
     worker::{OpId, ShardReport, StoreFailure, TenureId, WorkerInput},
@@ -80,13 +80,7 @@ fn any_input(rng: &mut fastrand::Rng) -> WorkerInput {
         message: String::new(),
     };
     match rng.u8(0..40) {
-        0..8 => {
-            let leases = (0..rng.u8(0..5)).map(|_| any_row(rng)).collect();
-            WorkerInput::Leases(Ok(LeaseListing {
-                leases,
-                unreadable: Vec::new(),
-            }))
-        }
+        0..8 => WorkerInput::Leases(Ok((0..rng.u8(0..5)).map(|_| any_row(rng)).collect())),
         8 => WorkerInput::Leases(Err(StoreFailure::Retry(String::new()))),
         9..18 => WorkerInput::Written {
             op,

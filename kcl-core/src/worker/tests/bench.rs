@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use crate::{
-    ChildShard, HashKeyRange, Lease, LeaseKey, LeaseListing, LeaseWrite, Patch, Position, Session, Shard, ShardId,
-    Tick, WorkerId, WriteOutcome,
+    ChildShard, HashKeyRange, Lease, LeaseKey, LeaseWrite, Patch, Position, Session, Shard, ShardId, Tick, WorkerId,
+    WriteOutcome,
     shard::StopReason,
     worker::{
         Exit, LossReason, OpId, ShardReport, StoreFailure, TenureId, WorkerConfig, WorkerEffect, WorkerEvent,
@@ -91,10 +91,7 @@ impl Bench {
     }
 
     pub(super) fn listed(&mut self, leases: Vec<Lease>) -> Vec<WorkerEffect> {
-        self.handle(WorkerInput::Leases(Ok(LeaseListing {
-            leases,
-            unreadable: Vec::new(),
-        })))
+        self.handle(WorkerInput::Leases(Ok(leases.into_iter().collect())))
     }
 
     pub(super) fn after(&mut self, wait: Duration) -> Vec<WorkerEffect> {
@@ -111,6 +108,11 @@ impl Bench {
 
     pub(super) fn answer(&mut self, op: OpId, result: Result<WriteOutcome, StoreFailure>) -> Vec<WorkerEffect> {
         self.handle(WorkerInput::Written { op, result })
+    }
+
+    /// The row as the worker knows it.
+    pub(super) fn row(&self, number: u8) -> Lease {
+        Lease::clone(&self.machine.table[&key(number)])
     }
 
     /// The table does what was asked.

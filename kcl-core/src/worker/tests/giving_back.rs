@@ -79,7 +79,7 @@ fn given_a_request_of_its_own_when_the_worker_stops_then_it_is_taken_back() {
     let row = held(2, "other", 1);
     let row = LeaseWrite::request_hand_off(&row, &worker("me")).patch.apply(&row);
     bench.after(seconds(1));
-    let own = bench.machine.table[&key(1)].clone();
+    let own = bench.row(1);
     bench.listed(vec![own, row.clone()]);
     let effects = bench.handle(WorkerInput::Shutdown);
     let (op, write) = writes(&effects).remove(0);
@@ -96,7 +96,7 @@ fn given_a_lease_passed_on_to_a_stopping_worker_when_the_next_one_asks_for_it_th
     let row = held(2, "other", 1);
     let row = LeaseWrite::request_hand_off(&row, &worker("me")).patch.apply(&row);
     bench.after(seconds(1));
-    let own = bench.machine.table[&key(1)].clone();
+    let own = bench.row(1);
     bench.listed(vec![own, row.clone()]);
     let (op, _) = writes(&bench.handle(WorkerInput::Shutdown)).remove(0);
     // Passed on, and asked for by a third worker before this one saw it: the third would wait for this one in vain.

@@ -19,7 +19,7 @@ fn given_a_held_lease_when_its_parent_is_not_finished_then_it_waits_until_it_is(
     assert_eq!(starts(&bench.applied(op, &write)), 0);
     (parent.checkpoint, parent.owner, parent.counter) = (Position::ShardEnd, None, 11);
     bench.after(seconds(1));
-    let row = bench.machine.table[&key(2)].clone();
+    let row = bench.row(2);
     assert_eq!(starts(&bench.listed(vec![parent, row])), 1);
 }
 
@@ -61,7 +61,7 @@ fn wound_31_given_no_answer_to_a_renewal_when_the_row_does_not_show_it_then_it_i
     let mut bench = Bench::consuming(&[1]);
     let (op, write) = bench.renewal();
     bench.answer(op, ambiguous());
-    let row = bench.machine.table[&key(1)].clone();
+    let row = bench.row(1);
     let effects = bench.handle(WorkerInput::Read {
         op,
         result: Ok(Some(row)),
