@@ -1,6 +1,6 @@
 //! Looking at what lasts, and the judgement at the end.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use kcl_core::worker::{LeaseState, WorkerFailure};
 
@@ -10,23 +10,26 @@ use crate::{
 };
 
 impl World<'_> {
-    /// Looks at what lasts: whoever holds a lease and says that it is consumed, consumes it.
+    /// Looks at what lasts: whoever holds a lease and says that it is consumed, consumes it. Once in a while a look falls
+    /// between the end of a consumer and its worker's hearing of it; two in a row do not.
     pub(super) fn look(&mut self) {
         self.at(LOOK_EVERY, Event::Look);
-        let mut silent = None;
+        let mut silent = BTreeSet::new();
         for node in self.nodes.iter().filter(|node| node.state == State::Running) {
             self.oracle.checks += 1;
             let status = node.worker.status(node.clock.tick(self.now));
             for lease in &status.leases {
                 let held = lease.state == LeaseState::HeldConsuming;
                 if held && lease.tenure.is_none_or(|tenure| !node.consumers.contains_key(&tenure)) {
-                    silent = Some(format!("{} holds {} and nothing consumes it", node.id, lease.lease.key));
+                    silent.insert((node.id.clone(), lease.tenure, lease.lease.key.clone()));
                 }
             }
         }
-        if let Some(what) = silent {
-            self.oracle.broken("visible", what);
+        if let Some((worker, _, key)) = silent.intersection(&self.silent).next() {
+            self.oracle
+                .broken("visible", format!("{worker} holds {key} and nothing consumes it"));
         }
+        self.silent = silent;
     }
 
     pub(super) fn judge_end(&mut self) {

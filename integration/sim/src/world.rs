@@ -7,7 +7,7 @@ use std::{
 
 use fastrand::Rng;
 use kcl_core::{
-    Session, ShardFilter, Timestamp, WorkerId,
+    LeaseKey, Session, ShardFilter, Timestamp, WorkerId,
     fetch::PollPacing,
     shard::{CheckpointPolicy, ShardConfig, ShardInput},
     worker::{TenureId, WorkerConfig, WorkerInput, WorkerMachine},
@@ -189,6 +189,8 @@ pub(super) struct World<'a> {
     pub(super) deleted: bool,
     /// The ids of processes that died, or could not renew in time: their leases stay theirs until somebody takes them.
     pub(super) lapsed: BTreeSet<WorkerId>,
+    /// The leases that were held and not consumed at the last look.
+    pub(super) silent: BTreeSet<(WorkerId, Option<TenureId>, LeaseKey)>,
 }
 
 impl<'a> World<'a> {
@@ -217,6 +219,7 @@ impl<'a> World<'a> {
             quiet: false,
             deleted: false,
             lapsed: BTreeSet::new(),
+            silent: BTreeSet::new(),
         };
         world.at(scenario.transition, Event::ShardsChanged);
         for slot in 0..scenario.workers {
