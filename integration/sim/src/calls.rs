@@ -11,7 +11,7 @@ use kcl_core::{
 use crate::{
     mutant::Mutant,
     node::{Asked, State},
-    scenario::FaultKind,
+    scenario::{FaultKind, Initial},
     servers::{TableAnswer, TableRequest},
     world::{Event, World},
 };
@@ -154,6 +154,10 @@ impl World<'_> {
             if matches!(request, TableRequest::Delete(..)) {
                 self.oracle.deleted(before);
             }
+        }
+        if let (TableAnswer::Outcome(WriteOutcome::Applied(lease)), TableRequest::Create(_)) = (&answer, request) {
+            self.oracle
+                .leased(&lease.shard, self.scenario.initial == Initial::Latest);
         }
         if let Some(delay) = answer_in {
             self.falsify(&mut answer);

@@ -24,6 +24,19 @@ struct ShardTruth {
     handled: Vec<bool>,
     /// Everything before this index is handled, or was never asked for.
     prefix: usize,
+    /// Whether it ever had a lease.
+    leased: bool,
+    /// How many records it had when an application that starts with `LATEST` began.
+    before_begin: usize,
+}
+
+impl ShardTruth {
+    /// Whether it holds records that somebody still has to handle. A shard that was over when the application began does
+    /// not.
+    fn is_waiting(&self) -> bool {
+        let was_over_before = !self.leased && self.records.len() == self.before_begin;
+        self.prefix < self.records.len() && !was_over_before
+    }
 }
 
 /// A stream that was deleted, and replaced by one of the same name.
@@ -69,6 +82,8 @@ pub struct Oracle {
     parents: BTreeMap<ShardId, Vec<ShardId>>,
     /// What there was before the stream was created again.
     former: Option<Former>,
+    /// Whether an application that starts with `LATEST` has a lease.
+    begun: bool,
     /// How often a promise was looked at.
     pub checks: u64,
     /// How many records were delivered, replays included.
@@ -119,6 +134,20 @@ impl Oracle {
         if let Some(truth) = self.shards.get_mut(shard) {
             truth.handled.fill(true);
             truth.prefix = truth.records.len();
+        }
+    }
+
+    /// A shard got a lease. With the first one an application that starts with `LATEST` has begun: shards that were over
+    /// by then get none, and what is in them was never asked for.
+    pub fn leased(&mut self, shard: &ShardId, at_latest: bool) {
+        if at_latest && !self.begun {
+            self.begun = true;
+            for truth in self.shards.values_mut() {
+                truth.before_begin = truth.records.len();
+            }
+        }
+        if let Some(truth) = self.shards.get_mut(shard) {
+            truth.leased = true;
         }
     }
 
@@ -321,7 +350,7 @@ impl Oracle {
         let waiting: Vec<String> = self
             .shards
             .iter()
-            .filter(|(_, truth)| truth.prefix < truth.records.len())
+            .filter(|(_, truth)| truth.is_waiting())
             .map(|(shard, truth)| format!("{shard} at {} of {}", truth.prefix, truth.records.len()))
             .collect();
         self.check("liveness", waiting.is_empty(), || {
@@ -345,9 +374,7 @@ impl Oracle {
         let unleased: Vec<&ShardId> = self
             .shards
             .iter()
-            .filter(|(shard, truth)| {
-                !truth.records.is_empty() && truth.prefix < truth.records.len() && !table.contains_key(shard.as_str())
-            })
+            .filter(|(shard, truth)| truth.is_waiting() && !table.contains_key(shard.as_str()))
             .map(|(shard, _)| shard)
             .collect();
         let text = format!("{unleased:?}");
