@@ -2,6 +2,7 @@
 //!
 //! - [`MemoryLeaseStore`]: a table that lives as long as the process.
 //! - [`SqliteLeaseStore`]: a table in one file, shared by the processes of one machine.
+//! - `DynamoDbLeaseStore`, with the feature `dynamodb`: a table in DynamoDB, in the format of Java KCL.
 //! - [`conformance`]: what every store promises, as checks for your own.
 //! - [`FaultyLeaseStore`]: any store with faults by script and by seed, for tests.
 //! - [`ObservedLeaseStore`]: any store with its calls counted.
@@ -9,11 +10,15 @@
 //! All of them are [`LeaseStore`](kcl_core::LeaseStore)s: dumb compare-and-swap tables without clock, expiry or policy.
 
 pub mod conformance;
+#[cfg(feature = "dynamodb")]
+mod dynamodb;
 mod fault;
 mod memory;
 mod observe;
 mod sqlite;
 
+#[cfg(feature = "dynamodb")]
+pub use self::dynamodb::{Billing, DynamoDbConfig, DynamoDbLeaseStore, OwnerIndex};
 pub use self::{
     fault::{Fault, FaultPlan, FaultRule, FaultyLeaseStore, InjectedFault},
     memory::MemoryLeaseStore,

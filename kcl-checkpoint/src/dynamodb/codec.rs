@@ -1,0 +1,366 @@
+//! A lease as one item, and back.
+
+use std::{collections::HashMap, fmt::Display, str::FromStr};
+
+use aws_sdk_dynamodb::{primitives::Blob, types::AttributeValue};
+use bytes::Bytes;
+use kcl_core::{
+    HashKey, HashKeyRange, Lease, LeaseKey, PendingCheckpoint, Position, RecordPosition, SequenceNumber, Session,
+    ShardId, StreamName, Timestamp, UnreadableRow, WorkerId,
+};
+
+use super::schema::{
+    AT_TIMESTAMP, CHECKPOINT, CHECKPOINT_OWNER, CHECKPOINT_SUB, CHECKPOINT_TIMESTAMP, CHILDREN, ENDING_HASH_KEY,
+    ENTITY_LEASE, ENTITY_TYPE, LATEST, LEASE_COUNTER, LEASE_KEY, LEASE_OWNER, OWNER_SWITCHES, PARENTS, PENDING,
+    PENDING_STATE, PENDING_SUB, PENDING_TIMESTAMP, SESSION, SESSION_COUNTER, SHARD_END, SHARD_ID, STARTING_HASH_KEY,
+    STREAM, STREAM_IDENTIFIER, TRIM_HORIZON,
+};
+
+/// A row as the service gives it.
+pub(super) type Item = HashMap<String, AttributeValue>;
+
+/// What a row turns out to be.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Row {
+    Lease(Box<Lease>),
+    /// A row that says that it is something else, such as the lock of a fleet's leader.
+    Foreign {
+        entity: String,
+    },
+    Unreadable(UnreadableRow),
+}
+
+/// A lease holds something that has no form in a row.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a row has no form for {what}")]
+pub(super) struct Unstorable {
+    what: String,
+}
+
+/// Reads a row. `at_timestamp` is the time of `AT_TIMESTAMP` where the row does not say it.
+pub(super) fn decode(item: &Item, at_timestamp: Option<Timestamp>) -> Row {
+    match item.get(ENTITY_TYPE) {
+        Some(AttributeValue::S(entity)) if entity != ENTITY_LEASE => {
+            return Row::Foreign { entity: entity.clone() };
+        }
+        _ => {}
+    }
+    match lease(&Attributes(item), at_timestamp) {
+        Ok(lease) => Row::Lease(Box::new(lease)),
+        Err(reason) => Row::Unreadable(UnreadableRow {
+            key: key_as_text(item),
+            reason,
+        }),
+    }
+}
+
+/// The key for people, whatever it is.
+fn key_as_text(item: &Item) -> String {
+    match item.get(LEASE_KEY) {
+        Some(AttributeValue::S(key)) => key.clone(),
+        Some(other) => format!("{other:?}"),
+        None => String::new(),
+    }
+}
+
+fn lease(row: &Attributes<'_>, at_timestamp: Option<Timestamp>) -> Result<Lease, String> {
+    let key: LeaseKey = row.required(LEASE_KEY, Attributes::id)?;
+    let shard = match row.id::<ShardId>(SHARD_ID)? {
+        Some(shard) => shard,
+        // Named after the key's attribute: that is where the shard stands in a row without its own.
+        None => ShardId::new(key.as_str()).map_err(|error| format!("{LEASE_KEY}: {error}"))?,
+    };
+    let checkpoint = row.position([CHECKPOINT, CHECKPOINT_SUB, CHECKPOINT_TIMESTAMP], at_timestamp)?;
+    let checkpoint = checkpoint.ok_or_else(|| missing(CHECKPOINT))?;
+    let mut lease = Lease::new(shard, checkpoint);
+    lease.key = key;
+    lease.owner = row.id(LEASE_OWNER)?;
+    lease.counter = row.required(LEASE_COUNTER, Attributes::number)?;
+    lease.session = row.session(lease.counter)?;
+    let pending = row.position([PENDING, PENDING_SUB, PENDING_TIMESTAMP], at_timestamp)?;
+    lease.pending_checkpoint = match pending {
+        Some(position) => Some(PendingCheckpoint {
+            position,
+            state: row.state()?,
+        }),
+        None => None,
+    };
+    lease.owner_switches_since_checkpoint = row.number(OWNER_SWITCHES)?.unwrap_or_default();
+    lease.checkpoint_owner = row.id::<WorkerId>(CHECKPOINT_OWNER)?;
+    lease.parents = row.shards(PARENTS)?;
+    lease.children = row.shards(CHILDREN)?;
+    lease.hash_key_range = row.hash_key_range()?;
+    lease.stream = row.stream()?;
+    Ok(lease)
+}
+
+fn missing(name: &str) -> String {
+    format!("{name}: missing")
+}
+
+/// A row's attributes by name. Errors begin with the name.
+struct Attributes<'a>(&'a Item);
+
+impl<'a> Attributes<'a> {
+    /// An attribute that is there and is not null.
+    fn any(&self, name: &str) -> Option<&'a AttributeValue> {
+        self.0.get(name).filter(|value| !value.is_null())
+    }
+
+    fn wrong_type(name: &str, value: &AttributeValue, wanted: &str) -> String {
+        format!("{name}: is of type {}, and should be {wanted}", type_of(value))
+    }
+
+    fn text(&self, name: &str) -> Result<Option<&'a str>, String> {
+        match self.any(name) {
+            None => Ok(None),
+            Some(AttributeValue::S(text)) => Ok(Some(text)),
+            Some(other) => Err(Self::wrong_type(name, other, "S")),
+        }
+    }
+
+    fn id<T: FromStr<Err: Display>>(&self, name: &str) -> Result<Option<T>, String> {
+        let parsed = self.text(name)?.map(str::parse).transpose();
+        parsed.map_err(|error| format!("{name}: {error}"))
+    }
+
+    fn number<T: FromStr>(&self, name: &str) -> Result<Option<T>, String> {
+        match self.any(name) {
+            None => Ok(None),
+            Some(AttributeValue::N(digits)) => match digits.parse() {
+                Ok(number) => Ok(Some(number)),
+                Err(_) => Err(format!("{name}: {digits} is no whole number in range")),
+            },
+            Some(other) => Err(Self::wrong_type(name, other, "N")),
+        }
+    }
+
+    fn required<T>(&self, name: &str, read: fn(&Self, &str) -> Result<Option<T>, String>) -> Result<T, String> {
+        read(self, name)?.ok_or_else(|| missing(name))
+    }
+
+    /// A set of shards. Sets have no order; here they are sorted, so that equal rows read equal.
+    fn shards(&self, name: &str) -> Result<Vec<ShardId>, String> {
+        let texts = match self.any(name) {
+            None => return Ok(Vec::new()),
+            Some(AttributeValue::Ss(texts)) => texts,
+            Some(other) => return Err(Self::wrong_type(name, other, "SS")),
+        };
+        let parsed: Result<Vec<_>, _> = texts.iter().map(|text| ShardId::new(text.as_str())).collect();
+        let mut shards = parsed.map_err(|error| format!("{name}: {error}"))?;
+        shards.sort_unstable();
+        Ok(shards)
+    }
+
+    /// The session, if the row was last written by somebody who knows of sessions.
+    fn session(&self, counter: u64) -> Result<Option<Session>, String> {
+        let Some(hex) = self.text(SESSION)? else {
+            return Ok(None);
+        };
+        let session = u64::from_str_radix(hex, 16).map_err(|error| format!("{SESSION}: {error}"))?;
+        let written_at: Option<u64> = self.number(SESSION_COUNTER)?;
+        Ok((written_at == Some(counter)).then_some(Session(session)))
+    }
+
+    fn position(&self, names: [&str; 3], at_timestamp: Option<Timestamp>) -> Result<Option<Position>, String> {
+        let [name, sub, timestamp] = names;
+        let Some(text) = self.text(name)? else {
+            return Ok(None);
+        };
+        Ok(Some(match text {
+            TRIM_HORIZON => Position::TrimHorizon,
+            LATEST => Position::Latest,
+            SHARD_END => Position::ShardEnd,
+            AT_TIMESTAMP => {
+                let millis = self.number(timestamp)?;
+                let at = millis.map(Timestamp::from_epoch_millis).or(at_timestamp);
+                Position::AtTimestamp(at.ok_or_else(|| {
+                    format!("{name}: is AT_TIMESTAMP, and neither {timestamp} nor the configuration says which time")
+                })?)
+            }
+            digits => Position::Record(RecordPosition {
+                sequence_number: SequenceNumber::new(digits).map_err(|error| format!("{name}: {error}"))?,
+                sub_sequence_number: self.number(sub)?.unwrap_or_default(),
+            }),
+        }))
+    }
+
+    fn state(&self) -> Result<Option<Bytes>, String> {
+        match self.any(PENDING_STATE) {
+            // Java writes a number here by mistake when it creates a lease with a pending checkpoint.
+            None | Some(AttributeValue::N(_)) => Ok(None),
+            Some(AttributeValue::B(blob)) => Ok(Some(Bytes::copy_from_slice(blob.as_ref()))),
+            Some(other) => Err(Self::wrong_type(PENDING_STATE, other, "B")),
+        }
+    }
+
+    fn hash_key_range(&self) -> Result<Option<HashKeyRange>, String> {
+        let start: Option<HashKey> = self.id(STARTING_HASH_KEY)?;
+        let end = self.id(ENDING_HASH_KEY)?;
+        match (start, end) {
+            (Some(start), Some(end)) => Ok(Some(HashKeyRange { start, end })),
+            (None, None) => Ok(None),
+            (Some(_), None) => Err(missing(ENDING_HASH_KEY)),
+            (None, Some(_)) => Err(missing(STARTING_HASH_KEY)),
+        }
+    }
+
+    fn stream(&self) -> Result<Option<StreamName>, String> {
+        if let Some(stream) = self.id(STREAM)? {
+            return Ok(Some(stream));
+        }
+        let Some(identifier) = self.text(STREAM_IDENTIFIER)? else {
+            return Ok(None);
+        };
+        match stream_of(identifier) {
+            Some(stream) => Ok(Some(stream)),
+            None => Err(format!(
+                "{STREAM_IDENTIFIER}: {identifier:?} is not account:stream:epoch"
+            )),
+        }
+    }
+}
+
+fn type_of(value: &AttributeValue) -> &'static str {
+    match value {
+        AttributeValue::S(_) => "S",
+        AttributeValue::N(_) => "N",
+        AttributeValue::B(_) => "B",
+        AttributeValue::Bool(_) => "BOOL",
+        AttributeValue::L(_) => "L",
+        AttributeValue::M(_) => "M",
+        AttributeValue::Ss(_) => "SS",
+        AttributeValue::Ns(_) => "NS",
+        AttributeValue::Bs(_) => "BS",
+        _ => "another kind",
+    }
+}
+
+/// The stream of an `account:stream:epoch`.
+fn stream_of(identifier: &str) -> Option<StreamName> {
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let (account, rest) = identifier.split_once(':')?;
+    let (stream, epoch) = rest.split_once(':')?;
+    let stream = StreamName::new(stream).ok()?;
+    (is_number(account) && is_number(epoch)).then_some(stream)
+}
+
+/// The stream's identifier in a key of an application that reads several streams, `account:stream:epoch:shard`.
+fn stream_identifier(lease: &Lease) -> Option<&str> {
+    let identifier = lease
+        .key
+        .as_str()
+        .strip_suffix(lease.shard.as_str())?
+        .strip_suffix(':')?;
+    (lease.stream.is_some() && stream_of(identifier) == lease.stream).then_some(identifier)
+}
+
+/// The row of a lease that is created.
+pub(super) fn encode(lease: &Lease) -> Result<Item, Unstorable> {
+    let mut item = Item::new();
+    let mut put = |name: &str, value: Option<AttributeValue>| {
+        if let Some(value) = value {
+            item.insert(name.to_owned(), value);
+        }
+    };
+    put(LEASE_KEY, Some(text(&lease.key)));
+    put(ENTITY_TYPE, Some(text(ENTITY_LEASE)));
+    put(LEASE_OWNER, lease.owner.as_ref().map(text));
+    put(LEASE_COUNTER, Some(number(lease.counter)));
+    put(SESSION, lease.session.map(session));
+    put(SESSION_COUNTER, lease.session.map(|_| number(lease.counter)));
+    put(OWNER_SWITCHES, Some(number(lease.owner_switches_since_checkpoint)));
+    put(CHECKPOINT_OWNER, lease.checkpoint_owner.as_ref().map(text));
+    let checkpoint = PositionValues::of(&lease.checkpoint)?;
+    put(CHECKPOINT, Some(checkpoint.text));
+    put(CHECKPOINT_SUB, Some(checkpoint.sub));
+    put(CHECKPOINT_TIMESTAMP, checkpoint.timestamp);
+    if let Some(pending) = &lease.pending_checkpoint {
+        let position = PositionValues::of(&pending.position)?;
+        put(PENDING, Some(position.text));
+        put(PENDING_SUB, Some(position.sub));
+        put(PENDING_TIMESTAMP, position.timestamp);
+        put(PENDING_STATE, pending.state.as_ref().map(state));
+    }
+    put(PARENTS, shards(&lease.parents));
+    put(CHILDREN, shards(&lease.children));
+    put(
+        STARTING_HASH_KEY,
+        lease.hash_key_range.map(|range| hash_key(range.start)),
+    );
+    put(ENDING_HASH_KEY, lease.hash_key_range.map(|range| hash_key(range.end)));
+    if let Some(identifier) = stream_identifier(lease) {
+        put(STREAM_IDENTIFIER, Some(text(identifier)));
+    } else {
+        put(STREAM, lease.stream.as_ref().map(text));
+    }
+    if lease.key.as_str() != lease.shard.as_str() {
+        put(SHARD_ID, Some(text(&lease.shard)));
+    }
+    Ok(item)
+}
+
+/// A position in the attributes that hold it.
+pub(super) struct PositionValues {
+    pub(super) text: AttributeValue,
+    pub(super) sub: AttributeValue,
+    pub(super) timestamp: Option<AttributeValue>,
+}
+
+impl PositionValues {
+    pub(super) fn of(position: &Position) -> Result<Self, Unstorable> {
+        let sentinel = |name: &str| Self {
+            text: text(name),
+            sub: number(0_u64),
+            timestamp: None,
+        };
+        Ok(match position {
+            Position::TrimHorizon => sentinel(TRIM_HORIZON),
+            Position::Latest => sentinel(LATEST),
+            Position::ShardEnd => sentinel(SHARD_END),
+            Position::AtTimestamp(at) => Self {
+                timestamp: Some(number(at.epoch_millis())),
+                ..sentinel(AT_TIMESTAMP)
+            },
+            Position::Record(record) => Self {
+                text: text(record.sequence_number.as_str()),
+                sub: number(record.sub_sequence_number),
+                timestamp: None,
+            },
+            other => {
+                let what = format!("the position {other}");
+                return Err(Unstorable { what });
+            }
+        })
+    }
+}
+
+pub(super) fn text(text: impl AsRef<str>) -> AttributeValue {
+    AttributeValue::S(text.as_ref().to_owned())
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "numbers are passed as they are")]
+pub(super) fn number(number: impl ToString) -> AttributeValue {
+    AttributeValue::N(number.to_string())
+}
+
+pub(super) fn session(session: Session) -> AttributeValue {
+    AttributeValue::S(session.to_string())
+}
+
+pub(super) fn state(state: &Bytes) -> AttributeValue {
+    AttributeValue::B(Blob::new(state.as_ref()))
+}
+
+pub(super) fn hash_key(key: HashKey) -> AttributeValue {
+    AttributeValue::S(key.to_string())
+}
+
+/// A set of shards; there is no empty set.
+pub(super) fn shards(shards: &[ShardId]) -> Option<AttributeValue> {
+    let mut texts: Vec<String> = shards.iter().map(ToString::to_string).collect();
+    // The service refuses a set that names one shard twice.
+    texts.sort_unstable();
+    texts.dedup();
+    (!texts.is_empty()).then_some(AttributeValue::Ss(texts))
+}
