@@ -300,6 +300,18 @@ impl LeaseWrite {
         Self::on(lease, patch)
     }
 
+    /// Asks the holder to finish what it is doing and give the lease back, to whoever takes it then: a hand-off that names
+    /// nobody else. Whoever reads the shard goes on to be its only reader until it is done.
+    #[must_use]
+    pub fn ask_back(lease: &Lease) -> Self {
+        let patch = Patch {
+            owner: Some(lease.holder().cloned()),
+            checkpoint_owner: Some(lease.holder().cloned()),
+            ..Patch::default()
+        };
+        Self::on(lease, patch)
+    }
+
     /// Takes back a request for a hand-off: its holder keeps the lease.
     #[must_use]
     pub fn cancel_hand_off(lease: &Lease) -> Self {

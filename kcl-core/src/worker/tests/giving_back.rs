@@ -24,6 +24,34 @@ fn given_a_hand_off_request_when_the_consumer_has_drained_then_the_lease_goes_ov
 }
 
 #[test]
+fn given_a_lease_that_is_asked_back_when_the_consumer_has_drained_then_it_is_free_with_its_progress() {
+    let mut bench = Bench::consuming(&[1]);
+    let row = bench.machine.table[&key(1)].clone();
+    let asked = LeaseWrite::ask_back(&row).patch.apply(&row);
+    assert_eq!((asked.holder(), asked.counter), (row.holder(), row.counter));
+    assert_eq!(stops(&bench.listed(vec![asked])), [(1, StopReason::HandOff)]);
+    bench.report(1, ShardReport::Progress(at(7)));
+    let effects = bench.report(1, ShardReport::Finished(Finish::Drained));
+    let (_, write) = writes(&effects).remove(0);
+    let row = write.patch.apply(&bench.machine.table[&key(1)]);
+    assert_eq!((row.holder(), row.session, &row.checkpoint), (None, None, &at(7)));
+}
+
+#[test]
+fn given_a_lease_that_was_asked_back_from_an_earlier_life_when_resumed_then_it_is_taken_as_any_other() {
+    let mut bench = Bench::new();
+    let row = held(1, "me", 4);
+    let row = LeaseWrite::ask_back(&row).patch.apply(&row);
+    let (op, write) = writes(&bench.listed(vec![row.clone()])).remove(0);
+    assert_eq!(write, LeaseWrite::finish_hand_off(&row, None));
+    bench.applied(op, &write);
+    let row = write.patch.apply(&row);
+    let (op, write) = writes(&bench.listed(vec![row])).remove(0);
+    bench.applied(op, &write);
+    assert_eq!(bench.machine.leases_held(), 1);
+}
+
+#[test]
 fn given_a_hand_off_when_the_consumer_hangs_then_it_is_cut_at_the_deadline() {
     let mut bench = Bench::consuming(&[1]);
     bench.asked_for_first();

@@ -1,0 +1,107 @@
+//! What is wrong with a lease table, in plain words, with what to do about it.
+//!
+//! [`examine`] takes two looks at the table, and at the stream's shards if they are known. What a table shows while workers
+//! change it, or what a stale read makes of it, is no finding: it has to be there in both looks. With one look only, such a
+//! finding is kept, named as unconfirmed, and never an error. Who lives is judged by counters that move from one look to the
+//! other, so that nothing is said about it unless the failover time lies between them.
+
+mod finding;
+mod holders;
+mod ranges;
+mod shards;
+mod view;
+mod words;
+
+use std::time::Duration;
+
+pub use self::finding::{BlockedBy, Finding, Problem, Remedy, Severity};
+use self::view::View;
+use crate::{catalog::Shard, ids::StreamName, store::LeaseListing};
+
+/// One look at the table, and at the stream.
+#[derive(Clone, Copy, Debug)]
+pub struct Look<'a> {
+    /// A scan of the whole table.
+    pub listing: &'a LeaseListing,
+    /// All shards of the stream, listed after the scan was made; none if the stream was not asked.
+    pub shards: Option<&'a [Shard]>,
+}
+
+/// What [`examine`] looks at.
+#[derive(Clone, Copy, Debug)]
+pub struct Examination<'a> {
+    /// The stream that the application reads, if it is known.
+    pub stream: Option<&'a StreamName>,
+    /// An earlier look, and how long before the last one it was.
+    pub earlier: Option<(Look<'a>, Duration)>,
+    /// The last look.
+    pub last: Look<'a>,
+    /// The failover time of the workers.
+    pub failover_time: Duration,
+}
+
+/// Finds what is wrong, the worst first.
+///
+/// ```
+/// use std::{sync::Arc, time::Duration};
+/// use kcl_core::{HashKeyRange, Lease, LeaseListing, Position, ShardId, WorkerId};
+/// use kcl_core::doctor::{Examination, Look, Problem, Severity, examine};
+///
+/// let mut lease = Lease::new(ShardId::new("shardId-000000000000")?, Position::TrimHorizon)
+///     .with_hash_key_range(HashKeyRange::FULL);
+/// lease.owner = Some(WorkerId::new("worker-1")?);
+/// let table = LeaseListing::from_iter([lease]);
+/// let look = Look { listing: &table, shards: None };
+///
+/// // Nobody renewed the lease in half a minute.
+/// let findings = examine(&Examination {
+///     stream: None,
+///     earlier: Some((look, Duration::from_secs(30))),
+///     last: look,
+///     failover_time: Duration::from_secs(10),
+/// });
+/// assert_eq!(findings[0].severity, Severity::Error);
+/// assert!(matches!(findings[0].problem, Problem::AllSilent { .. }));
+/// # Ok::<(), kcl_core::InvalidId>(())
+/// ```
+#[must_use]
+pub fn examine(examination: &Examination<'_>) -> Vec<Finding> {
+    let stream = examination
+        .stream
+        .or_else(|| view::commonest_stream(examination.last.listing));
+    let last = View::new(examination.last, stream);
+    let mut findings = view::rows_of_no_use(examination.last.listing, stream, examination.stream.is_some());
+    let earlier = examination
+        .earlier
+        .map(|(look, between)| (View::new(look, stream), between));
+
+    let structure = |view: &View<'_>| {
+        let mut problems = ranges::problems(view);
+        problems.extend(shards::problems(view));
+        problems
+    };
+    match &earlier {
+        Some((earlier, between)) => {
+            let before = structure(earlier);
+            let both = structure(&last).into_iter().filter(|found| before.contains(found));
+            findings.extend(both.map(|(problem, severity)| Finding {
+                severity,
+                problem,
+                confirmed: true,
+            }));
+            let watched = holders::Watched::new(earlier, &last, *between, examination.failover_time);
+            findings.extend(watched.findings());
+        }
+        None => findings.extend(structure(&last).into_iter().map(|(problem, severity)| Finding {
+            // It may be half of a change that is under way.
+            severity: severity.min(Severity::Warning),
+            problem,
+            confirmed: false,
+        })),
+    }
+    findings.sort_by(|one, other| other.severity.cmp(&one.severity));
+    findings
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,143 @@
+//! Hash keys, shards, and leases that are over.
+
+use super::{Case, Severity, closed, finished, free, held, high, key, low, open, shard};
+use crate::{HashKeyRange, Position, doctor::Problem};
+
+#[test]
+fn given_hash_keys_that_no_lease_covers_when_examined_then_the_hole_is_named() {
+    let case = Case::of([held(1, low(), "w1")]);
+    assert_eq!(case.findings()[0].problem, Problem::Hole { range: high() });
+    assert_eq!(case.codes(), [("hash_range_hole", Severity::Error)]);
+}
+
+#[test]
+fn given_a_hole_in_one_look_only_when_examined_then_it_is_no_error() {
+    let mut case = Case::healthy();
+    // The scan missed a row that was added while it ran.
+    case.last.leases.pop();
+    let once = case.once();
+    assert_eq!(super::codes(&once), [("hash_range_hole", Severity::Warning)]);
+    assert!(!once[0].confirmed);
+    assert_eq!(case.findings(), []);
+}
+
+#[test]
+fn given_a_split_under_way_when_examined_then_nothing_is_found() {
+    // The children have their leases, and wait for their parent.
+    let child = |number, range| free(number, range).with_parents([shard(1)]);
+    let case = Case::of([held(1, HashKeyRange::FULL, "w1"), child(2, low()), child(3, high())]);
+    assert_eq!(case.findings(), []);
+    let over = finished(free(1, HashKeyRange::FULL));
+    let held_child = |number, range| held(number, range, "w1").with_parents([shard(1)]);
+    assert_eq!(
+        Case::of([over, held_child(2, low()), held_child(3, high())]).findings(),
+        []
+    );
+}
+
+#[test]
+fn given_two_leases_for_the_same_hash_keys_when_examined_then_both_are_named() {
+    let case = Case::of([held(1, HashKeyRange::FULL, "w1"), held(2, high(), "w2")]);
+    let overlap = Problem::Overlap {
+        one: key(1),
+        other: key(2),
+    };
+    assert_eq!(case.findings()[0].problem, overlap);
+    assert_eq!(case.codes(), [("hash_range_overlap", Severity::Error)]);
+}
+
+#[test]
+fn given_a_generation_that_nobody_knows_when_leases_overlap_then_it_is_no_error() {
+    let grandchild = || held(3, high(), "w2").with_parents([shard(2)]);
+    let leases = || [held(1, HashKeyRange::FULL, "w1"), grandchild()];
+    assert_eq!(Case::of(leases()).codes(), [("hash_range_overlap", Severity::Warning)]);
+    let known = [
+        closed(1, HashKeyRange::FULL, None),
+        closed(2, high(), Some(1)),
+        open(3, high(), Some(2)),
+        open(4, low(), Some(1)),
+    ];
+    assert_eq!(Case::of(leases()).with_shards(known).findings(), []);
+}
+
+#[test]
+fn given_leases_without_hash_keys_when_examined_then_it_says_what_was_not_looked_for() {
+    let case = Case::healthy().then(1, |lease| lease.hash_key_range = None);
+    let mut both = case.clone();
+    both.earlier = both.last.clone();
+    both = both
+        .then(1, |lease| lease.counter += 1)
+        .then(2, |lease| lease.counter += 1);
+    assert_eq!(both.codes(), [("unknown_hash_ranges", Severity::Note)]);
+    // The stream knows what the row does not say.
+    let both = both.with_shards([open(1, low(), None), open(2, high(), None)]);
+    assert_eq!(both.findings(), []);
+}
+
+#[test]
+fn given_a_lease_whose_shard_the_stream_cannot_have_had_when_examined_then_it_is_named() {
+    let case = Case::of([held(1, low(), "w1"), held(5, high(), "w1")]);
+    let listed = || [open(1, low(), None), open(2, high(), None)];
+    let found = case.clone().with_shards(listed());
+    assert_eq!(
+        found.codes(),
+        [
+            ("lease_without_shard", Severity::Error),
+            ("shard_without_lease", Severity::Warning)
+        ]
+    );
+    assert_eq!(found.findings()[0].problem, Problem::ShardUnknown { key: key(5) });
+    assert_eq!(found.findings()[1].problem, Problem::MissingLease { shard: shard(2) });
+    // Without the stream's word nothing is claimed.
+    assert_eq!(case.findings(), []);
+}
+
+#[test]
+fn given_a_lease_whose_shard_went_past_retention_when_examined_then_it_says_so() {
+    let case = Case::of([held(1, low(), "w1"), held(2, high(), "w1")]);
+    let gone = case
+        .clone()
+        .with_shards([open(2, high(), None), open(3, low(), Some(1))]);
+    assert_eq!(gone.codes(), [("shard_expired", Severity::Warning)]);
+    let there = case.with_shards([closed(1, low(), None), open(2, high(), None), open(3, low(), Some(1))]);
+    assert_eq!(there.findings(), []);
+}
+
+#[test]
+fn given_a_shard_that_nobody_has_a_lease_for_when_a_worker_added_it_between_the_looks_then_nothing_is_found() {
+    let listed = [open(1, low(), None), open(2, high(), None)];
+    let mut case = Case::healthy().with_shards(listed);
+    case.earlier.leases.pop();
+    assert_eq!(case.findings(), []);
+}
+
+#[test]
+fn given_a_listing_that_contradicts_itself_when_examined_then_nothing_is_made_of_it() {
+    let listed = [open(1, HashKeyRange::FULL, None), open(2, low(), Some(1))];
+    let case = Case::of([held(1, HashKeyRange::FULL, "w1")]).with_shards(listed);
+    assert_eq!(case.codes(), [("odd_shard_listing", Severity::Warning)]);
+}
+
+#[test]
+fn given_a_finished_lease_that_nothing_needs_when_examined_then_it_may_go() {
+    let child = |number, range| held(number, range, "w1").with_parents([shard(1)]);
+    let leases = || {
+        let over = finished(free(1, HashKeyRange::FULL));
+        [over, child(2, low()), child(3, high())]
+    };
+    let listed = || {
+        [
+            closed(1, HashKeyRange::FULL, None),
+            open(2, low(), Some(1)),
+            open(3, high(), Some(1)),
+        ]
+    };
+    let case = Case::of(leases()).with_shards(listed());
+    assert_eq!(case.codes(), [("finished_leases_left", Severity::Note)]);
+    assert_eq!(case.findings()[0].problem.leases(), [&key(1)]);
+    // As long as a child has handled nothing, the parent's lease says where it begins.
+    let waiting = Case::of(leases())
+        .with_shards(listed())
+        .then(2, |lease| lease.checkpoint = Position::TrimHorizon);
+    assert_eq!(waiting.findings(), []);
+}
