@@ -5,7 +5,6 @@ use kcl_core::{HashKey, StreamName, Timestamp};
 use super::{
     Engine, Operation, Subject,
     lifecycle::Update,
-    reshard::Reshard,
     stream::Stream,
     validate::{Constraints, present},
 };
@@ -86,7 +85,7 @@ impl Operation for UpdateStreamMode {
         let warm = self.warm_throughput_mibps;
         let warm = warm.map(|mibps| engine.checked_warm(mibps, mode, now)).transpose()?;
         let steps = warm.map_or(Vec::new(), |mibps| stream.warm_steps(mibps));
-        engine.check_open_shards(Reshard::additional(&steps))?;
+        engine.check_steps(&steps, now)?;
         let name = stream.name.clone();
         engine.count_of_day(&name, |stream| &mut stream.mode_changed, MODE_CHANGES_MAX, now)?;
         if warm.is_some() {

@@ -106,7 +106,7 @@ impl Engine {
         let growing: Vec<(StreamName, Vec<Reshard>)> = self.streams.values().map(growth).collect();
         for (name, mut steps) in growing {
             // The service has no shards beyond the account's either, and says nothing about it.
-            while !steps.is_empty() && self.check_open_shards(steps.len()).is_err() {
+            while !steps.is_empty() && self.check_steps(&steps, due).is_err() {
                 steps.pop();
             }
             if !steps.is_empty() {

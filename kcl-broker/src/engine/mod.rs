@@ -68,6 +68,9 @@ pub struct EngineConfig {
     pub stored_bytes_max: u64,
     /// The most open shards of all streams together. The default of 20000 is the largest that the service has by default.
     pub open_shards_max: usize,
+    /// The most shards of all streams together, with those that are closed and retained. Beyond it changes of shards are
+    /// refused with `LimitExceededException`. The default of 200000 takes some 200 MB.
+    pub shards_max: usize,
     /// How long streams and consumers take to change from one state to another. By default they change at once.
     pub transition: Duration,
     /// Whether the limits of the service's throughput hold. By default they do not.
@@ -82,6 +85,7 @@ impl Default for EngineConfig {
             retention: Duration::from_hours(24),
             stored_bytes_max: 2 << 30,
             open_shards_max: 20_000,
+            shards_max: 200_000,
             transition: Duration::ZERO,
             limits: Limits::Off,
         }

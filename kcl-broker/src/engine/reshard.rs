@@ -21,6 +21,15 @@ pub(super) enum Reshard {
 }
 
 impl Reshard {
+    /// How many shards the steps open.
+    fn opened(steps: &[Self]) -> usize {
+        let opened = |step: &Self| match step {
+            Self::Split { .. } => 2,
+            Self::Merge { .. } => 1,
+        };
+        steps.iter().map(opened).sum()
+    }
+
     /// The most shards that are open in the course of these steps beyond those that are open before.
     pub(super) fn additional(steps: &[Self]) -> usize {
         let (mut open, mut most) = (0_isize, 0);
@@ -73,11 +82,11 @@ impl Operation for SplitShard {
                 engine.config.account
             )));
         };
-        engine.check_open_shards(1)?;
         let split = Reshard::Split {
             shard: start,
             at: middle,
         };
+        engine.check_steps(&[split], now)?;
         engine.begin_update(&stream.name.clone(), Update::Shards(vec![split]), now);
         Ok(())
     }
@@ -126,6 +135,7 @@ impl Operation for MergeShards {
             shard: one.start,
             adjacent: other.start,
         };
+        engine.check_steps(&[merge], now)?;
         engine.begin_update(&stream.name.clone(), Update::Shards(vec![merge]), now);
         Ok(())
     }
@@ -165,6 +175,31 @@ impl Engine {
                 self.reshard(name, &parents, &ranges, at);
             }
         }
+    }
+
+    /// Refuses steps that make too many shards. Closed ones count too: they stay until their retention ends.
+    pub(super) fn check_steps(&self, steps: &[Reshard], now: Timestamp) -> Result<(), ApiError> {
+        self.check_open_shards(Reshard::additional(steps))?;
+        let (opened, limit) = (Reshard::opened(steps), self.config.shards_max);
+        let fits = |kept: usize| kept.saturating_add(opened) <= limit;
+        let known = self.streams.values().map(|stream| stream.shards.len()).sum();
+        // Some that are known may be retained no longer. To count the others is work, and rarely needed.
+        let retained = || {
+            self.streams
+                .values()
+                .map(|stream| stream.retained(None, now).count())
+                .sum()
+        };
+        if steps.is_empty() || fits(known) || fits(retained()) {
+            return Ok(());
+        }
+        Err(ApiError::new(
+            ErrorKind::LimitExceeded,
+            format!(
+                "This broker keeps at most {limit} shards, open and closed, and has no room for {opened} more. Closed shards \
+                 leave when their retention ends; delete a stream."
+            ),
+        ))
     }
 
     /// The stream whose shards a request replaces.

@@ -10,7 +10,6 @@ pub(super) use self::plan::even_steps;
 use super::{
     Engine, Limits, Operation, Subject,
     lifecycle::Update,
-    reshard::Reshard,
     stream::Stream,
     validate::{Constraints, present},
 };
@@ -43,7 +42,7 @@ impl Operation for UpdateShardCount {
         let current = stream.open_shard_count();
         check_target(current, target as usize)?;
         let steps = even_steps(stream.open_ranges(), target);
-        engine.check_open_shards(Reshard::additional(&steps))?;
+        engine.check_steps(&steps, now)?;
         let output = UpdateShardCountOutput {
             stream_name: stream.name.clone(),
             stream_arn: engine.arn(&stream.name),

@@ -45,7 +45,7 @@ impl Operation for UpdateStreamWarmThroughput {
         let stream = engine.active_stream(self.stream_name.as_ref(), self.stream_arn.as_ref())?;
         let target = engine.checked_warm(present(self.warm_throughput_mibps)?, stream.mode, now)?;
         let steps = stream.warm_steps(target);
-        engine.check_open_shards(Reshard::additional(&steps))?;
+        engine.check_steps(&steps, now)?;
         let output = UpdateStreamWarmThroughputOutput {
             stream_name: stream.name.clone(),
             stream_arn: engine.arn(&stream.name),

@@ -1,5 +1,6 @@
 //! [`Server`]: the broker on the network.
 
+mod impatient;
 mod serve;
 #[cfg(feature = "tls")]
 mod tls;

@@ -27,6 +27,7 @@ use tokio_util::{
     task::{TaskTracker, task_tracker::TrackedFuture},
 };
 
+use super::impatient::Impatient;
 use crate::{
     broker::Broker,
     wire::{self, Body, Cut, Peer},
@@ -54,6 +55,14 @@ const BODY_KIB_MAX: usize = (wire::BODY_BYTES_MAX >> 10) + 1;
 /// The largest body that counts as small, as nearly all do that put no records.
 const SMALL_BODY_BYTES_MAX: usize = 256 << 10;
 
+/// What all answers that clients have not read yet may take together, the large and the small.
+const LARGE_ANSWERS_KIB_MAX: usize = 1 << 20;
+const SMALL_ANSWERS_KIB_MAX: usize = 256 << 10;
+/// The largest answer that counts as small, as all do but those with many records or items.
+const SMALL_ANSWER_BYTES_MAX: usize = 256 << 10;
+/// How long a client may take to read the next of what it is sent.
+const READ_WAIT: Duration = Duration::from_secs(60);
+
 /// What is between the network and HTTP.
 pub(super) enum Security {
     Plain,
@@ -80,6 +89,8 @@ pub(super) struct Front {
     connections: Arc<Semaphore>,
     large_bodies: Semaphore,
     small_bodies: Semaphore,
+    large_answers: Arc<Semaphore>,
+    small_answers: Arc<Semaphore>,
 }
 
 impl Front {
@@ -102,6 +113,8 @@ impl Front {
             connections: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
             large_bodies: Semaphore::new(LARGE_BODIES_KIB_MAX),
             small_bodies: Semaphore::new(SMALL_BODIES_KIB_MAX),
+            large_answers: Arc::new(Semaphore::new(LARGE_ANSWERS_KIB_MAX)),
+            small_answers: Arc::new(Semaphore::new(SMALL_ANSWERS_KIB_MAX)),
         }
     }
 
@@ -193,7 +206,8 @@ impl Front {
         I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let service = service_fn(|request| requests.begin(Arc::clone(self).respond(peer, request)));
-        let connection = self.protocol.serve_connection(TokioIo::new(io), service);
+        let io = TokioIo::new(Impatient::new(io, READ_WAIT));
+        let connection = self.protocol.serve_connection(io, service);
         watcher.watch(connection).await
     }
 
@@ -209,8 +223,31 @@ impl Front {
             Err(Unread::TooLarge) => wire::body_too_large(&self.broker),
             Err(Unread::Lost) => return Err(Cut),
         };
+        let response = self.bound(response);
         // A subscription would keep the server from stopping for up to five minutes.
         Ok(response.map(|body| body.until(self.stop.clone())))
+    }
+
+    /// Takes room for an answer until the client has read it. Clients that ask for much and read none of it get no more.
+    fn bound(&self, response: Response<Body>) -> Response<Body> {
+        let (head, bytes) = match response.into_parts() {
+            (head, Body::Full(bytes)) => (head, bytes),
+            (head, body) => return Response::from_parts(head, body),
+        };
+        let answers = if bytes.len() > SMALL_ANSWER_BYTES_MAX {
+            &self.large_answers
+        } else {
+            &self.small_answers
+        };
+        let room = u32::try_from(bytes.len() >> 10).unwrap_or(u32::MAX);
+        let body = match room {
+            0 => bytes,
+            _ => match Arc::clone(answers).try_acquire_many_owned(room) {
+                Ok(room) => Bytes::from_owner(Held { bytes, _room: room }),
+                Err(_) => return wire::too_much_unread(&self.broker),
+            },
+        };
+        Response::from_parts(head, Body::Full(body))
     }
 
     /// Reads a body, and takes room for it.
@@ -262,6 +299,18 @@ impl Front {
     }
 }
 
+/// An answer with the room that it takes.
+struct Held {
+    bytes: Bytes,
+    _room: OwnedSemaphorePermit,
+}
+
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
 /// The room that so many bytes take.
 fn kib(bytes: u64) -> usize {
     usize::try_from(bytes >> 10).map_or(BODY_KIB_MAX, |kib| kib + 1)
@@ -306,5 +355,26 @@ impl Requests {
     async fn answered(&self) {
         self.unanswered.close();
         self.unanswered.wait().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ::http::StatusCode;
+
+    use super::*;
+
+    #[test]
+    fn given_answers_that_nobody_reads_when_there_is_no_room_then_large_ones_are_refused_until_one_is_read() {
+        let front = Front::new(Broker::new(), Security::Plain, CancellationToken::new());
+        let bytes = Bytes::from(vec![0; 16 << 20]);
+        let answer = |len: usize| front.bound(Response::new(Body::Full(bytes.slice(..len))));
+        let mut unread: Vec<_> = (0..64).map(|_| answer(16 << 20)).collect();
+        assert!(unread.iter().all(|answer| answer.status() == StatusCode::OK));
+        assert_eq!(answer(16 << 20).status(), StatusCode::SERVICE_UNAVAILABLE);
+        // Those who ask for little are not to wait for them.
+        assert_eq!(answer(100 << 10).status(), StatusCode::OK);
+        unread.pop();
+        assert_eq!(answer(16 << 20).status(), StatusCode::OK);
     }
 }

@@ -108,8 +108,17 @@ pub(crate) async fn respond(broker: &Broker, peer: Peer, head: &Parts, body: &[u
 
 /// Answers a request whose body is longer than [`BODY_BYTES_MAX`].
 pub(crate) fn body_too_large(broker: &Broker) -> Response<Body> {
+    bare(broker, StatusCode::PAYLOAD_TOO_LARGE)
+}
+
+/// Answers a request when too many answers wait for clients to read them. All of AWS's clients try again.
+pub(crate) fn too_much_unread(broker: &Broker) -> Response<Body> {
+    bare(broker, StatusCode::SERVICE_UNAVAILABLE)
+}
+
+fn bare(broker: &Broker, status: StatusCode) -> Response<Body> {
     let mut response = Response::new(Body::from(Vec::new()));
-    *response.status_mut() = StatusCode::PAYLOAD_TOO_LARGE;
+    *response.status_mut() = status;
     stamp(broker, response.headers_mut());
     response
 }

@@ -190,3 +190,28 @@ fn what_cannot_be_resharded_is_refused() {
     );
     assert_eq!(world.shards().len(), 4);
 }
+
+#[test]
+fn given_many_closed_shards_when_more_would_be_made_then_it_is_refused_until_their_retention_ends() {
+    let config = EngineConfig {
+        shards_max: 8,
+        ..EngineConfig::default()
+    };
+    let mut world = World::with_config(config, 1);
+    world.split(FIRST, HashKey(1000));
+    world.call(MergeShards::new(STREAM, SECOND, THIRD)).unwrap();
+    world.split("shardId-000000000003", HashKey(1000));
+    // Six shards, of which two are open.
+    assert_kind(world.scale(4), ErrorKind::LimitExceeded);
+    world.split("shardId-000000000004", HashKey(500));
+    let merge = || MergeShards::new(STREAM, "shardId-000000000006", "shardId-000000000007");
+    assert_kind(world.call(merge()), ErrorKind::LimitExceeded);
+    assert_kind(
+        world.call(SplitShard::new(STREAM, "shardId-000000000005", HashKey(5000))),
+        ErrorKind::LimitExceeded,
+    );
+    assert_eq!(world.shards().len(), 8);
+
+    world.pass(Duration::from_hours(24) + Duration::from_millis(1));
+    world.call(merge()).unwrap();
+}

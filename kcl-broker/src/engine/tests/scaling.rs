@@ -7,7 +7,7 @@ use crate::{
 };
 
 impl World {
-    fn scale(&mut self, target: i32) -> Result<(usize, usize), ApiError> {
+    pub(super) fn scale(&mut self, target: i32) -> Result<(usize, usize), ApiError> {
         let output = self.call(UpdateShardCount::new(STREAM, target))?;
         Ok((output.current_shard_count, output.target_shard_count))
     }
