@@ -1,8 +1,8 @@
-//! The Kinesis client: from flags and the usual environment, or without both against a broker on this machine.
+//! The clients of the services: from flags and the usual environment, or without both against a broker on this machine.
 
 use std::{env, error::Error as StdError, fmt, net::IpAddr, str::FromStr};
 
-use aws_config::{BehaviorVersion, Region, retry::RetryConfig};
+use aws_config::{BehaviorVersion, Region, SdkConfig, retry::RetryConfig};
 use aws_credential_types::Credentials;
 use aws_sdk_kinesis::{
     Client,
@@ -46,12 +46,70 @@ pub(crate) struct Endpoint {
 }
 
 impl ConnectionArgs {
-    /// The address that is given, here or by the environment.
+    /// The address of Kinesis that is given, here or by the environment.
     pub(crate) fn endpoint(&self) -> Result<Option<Endpoint>, Error> {
+        self.endpoint_of(KINESIS_ENDPOINT)
+    }
+
+    /// The address of the service that `variable` is for.
+    fn endpoint_of(&self, variable: &'static str) -> Result<Option<Endpoint>, Error> {
         match &self.endpoint {
             Some(endpoint) => Ok(Some(endpoint.clone())),
-            None => endpoint_of_environment(),
+            None => endpoint_of_environment(variable),
         }
+    }
+
+    /// Settings for the client of the service that `variable` gives the address of, and the name of that place. No request
+    /// is made, except for those that find credentials and region on AWS's own machines.
+    async fn load(&self, variable: &'static str) -> Result<(SdkConfig, String), Error> {
+        let endpoint = self.endpoint_of(variable)?;
+        // A service on this machine is there or is not: more attempts would only make the user wait for the word.
+        let local = endpoint.as_ref().is_some_and(|endpoint| endpoint.is_loopback);
+        let attempts = if local { LOCAL_ATTEMPTS } else { ATTEMPTS };
+        let mut loader = aws_config::defaults(BehaviorVersion::latest())
+            .retry_config(RetryConfig::standard().with_max_attempts(attempts));
+        if let Some(region) = &self.region {
+            loader = loader.region(Region::new(region.clone()));
+        }
+        if let Some(profile) = &self.profile {
+            loader = loader.profile_name(profile);
+        }
+        if let Some(endpoint) = &endpoint {
+            loader = loader.endpoint_url(endpoint.as_str());
+        }
+        if local {
+            if endpoint.as_ref().is_some_and(|endpoint| endpoint.is_plain) {
+                // Neither certificates nor a proxy have a part in this, and both would cost time.
+                loader = loader.http_client(aws_smithy_http_client::Builder::new().build_http());
+            }
+            // Whoever names no identity must not wait for one to be looked for on the network.
+            if self.profile.is_none() && !environment_has(&CREDENTIAL_VARIABLES) {
+                let dummy = Credentials::new(LOCAL_CREDENTIAL, LOCAL_CREDENTIAL, None, None, "kclctl");
+                loader = loader.credentials_provider(dummy);
+            }
+            if self.region.is_none() && self.profile.is_none() && !environment_has(&REGION_VARIABLES) {
+                loader = loader.region(Region::new(LOCAL_REGION));
+            }
+        }
+        let config = Box::pin(loader.load()).await;
+        let Some(region) = config.region() else {
+            return Err(Error::Usage(
+                "no AWS region is known: give --region, set AWS_REGION, or name a broker with --endpoint".to_owned(),
+            ));
+        };
+        let place = match (endpoint, config.endpoint_url()) {
+            (Some(endpoint), _) => endpoint.url,
+            (None, Some(url)) => url.to_owned(),
+            (None, None) => format!("AWS, region {region}"),
+        };
+        Ok((config, place))
+    }
+
+    /// The client of the service that lease tables are in.
+    #[cfg(feature = "dynamodb")]
+    pub(crate) async fn dynamodb(&self) -> Result<aws_sdk_dynamodb::Client, Error> {
+        let (config, _) = self.load(DYNAMODB_ENDPOINT).await?;
+        Ok(aws_sdk_dynamodb::Client::new(&config))
     }
 }
 
@@ -97,48 +155,9 @@ pub(crate) struct Kinesis {
 }
 
 impl Kinesis {
-    /// Makes the client. No request is made, except for those that find credentials and region on AWS's own machines.
+    /// Makes the client.
     pub(crate) async fn connect(args: &ConnectionArgs) -> Result<Self, Error> {
-        let endpoint = args.endpoint()?;
-        // A service on this machine is there or is not: more attempts would only make the user wait for the word.
-        let local = endpoint.as_ref().is_some_and(|endpoint| endpoint.is_loopback);
-        let attempts = if local { LOCAL_ATTEMPTS } else { ATTEMPTS };
-        let mut loader = aws_config::defaults(BehaviorVersion::latest())
-            .retry_config(RetryConfig::standard().with_max_attempts(attempts));
-        if let Some(region) = &args.region {
-            loader = loader.region(Region::new(region.clone()));
-        }
-        if let Some(profile) = &args.profile {
-            loader = loader.profile_name(profile);
-        }
-        if let Some(endpoint) = &endpoint {
-            loader = loader.endpoint_url(endpoint.as_str());
-        }
-        if local {
-            if endpoint.as_ref().is_some_and(|endpoint| endpoint.is_plain) {
-                // Neither certificates nor a proxy have a part in this, and both would cost time.
-                loader = loader.http_client(aws_smithy_http_client::Builder::new().build_http());
-            }
-            // Whoever names no identity must not wait for one to be looked for on the network.
-            if args.profile.is_none() && !environment_has(&CREDENTIAL_VARIABLES) {
-                let dummy = Credentials::new(LOCAL_CREDENTIAL, LOCAL_CREDENTIAL, None, None, "kclctl");
-                loader = loader.credentials_provider(dummy);
-            }
-            if args.region.is_none() && args.profile.is_none() && !environment_has(&REGION_VARIABLES) {
-                loader = loader.region(Region::new(LOCAL_REGION));
-            }
-        }
-        let config = Box::pin(loader.load()).await;
-        let Some(region) = config.region() else {
-            return Err(Error::Usage(
-                "no AWS region is known: give --region, set AWS_REGION, or name a broker with --endpoint".to_owned(),
-            ));
-        };
-        let place = match (endpoint, config.endpoint_url()) {
-            (Some(endpoint), _) => endpoint.url,
-            (None, Some(url)) => url.to_owned(),
-            (None, None) => format!("AWS, region {region}"),
-        };
+        let (config, place) = args.load(KINESIS_ENDPOINT).await?;
         Ok(Self {
             client: Client::new(&config),
             place,
@@ -210,6 +229,10 @@ enum Trouble {
     Other { cause: String },
 }
 
+const KINESIS_ENDPOINT: &str = "AWS_ENDPOINT_URL_KINESIS";
+#[cfg(feature = "dynamodb")]
+const DYNAMODB_ENDPOINT: &str = "AWS_ENDPOINT_URL_DYNAMODB";
+
 const CREDENTIAL_VARIABLES: [&str; 5] = [
     "AWS_ACCESS_KEY_ID",
     "AWS_PROFILE",
@@ -226,9 +249,9 @@ fn environment_has(variables: &[&str]) -> bool {
 }
 
 /// The SDK reads these variables by itself; they are looked at here to know whether the address is this machine's own.
-fn endpoint_of_environment() -> Result<Option<Endpoint>, Error> {
+fn endpoint_of_environment(of_service: &'static str) -> Result<Option<Endpoint>, Error> {
     let ignored = env::var("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS").is_ok_and(|value| value.eq_ignore_ascii_case("true"));
-    let variables = ["AWS_ENDPOINT_URL_KINESIS", "AWS_ENDPOINT_URL"];
+    let variables = [of_service, "AWS_ENDPOINT_URL"];
     let found = variables
         .into_iter()
         .find_map(|name| Some((name, env::var(name).ok().filter(|url| !url.is_empty())?)));

@@ -111,7 +111,7 @@ async fn run(command: Command, connection: &ConnectionArgs) -> Result<(), Error>
         Command::Tag(command) => Box::pin(tag::run(command, connection)).await,
         Command::Put(args) => Box::pin(put::run(args, connection)).await,
         Command::Consume(args) => Box::pin(consume::run(*args, connection)).await,
-        Command::Leases(args) => Box::pin(leases::run(args)).await,
+        Command::Leases(args) => Box::pin(leases::run(args, connection)).await,
         Command::Fault(command) => Box::pin(fault::run(command, connection)).await,
         Command::Operations(args) => Box::pin(operations::run(args, connection)).await,
     }

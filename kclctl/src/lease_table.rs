@@ -1,9 +1,19 @@
-//! Where the leases are: `memory` or `sqlite:PATH`.
+//! Where the leases are: `memory`, `sqlite:PATH`, `dynamodb` or `dynamodb:NAME`.
 
 use std::{fmt, path::PathBuf, str::FromStr, sync::Arc};
 
+#[cfg(feature = "dynamodb")]
+use kcl_checkpoint::{DynamoDbConfig, DynamoDbLeaseStore};
 use kcl_checkpoint::{MemoryLeaseStore, SqliteConfig, SqliteLeaseStore};
-use kcl_core::{ApplicationName, LeaseStore, StoreError};
+use kcl_core::{ApplicationName, InitialPosition, LeaseStore};
+
+use crate::{aws::ConnectionArgs, error::Error};
+
+#[cfg(feature = "dynamodb")]
+const FORMS: &str = "use `memory`, `sqlite:PATH` with the path of a file, `dynamodb:NAME` with the name of a table, or \
+                     `dynamodb`, where the table has the application's name";
+#[cfg(not(feature = "dynamodb"))]
+const FORMS: &str = "use `memory`, or `sqlite:PATH` with the path of a file";
 
 /// A lease table, as the command line names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,21 +22,42 @@ pub(crate) enum LeaseTable {
     Memory,
     /// In a file, which the processes of one machine share.
     Sqlite(PathBuf),
+    /// In DynamoDB, under this name or the application's.
+    #[cfg(feature = "dynamodb")]
+    DynamoDb(Option<String>),
 }
 
 impl LeaseTable {
-    /// Opens the table for a worker, and creates it if need be.
-    pub(crate) async fn open(&self, application: &ApplicationName) -> Result<Arc<dyn LeaseStore>, StoreError> {
+    /// Opens the table for a worker that starts `from` there, and creates it if need be.
+    pub(crate) async fn open(
+        &self,
+        application: &ApplicationName,
+        from: InitialPosition,
+        connection: &ConnectionArgs,
+    ) -> Result<Arc<dyn LeaseStore>, Error> {
         Ok(match self {
             Self::Memory => Arc::new(MemoryLeaseStore::new()),
             Self::Sqlite(path) => Arc::new(SqliteLeaseStore::open(path, application.clone()).await?),
+            #[cfg(feature = "dynamodb")]
+            Self::DynamoDb(name) => {
+                let mut config = DynamoDbConfig::default();
+                if let InitialPosition::AtTimestamp(at) = from {
+                    // Workers of Java have the time in their configuration too, and not in the table.
+                    config.at_timestamp = Some(at);
+                }
+                dynamodb(name.as_deref(), application, config, connection).await?
+            }
         })
     }
 
-    /// Opens the table to look at it: a file that does not exist is an error.
-    pub(crate) async fn open_existing(&self, application: &ApplicationName) -> Result<Arc<dyn LeaseStore>, StoreError> {
+    /// Opens the table to look at it: one that does not exist is an error.
+    pub(crate) async fn open_existing(
+        &self,
+        application: &ApplicationName,
+        connection: &ConnectionArgs,
+    ) -> Result<Arc<dyn LeaseStore>, Error> {
         match self {
-            Self::Memory => self.open(application).await,
+            Self::Memory => self.open(application, InitialPosition::default(), connection).await,
             Self::Sqlite(path) => {
                 let mut config = SqliteConfig::default();
                 config.create = false;
@@ -35,8 +66,26 @@ impl LeaseTable {
                     SqliteLeaseStore::open_with(path, application.clone(), config).await?,
                 ))
             }
+            #[cfg(feature = "dynamodb")]
+            Self::DynamoDb(name) => {
+                let mut config = DynamoDbConfig::default();
+                config.create = false;
+                dynamodb(name.as_deref(), application, config, connection).await
+            }
         }
     }
+}
+
+#[cfg(feature = "dynamodb")]
+async fn dynamodb(
+    name: Option<&str>,
+    application: &ApplicationName,
+    config: DynamoDbConfig,
+    connection: &ConnectionArgs,
+) -> Result<Arc<dyn LeaseStore>, Error> {
+    let name = name.unwrap_or(application.as_str());
+    let client = connection.dynamodb().await?;
+    Ok(Arc::new(DynamoDbLeaseStore::open_with(client, name, config).await?))
 }
 
 impl FromStr for LeaseTable {
@@ -46,7 +95,11 @@ impl FromStr for LeaseTable {
         match text.split_once(':') {
             None if text == "memory" => Ok(Self::Memory),
             Some(("sqlite", path)) if !path.is_empty() => Ok(Self::Sqlite(PathBuf::from(path))),
-            _ => Err("use `memory`, or `sqlite:PATH` with the path of a file".to_owned()),
+            #[cfg(feature = "dynamodb")]
+            None if text == "dynamodb" => Ok(Self::DynamoDb(None)),
+            #[cfg(feature = "dynamodb")]
+            Some(("dynamodb", name)) if !name.is_empty() => Ok(Self::DynamoDb(Some(name.to_owned()))),
+            _ => Err(FORMS.to_owned()),
         }
     }
 }
@@ -56,6 +109,10 @@ impl fmt::Display for LeaseTable {
         match self {
             Self::Memory => f.write_str("memory"),
             Self::Sqlite(path) => write!(f, "sqlite:{}", path.display()),
+            #[cfg(feature = "dynamodb")]
+            Self::DynamoDb(None) => f.write_str("dynamodb"),
+            #[cfg(feature = "dynamodb")]
+            Self::DynamoDb(Some(name)) => write!(f, "dynamodb:{name}"),
         }
     }
 }
@@ -65,13 +122,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tables_have_two_forms() {
+    fn tables_have_their_forms() {
         assert_eq!("memory".parse(), Ok(LeaseTable::Memory));
         let table: LeaseTable = "sqlite:a:b.db".parse().unwrap();
         assert_eq!(table, LeaseTable::Sqlite(PathBuf::from("a:b.db")));
         assert_eq!(table.to_string(), "sqlite:a:b.db");
-        for wrong in ["", "sqlite", "sqlite:", "dynamodb:t", "memory:x", "leases.db"] {
+        for wrong in ["", "sqlite", "sqlite:", "dynamodb:", "memory:x", "leases.db"] {
             assert!(wrong.parse::<LeaseTable>().is_err(), "{wrong}");
         }
+    }
+
+    #[cfg(feature = "dynamodb")]
+    #[test]
+    fn tables_in_dynamodb_are_named_or_take_the_name_of_the_application() {
+        assert_eq!("dynamodb".parse(), Ok(LeaseTable::DynamoDb(None)));
+        let arn = "dynamodb:arn:aws:dynamodb:us-east-1:000000000000:table/billing";
+        let table: LeaseTable = arn.parse().unwrap();
+        assert_eq!(table, LeaseTable::DynamoDb(Some(arn["dynamodb:".len()..].to_owned())));
+        assert_eq!(table.to_string(), arn);
     }
 }

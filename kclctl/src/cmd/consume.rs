@@ -34,8 +34,9 @@ pub(crate) struct ConsumeArgs {
     #[arg(long, value_name = "NAME")]
     app: ApplicationName,
 
-    /// Where leases and checkpoints are kept: `memory`, which is gone afterwards, or `sqlite:PATH`, a file that the
-    /// processes of this machine share.
+    /// Where leases and checkpoints are kept: `memory`, which is gone afterwards, `sqlite:PATH`, a file that the processes of
+    /// this machine share, or `dynamodb:NAME`, a table that all machines and Java KCL share. `dynamodb` alone means a table
+    /// of the application's name. It is created if need be.
     #[arg(long, value_name = "TABLE", default_value_t = LeaseTable::Memory)]
     lease_table: LeaseTable,
 
@@ -128,7 +129,7 @@ pub(crate) async fn run(args: ConsumeArgs, connection: &ConnectionArgs) -> Resul
         serve_metrics(address)?;
     }
     let kinesis = Kinesis::connect(connection).await?;
-    let store = args.lease_table.open(&args.app).await?;
+    let store = args.lease_table.open(&args.app, args.from, connection).await?;
     let sink = Sink::stdout();
     let source = KinesisSource::new(kinesis.client.clone(), args.stream.clone());
     let mut builder = Worker::builder(args.app.clone(), source, store).config(args.config());

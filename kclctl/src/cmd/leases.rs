@@ -3,11 +3,11 @@
 use kcl_core::{ApplicationName, Lease, LeaseListing, UnreadableRow};
 use serde::Serialize;
 
-use crate::{error::Error, lease_table::LeaseTable, output};
+use crate::{aws::ConnectionArgs, error::Error, lease_table::LeaseTable, output};
 
 /// Show who reads which shard, and how far.
 ///
-/// It only looks: nothing is changed and no file is created. In the table, OWNER is the worker that reads the shard now,
+/// It only looks: nothing is changed and no file or table is created. In the table, OWNER is the worker that reads the shard now,
 /// CHECKPOINT how far it was handled (a sequence number, SHARD_END when all of it was, or where reading starts), COUNTER a
 /// number that grows as long as the owner lives, PASSED TO the worker that gets the lease next.
 #[derive(Debug, clap::Args)]
@@ -16,7 +16,7 @@ pub(crate) struct LeasesArgs {
     #[arg(long, value_name = "NAME")]
     app: ApplicationName,
 
-    /// The lease table: `sqlite:PATH`.
+    /// The lease table: `sqlite:PATH`, `dynamodb:NAME`, or `dynamodb`, where the table has the application's name.
     #[arg(long, value_name = "TABLE")]
     lease_table: LeaseTable,
 
@@ -53,12 +53,12 @@ struct Unreadable<'a> {
     reason: &'a str,
 }
 
-pub(crate) async fn run(args: LeasesArgs) -> Result<(), Error> {
+pub(crate) async fn run(args: LeasesArgs, connection: &ConnectionArgs) -> Result<(), Error> {
     if args.lease_table == LeaseTable::Memory {
-        let problem = "the lease table `memory` lives in its worker and cannot be looked at; use sqlite:PATH";
+        let problem = "the lease table `memory` lives in its worker and cannot be looked at; use sqlite:PATH or dynamodb:NAME";
         return Err(Error::Usage(problem.to_owned()));
     }
-    let store = args.lease_table.open_existing(&args.app).await?;
+    let store = args.lease_table.open_existing(&args.app, connection).await?;
     let listing = store.list().await?;
     if args.json {
         let leases = listing.leases.iter().map(|lease| row(lease)).collect();

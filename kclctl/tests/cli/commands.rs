@@ -208,7 +208,7 @@ async fn wrong_usage_has_a_code_of_its_own() {
             "http://localhost:1",
         ],
         &["stream", "list", "--endpoint", "localhost:4567"],
-        &["consume", "--stream", "s", "--app", "a", "--lease-table", "dynamodb:t"],
+        &["consume", "--stream", "s", "--app", "a", "--lease-table", "redis:t"],
         &["put", "--stream", "s", "--key", "a", "--key-field", "b"],
         &["stream", "list", "--log", "a=b=c"],
         &["nothing"],

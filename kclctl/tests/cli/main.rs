@@ -6,6 +6,8 @@ mod commands;
 mod common;
 mod consume;
 mod consumers;
+#[cfg(feature = "dynamodb")]
+mod lease_tables;
 mod own_door;
 mod put;
 mod refusals;

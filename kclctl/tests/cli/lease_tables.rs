@@ -1,0 +1,50 @@
+//! `kclctl consume` and `kclctl leases` with their leases in DynamoDB.
+
+use crate::common::{Bench, Running, error, json, kclctl, ok, within};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn given_a_table_in_dynamodb_when_two_workers_share_a_stream_then_both_and_the_leases_tell_the_same() {
+    let bench = Bench::with_shards(4).await;
+    let text: String = (0..400).map(|n| format!("{n}\n")).collect();
+    ok(&bench.put(&[], text).await);
+    // Without a name the table has the application's.
+    let one = bench.start(&["--lease-table", "dynamodb", "--until-idle", "500ms"]);
+    let two = bench.start(&["--lease-table", "dynamodb:a", "--until-idle", "500ms"]);
+    let (one, two) = tokio::join!(Running::end(one), Running::end(two));
+    let lines = ok(&one) + &ok(&two);
+    let numbers: std::collections::BTreeSet<u32> = lines
+        .lines()
+        .map(|line| json(line)["data"].as_str().unwrap().parse().unwrap())
+        .collect();
+    assert_eq!(numbers, (0..400).collect());
+
+    let leases = ["leases", "--app", "a", "--lease-table", "dynamodb", "--json"];
+    let shown = json(&ok(&bench.run(&leases).await));
+    assert_eq!(shown["unreadable"], serde_json::json!([]));
+    let rows = shown["leases"].as_array().unwrap();
+    assert_eq!(rows.len(), 4);
+    for row in rows {
+        assert!(row["owner"].is_null(), "{row}");
+        assert!(row["checkpoint"].as_str().unwrap().starts_with("49"), "{row}");
+    }
+    // Everything was checkpointed: nothing comes again.
+    assert!(bench.consume(&["--lease-table", "dynamodb:a"]).await.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn given_no_table_in_dynamodb_when_looked_at_then_it_is_an_error_and_none_is_made() {
+    let bench = Bench::with_shards(1).await;
+    let leases = ["leases", "--app", "a", "--lease-table", "dynamodb:rides"];
+    for _ in 0..2 {
+        let message = error(&bench.run(&leases).await, 1);
+        assert!(
+            message.contains("the lease table cannot be used: the table rides does not exist; check its name"),
+            "{message}"
+        );
+    }
+    // The service's own variable names the address too.
+    let mut command = kclctl(&leases);
+    let output = within(command.env("AWS_ENDPOINT_URL_DYNAMODB", &bench.endpoint).output());
+    let message = error(&output.await.unwrap(), 1);
+    assert!(message.contains("the table rides does not exist"), "{message}");
+}
