@@ -7,9 +7,9 @@ use crate::{aws::ConnectionArgs, error::Error, lease_table::LeaseTable, output};
 
 /// Show who reads which shard, and how far.
 ///
-/// It only looks: nothing is changed and no file or table is created. In the table, OWNER is the worker that reads the shard now,
-/// CHECKPOINT how far it was handled (a sequence number, SHARD_END when all of it was, or where reading starts), COUNTER a
-/// number that grows as long as the owner lives, PASSED TO the worker that gets the lease next.
+/// It only looks: nothing is changed, no file is created, and no table. In what it shows, OWNER is the worker that reads the
+/// shard now, CHECKPOINT how far it was handled (a sequence number, SHARD_END when all of it was, or where reading starts),
+/// COUNTER a number that grows as long as the owner lives, PASSED TO the worker that gets the lease next.
 #[derive(Debug, clap::Args)]
 pub(crate) struct LeasesArgs {
     /// The application, as `kclctl consume --app` or the worker names it.
@@ -55,7 +55,8 @@ struct Unreadable<'a> {
 
 pub(crate) async fn run(args: LeasesArgs, connection: &ConnectionArgs) -> Result<(), Error> {
     if args.lease_table == LeaseTable::Memory {
-        let problem = "the lease table `memory` lives in its worker and cannot be looked at; use sqlite:PATH or dynamodb:NAME";
+        let problem =
+            "the lease table `memory` lives in its worker and cannot be looked at; use sqlite:PATH or dynamodb:NAME";
         return Err(Error::Usage(problem.to_owned()));
     }
     let store = args.lease_table.open_existing(&args.app, connection).await?;

@@ -7,9 +7,9 @@ async fn given_a_table_in_dynamodb_when_two_workers_share_a_stream_then_both_and
     let bench = Bench::with_shards(4).await;
     let text: String = (0..400).map(|n| format!("{n}\n")).collect();
     ok(&bench.put(&[], text).await);
-    // Without a name the table has the application's.
-    let one = bench.start(&["--lease-table", "dynamodb", "--until-idle", "500ms"]);
-    let two = bench.start(&["--lease-table", "dynamodb:a", "--until-idle", "500ms"]);
+    let table = ["--lease-table", "dynamodb:leases-of-a"];
+    let arguments = [table, ["--until-idle", "500ms"]].concat();
+    let (one, two) = (bench.start(&arguments), bench.start(&arguments));
     let (one, two) = tokio::join!(Running::end(one), Running::end(two));
     let lines = ok(&one) + &ok(&two);
     let numbers: std::collections::BTreeSet<u32> = lines
@@ -18,7 +18,8 @@ async fn given_a_table_in_dynamodb_when_two_workers_share_a_stream_then_both_and
         .collect();
     assert_eq!(numbers, (0..400).collect());
 
-    let leases = ["leases", "--app", "a", "--lease-table", "dynamodb", "--json"];
+    // Without a name the table has the application's.
+    let leases = ["leases", "--app", "leases-of-a", "--lease-table", "dynamodb", "--json"];
     let shown = json(&ok(&bench.run(&leases).await));
     assert_eq!(shown["unreadable"], serde_json::json!([]));
     let rows = shown["leases"].as_array().unwrap();
@@ -28,7 +29,7 @@ async fn given_a_table_in_dynamodb_when_two_workers_share_a_stream_then_both_and
         assert!(row["checkpoint"].as_str().unwrap().starts_with("49"), "{row}");
     }
     // Everything was checkpointed: nothing comes again.
-    assert!(bench.consume(&["--lease-table", "dynamodb:a"]).await.is_empty());
+    assert!(bench.consume(&table).await.is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]
