@@ -6,7 +6,7 @@
 mod cleanup;
 mod missing;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub use self::cleanup::plan_cleanup;
 use crate::{
@@ -137,6 +137,35 @@ pub fn child_leases(parent: &ShardId, children: &[ChildShard]) -> Vec<Lease> {
         lease
     };
     children.iter().map(lease).collect()
+}
+
+/// Finds a lease whose shard is listed, and is another one: neither the hash keys nor the parents of a shard ever change, so
+/// the stream was deleted and created again, or is not the one that the leases are of. What a row or the listing does
+/// not say contradicts nothing.
+///
+/// ```
+/// use kcl_core::{HashKey, HashKeyRange, Lease, Position, Shard, ShardId, sync::contradiction};
+///
+/// let shard = Shard::new(ShardId::new("shardId-000000000001")?, HashKeyRange::FULL);
+/// let lease = Lease::new(shard.id.clone(), Position::TrimHorizon);
+/// assert_eq!(contradiction(&[lease.clone()], &[shard.clone()]), None);
+///
+/// let other = lease.with_hash_key_range(HashKeyRange { start: HashKey::MIN, end: HashKey::MIN });
+/// assert_eq!(contradiction(&[other.clone()], &[shard]), Some(&other));
+/// # Ok::<(), kcl_core::InvalidId>(())
+/// ```
+#[must_use]
+pub fn contradiction<'a>(leases: &'a [Lease], shards: &[Shard]) -> Option<&'a Lease> {
+    let listed: BTreeMap<&ShardId, &Shard> = shards.iter().map(|shard| (&shard.id, shard)).collect();
+    leases.iter().find(|lease| {
+        let Some(shard) = listed.get(&lease.shard) else {
+            return false;
+        };
+        let leased: BTreeSet<&ShardId> = lease.parents.iter().collect();
+        let parents: BTreeSet<&ShardId> = shard.parents().collect();
+        lease.hash_key_range.is_some_and(|range| range != shard.hash_key_range)
+            || (!leased.is_empty() && !parents.is_empty() && leased.is_disjoint(&parents))
+    })
 }
 
 /// A lease that nobody holds, with all that the listing tells of its shard.

@@ -13,7 +13,7 @@ use crate::{
     ids::{LeaseKey, ShardId},
     lease::Lease,
     shard::StopReason,
-    sync::{SyncInput, child_leases, filter_for_empty_table, plan_cleanup, plan_shard_sync},
+    sync::{SyncInput, child_leases, contradiction, filter_for_empty_table, plan_cleanup, plan_shard_sync},
     time::Tick,
 };
 
@@ -167,6 +167,10 @@ impl WorkerMachine {
             return;
         }
         let leases: Vec<Lease> = self.table.values().map(|row| Lease::clone(row)).collect();
+        if let Some(other) = contradiction(&leases, shards) {
+            let (key, message) = (other.key.clone(), format!("the stream has another {}", other.shard));
+            return self.stop(now, Some(WorkerFailure::StreamReplaced { key, message }));
+        }
         let input = SyncInput {
             shards,
             leases: &leases,

@@ -3,13 +3,38 @@
 use super::bench::{Bench, creates, held, key, shard};
 use crate::{
     HashKeyRange, InitialPosition, Lease, Position, Shard, ShardFilter,
-    worker::{WorkerEffect, WorkerInput},
+    worker::{WorkerEffect, WorkerEvent, WorkerFailure, WorkerInput},
 };
 
 fn lists_shards(effects: &[WorkerEffect]) -> bool {
     effects
         .iter()
         .any(|effect| matches!(effect, WorkerEffect::ListShards(ShardFilter::All)))
+}
+
+#[test]
+fn given_a_lease_of_a_shard_with_other_parents_when_the_stream_is_listed_then_the_worker_stops_and_says_so() {
+    // It would wait for a parent that is not its own, and that may stay open for ever.
+    for (parents, replaced) in [([1], true), ([3], false)] {
+        let mut bench = Bench::new();
+        let row = held(4, "me", 4).with_parents(parents.map(shard));
+        assert!(lists_shards(&bench.listed(vec![
+            row,
+            held(1, "other", 1),
+            held(3, "other", 1)
+        ])));
+        let mut listed = [1, 3, 4].map(|number| Shard::new(shard(number), HashKeyRange::FULL));
+        listed[1].ending_sequence_number = Some("9".parse().unwrap());
+        listed[2].parent = Some(shard(3));
+        let effects = bench.handle(WorkerInput::Shards(Ok(listed.to_vec())));
+        let stops = |effect: &WorkerEffect| match effect {
+            WorkerEffect::Event(WorkerEvent::Stopping { failure }) => {
+                matches!(failure, Some(WorkerFailure::StreamReplaced { .. }))
+            }
+            _ => false,
+        };
+        assert_eq!(effects.iter().any(stops), replaced, "{effects:?}");
+    }
 }
 
 #[test]
