@@ -5,7 +5,7 @@ use std::{error::Error as StdError, io, net::SocketAddr, path::PathBuf, process:
 use kcl_core::{ShardId, StoreError, StreamName};
 use kcl_runtime::{ConfigError, WorkerError};
 
-use crate::{aws::ServiceError, own_door::OwnDoorError, put::PutError};
+use crate::{aws::ServiceError, leases::LeasesError, own_door::OwnDoorError, put::PutError};
 
 const FAILED: u8 = 1;
 const WRONG_USAGE: u8 = 2;
@@ -85,6 +85,8 @@ pub(crate) enum Error {
     Put(#[from] PutError),
     #[error(transparent)]
     OwnDoor(#[from] OwnDoorError),
+    #[error(transparent)]
+    Leases(#[from] LeasesError),
 }
 
 impl Error {

@@ -8,6 +8,7 @@ mod consume;
 mod consumer;
 mod error;
 mod lease_table;
+mod leases;
 mod output;
 mod own_door;
 mod parse;

@@ -18,6 +18,12 @@ pub(crate) fn json(value: &impl Serialize) -> Result<(), Error> {
     line(&text)
 }
 
+/// Writes a value as JSON on one line.
+pub(crate) fn json_line(value: &impl Serialize) -> Result<(), Error> {
+    let text = serde_json::to_string(value).map_err(|error| Error::Output(error.into()))?;
+    line(&text)
+}
+
 /// Writes a table; its columns are separated by spaces, so that `awk` reads them too.
 pub(crate) fn table<const N: usize>(
     header: [&str; N],

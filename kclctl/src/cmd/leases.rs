@@ -1,138 +1,115 @@
 //! `kclctl leases`.
 
-use kcl_core::{ApplicationName, Lease, LeaseListing, UnreadableRow};
-use serde::Serialize;
+use clap::Subcommand;
+use kcl_core::LeaseKey;
 
-use crate::{aws::ConnectionArgs, error::Error, lease_table::LeaseTable, output};
+use crate::{
+    aws::ConnectionArgs,
+    error::Error,
+    leases::{self, ChangeArgs, DoctorArgs, ReleaseArgs, SeekArgs, TableArgs, WatchArgs},
+};
 
-/// Show who reads which shard, and how far.
+/// Show who reads which shard, and how far; find out what is wrong, and mend it.
 ///
-/// It only looks: nothing is changed, no file is created, and no table. In what it shows, OWNER is the worker that reads the
-/// shard now, CHECKPOINT how far it was handled (a sequence number, SHARD_END when all of it was, or where reading starts),
-/// COUNTER a number that grows as long as the owner lives, PASSED TO the worker that gets the lease next.
+/// Without a command it is `list`. What changes rows says first what it would do, and asks (`--dry-run`, `--yes`). Every
+/// change is made only if the row is still as it was read; what could not be done makes the exit code 1.
 #[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct LeasesArgs {
-    /// The application, as `kclctl consume --app` or the worker names it.
-    #[arg(long, value_name = "NAME")]
-    app: ApplicationName,
+    #[command(subcommand)]
+    command: Option<LeasesCommand>,
 
-    /// The lease table: `sqlite:PATH`, `dynamodb:NAME`, or `dynamodb`, where the table has the application's name.
-    #[arg(long, value_name = "TABLE")]
-    lease_table: LeaseTable,
+    #[command(flatten)]
+    list: Option<ListArgs>,
+}
+
+#[derive(Debug, Subcommand)]
+enum LeasesCommand {
+    /// Show who reads which shard, and how far.
+    ///
+    /// It only looks: nothing is changed and no file or table is created. In the table, OWNER is the worker that reads the
+    /// shard now, CHECKPOINT how far it was handled (a sequence number, SHARD_END when all of it was, or where reading
+    /// starts), COUNTER a number that grows as long as the owner lives, PASSED TO the worker that gets the lease next.
+    List(ListArgs),
+    /// Watch the leases: the table anew at each look, or on what is no terminal a line for each change.
+    ///
+    /// No row says when it was written: UNCHANGED FOR is how long the counter has stood while this watched. CHECKPOINTS/MIN
+    /// counts the looks that showed another checkpoint.
+    Watch(WatchArgs),
+    /// Have leases given back, so that others take them at once.
+    ///
+    /// A holder that lives is asked: it finishes its batch, checkpoints and gives the lease back, so that no record is
+    /// handled twice. One that does not renew is gone, and its lease is freed after the failover time. A worker that goes on
+    /// may take a lease again; to empty it, stop it. A worker of Java drops a lease that it is asked for at once,
+    /// without a checkpoint.
+    Release(ReleaseArgs),
+    /// Move the checkpoints of an application that is stopped.
+    ///
+    /// It watches the table for the failover time if a lease is held, and refuses as soon as a worker shows that it lives.
+    /// Going forward skips records, going back repeats them. Workers of Java take the time of a position from their own
+    /// configuration.
+    Seek(SeekArgs),
+    /// Remove leases that nobody holds.
+    ///
+    /// The checkpoint goes with the lease; what it was stands in the output.
+    Delete(DeleteArgs),
+    /// Find out what is wrong with the leases, and what to do about it.
+    ///
+    /// It looks twice, with twice the failover time between, and says nothing that a stale read or a change under way can
+    /// produce. The exit code is 0 if nothing is wrong, or only notes and warnings are found, and 1 if there are errors.
+    Doctor(DoctorArgs),
+}
+
+#[derive(Debug, clap::Args)]
+struct ListArgs {
+    #[command(flatten)]
+    table: TableArgs,
 
     /// Print a JSON object with `leases` and `unreadable`.
     #[arg(long)]
     json: bool,
 }
 
-/// What `--json` prints.
-#[derive(Debug, Serialize)]
-struct Leases<'a> {
-    application: &'a ApplicationName,
-    leases: Vec<Row<'a>>,
-    unreadable: Vec<Unreadable<'a>>,
-}
+#[derive(Debug, clap::Args)]
+struct DeleteArgs {
+    #[command(flatten)]
+    table: TableArgs,
 
-#[derive(Debug, Serialize)]
-struct Row<'a> {
-    lease_key: &'a str,
-    shard_id: &'a str,
-    owner: Option<&'a str>,
-    hand_off_to: Option<&'a str>,
-    checkpoint: String,
-    pending_checkpoint: Option<String>,
-    counter: u64,
-    owner_switches_since_checkpoint: u64,
-    parents: Vec<&'a str>,
-    children: Vec<&'a str>,
-}
+    /// The leases, by key: for an application of one stream, the ids of the shards.
+    #[arg(value_name = "LEASE", required = true)]
+    leases: Vec<LeaseKey>,
 
-#[derive(Debug, Serialize)]
-struct Unreadable<'a> {
-    lease_key: &'a str,
-    reason: &'a str,
+    /// Leases that are held, too. A holder that lives puts its lease back, with its progress.
+    #[arg(long)]
+    force: bool,
+
+    #[command(flatten)]
+    change: ChangeArgs,
 }
 
 pub(crate) async fn run(args: LeasesArgs, connection: &ConnectionArgs) -> Result<(), Error> {
-    if args.lease_table == LeaseTable::Memory {
-        let problem =
-            "the lease table `memory` lives in its worker and cannot be looked at; use sqlite:PATH or dynamodb:NAME";
-        return Err(Error::Usage(problem.to_owned()));
-    }
-    let store = args.lease_table.open_existing(&args.app, connection).await?;
-    let listing = store.list().await?;
-    if args.json {
-        let leases = listing.leases.iter().map(|lease| row(lease)).collect();
-        let unreadable = listing.unreadable.iter().map(unreadable).collect();
-        return output::json(&Leases {
-            application: &args.app,
-            leases,
-            unreadable,
-        });
-    }
-    show(&args, &listing)
-}
-
-fn show(args: &LeasesArgs, listing: &LeaseListing) -> Result<(), Error> {
-    if listing.leases.is_empty() && listing.unreadable.is_empty() {
-        return output::line(&format!("{} holds no leases of {}", args.lease_table, args.app));
-    }
-    let header = [
-        "SHARD",
-        "OWNER",
-        "CHECKPOINT",
-        "COUNTER",
-        "PARENTS",
-        "CHILDREN",
-        "PASSED TO",
-    ];
-    let rows = listing.leases.iter().map(|lease| row(lease)).map(|row| {
-        [
-            row.shard_id.to_owned(),
-            row.owner.unwrap_or_default().to_owned(),
-            row.checkpoint,
-            row.counter.to_string(),
-            row.parents.join(","),
-            row.children.join(","),
-            row.hand_off_to.unwrap_or_default().to_owned(),
-        ]
-    });
-    output::table(header, rows)?;
-    if listing.unreadable.is_empty() {
-        return Ok(());
-    }
-    let rows = listing
-        .unreadable
-        .iter()
-        .map(|row| format!("\n  {:?}: {}", row.key, row.reason));
-    output::line(&format!("\nThese rows are no leases:{}", rows.collect::<String>()))
-}
-
-fn row(lease: &Lease) -> Row<'_> {
-    Row {
-        lease_key: lease.key.as_str(),
-        shard_id: lease.shard.as_str(),
-        owner: lease.holder().map(AsRef::as_ref),
-        hand_off_to: lease
-            .owner
-            .as_ref()
-            .filter(|_| lease.is_in_hand_off())
-            .map(AsRef::as_ref),
-        checkpoint: lease.checkpoint.to_string(),
-        pending_checkpoint: lease
-            .pending_checkpoint
-            .as_ref()
-            .map(|pending| pending.position.to_string()),
-        counter: lease.counter,
-        owner_switches_since_checkpoint: lease.owner_switches_since_checkpoint,
-        parents: lease.parents.iter().map(AsRef::as_ref).collect(),
-        children: lease.children.iter().map(AsRef::as_ref).collect(),
-    }
-}
-
-fn unreadable(row: &UnreadableRow) -> Unreadable<'_> {
-    Unreadable {
-        lease_key: &row.key,
-        reason: &row.reason,
+    let command = match (args.command, args.list) {
+        (Some(command), _) => command,
+        (None, Some(list)) => LeasesCommand::List(list),
+        (None, None) => {
+            let problem = "`kclctl leases` needs --app and --lease-table; see --help for its commands";
+            return Err(Error::Usage(problem.to_owned()));
+        }
+    };
+    match command {
+        LeasesCommand::List(args) => leases::list(&args.table, args.json, connection).await,
+        LeasesCommand::Watch(args) => leases::watch(args, connection).await,
+        LeasesCommand::Release(args) => leases::release(args, connection).await,
+        LeasesCommand::Seek(args) => leases::seek(args, connection).await,
+        LeasesCommand::Delete(args) => {
+            let DeleteArgs {
+                table,
+                leases: keys,
+                force,
+                change,
+            } = args;
+            leases::delete(&table, &keys, force, &change, connection).await
+        }
+        LeasesCommand::Doctor(args) => leases::doctor(args, connection).await,
     }
 }

@@ -8,6 +8,7 @@ mod consume;
 mod consumers;
 #[cfg(feature = "dynamodb")]
 mod lease_tables;
+mod leases;
 mod own_door;
 mod put;
 mod refusals;

@@ -1,0 +1,198 @@
+//! `kclctl leases doctor`.
+
+use std::time::Duration;
+
+use kcl_core::{
+    ApplicationName, LeaseListing, Shard, ShardFilter, StreamName,
+    doctor::{Examination, Finding, Look, Remedy, Severity, examine},
+};
+use kcl_runtime::{KinesisSource, RecordSource as _};
+use serde::Serialize;
+
+use super::{
+    error::LeasesError,
+    table::{Table, TableArgs, quoted},
+};
+use crate::{
+    aws::{ConnectionArgs, Kinesis},
+    clock::Stopwatch,
+    error::Error,
+    output,
+};
+
+/// Beyond twice the failover time, whatever workers mend by themselves must be mended.
+const MARGIN: Duration = Duration::from_millis(500);
+
+/// What is examined.
+#[derive(Debug, clap::Args)]
+pub(crate) struct DoctorArgs {
+    #[command(flatten)]
+    table: TableArgs,
+
+    /// The stream that the application reads: with it, leases are compared with the stream's shards.
+    #[arg(long, value_name = "NAME")]
+    stream: Option<StreamName>,
+
+    /// The failover time of the workers.
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = humantime::parse_duration)]
+    failover_time: Duration,
+
+    /// Look once instead of twice: nothing is said about who lives, and what one look cannot prove is named so.
+    #[arg(long)]
+    once: bool,
+
+    /// Print a JSON object with `findings`.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct Report<'a> {
+    application: &'a ApplicationName,
+    leases: usize,
+    /// Between the two looks.
+    seconds_between: Option<f64>,
+    findings: Vec<Row>,
+}
+
+#[derive(Debug, Serialize)]
+struct Row {
+    severity: &'static str,
+    code: &'static str,
+    confirmed: bool,
+    leases: Vec<String>,
+    message: String,
+    remedy: String,
+    command: Option<String>,
+}
+
+/// One look at table and stream.
+struct Seen {
+    listing: LeaseListing,
+    shards: Option<Vec<Shard>>,
+}
+
+impl Seen {
+    fn as_look(&self) -> Look<'_> {
+        Look {
+            listing: &self.listing,
+            shards: self.shards.as_deref(),
+        }
+    }
+}
+
+/// Says what is wrong; an error if any of it is one.
+pub(crate) async fn doctor(args: DoctorArgs, connection: &ConnectionArgs) -> Result<(), Error> {
+    let table = args.table.open(connection).await?;
+    let source = match &args.stream {
+        Some(stream) => {
+            let kinesis = Kinesis::connect(connection).await?;
+            Some((KinesisSource::new(kinesis.client, stream.clone()), stream))
+        }
+        None => None,
+    };
+    let source = source.as_ref().map(|(source, stream)| (source, *stream));
+    let stopwatch = Stopwatch::start();
+    let first = look(&table, source).await?;
+    let (last, between) = if args.once {
+        (None, None)
+    } else {
+        let started = stopwatch.elapsed();
+        tokio::time::sleep(args.failover_time * 2 + MARGIN).await;
+        let between = stopwatch.elapsed().saturating_sub(started);
+        (Some(look(&table, source).await?), Some(between))
+    };
+    let earlier = match (&last, between) {
+        (Some(_), Some(between)) => Some((first.as_look(), between)),
+        _ => None,
+    };
+    let last = last.as_ref().unwrap_or(&first);
+    let findings = examine(&Examination {
+        stream: args.stream.as_ref(),
+        earlier,
+        last: last.as_look(),
+        failover_time: args.failover_time,
+    });
+    show(&args, &last.listing, between, &findings)?;
+    let errors = findings
+        .iter()
+        .filter(|found| found.severity == Severity::Error)
+        .count();
+    if errors == 0 {
+        return Ok(());
+    }
+    Err(LeasesError::Unhealthy { errors }.into())
+}
+
+/// The table first: a shard that has a lease then must be listed after.
+async fn look(table: &Table, source: Option<(&KinesisSource, &StreamName)>) -> Result<Seen, Error> {
+    let listing = table.list().await?;
+    let shards = match source {
+        None => None,
+        Some((source, stream)) => {
+            let listed = source.list_shards(ShardFilter::All).await;
+            Some(listed.map_err(|failure| LeasesError::Shards {
+                stream: stream.clone(),
+                message: failure.message,
+            })?)
+        }
+    };
+    Ok(Seen { listing, shards })
+}
+
+fn show(
+    args: &DoctorArgs,
+    listing: &LeaseListing,
+    between: Option<Duration>,
+    findings: &[Finding],
+) -> Result<(), Error> {
+    let rows: Vec<Row> = findings.iter().map(|finding| row(args, finding)).collect();
+    let leases = listing.leases.len();
+    if args.json {
+        return output::json(&Report {
+            application: &args.table.app,
+            leases,
+            seconds_between: between.map(|between| between.as_secs_f64()),
+            findings: rows,
+        });
+    }
+    for row in &rows {
+        let doubt = if row.confirmed {
+            ""
+        } else {
+            " (seen once: it may be half of a change that is under way)"
+        };
+        output::line(&format!("{}: {}{doubt} [{}]", row.severity, row.message, row.code))?;
+        output::line(&format!("  {}", row.remedy))?;
+        if let Some(command) = &row.command {
+            output::line(&format!("    {command}"))?;
+        }
+    }
+    if rows.is_empty() {
+        output::line(&format!(
+            "nothing is wrong with the {leases} leases of {}",
+            args.table.app
+        ))?;
+    }
+    Ok(())
+}
+
+fn row(args: &DoctorArgs, finding: &Finding) -> Row {
+    let remedy = finding.problem.remedy();
+    Row {
+        severity: finding.severity.as_str(),
+        code: finding.problem.code(),
+        confirmed: finding.confirmed,
+        leases: finding.problem.leases().into_iter().map(ToString::to_string).collect(),
+        message: finding.problem.to_string(),
+        command: command(args, &remedy),
+        remedy: remedy.words,
+    }
+}
+
+/// The remedy as it can be pasted into a shell. Keys begin with no dash that could be taken for an option.
+fn command(args: &DoctorArgs, remedy: &Remedy) -> Option<String> {
+    let words = remedy.command.as_ref()?.iter().map(|word| quoted(word));
+    let words: Vec<String> = words.collect();
+    Some(format!("kclctl leases {} {}", words.join(" "), args.table))
+}

@@ -1,0 +1,33 @@
+//! Why a command about leases was not done, or not all of it.
+
+use kcl_core::{LeaseKey, StreamName, WorkerId};
+
+/// Nothing was changed unless the text says so.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum LeasesError {
+    #[error("there is no lease {key} of this application; see which there are with `kclctl leases list`")]
+    Unknown { key: LeaseKey },
+    #[error("the row {key} is no lease ({reason}): mend or remove it with the table's own tools")]
+    Unreadable { key: LeaseKey, reason: String },
+    #[error(
+        "the application is not stopped: {worker} lives, it wrote {key} while this was watching. Stop its workers first (by \
+         SIGTERM, so that they give their leases back); with --force the lease is taken from it, and what it handles \
+         until it notices is handled again"
+    )]
+    Alive { worker: WorkerId, key: LeaseKey },
+    #[error("{key} is finished: its shard was handled to the end. To read it again add --finished")]
+    Finished { key: LeaseKey },
+    #[error(
+        "{key} is held by {holder}: give it back first with `kclctl leases release {key}`; with --force it is removed, \
+         and a holder that lives puts it back"
+    )]
+    Held { key: LeaseKey, holder: WorkerId },
+    #[error("nothing was confirmed, so nothing was done")]
+    NotConfirmed,
+    #[error("{failed} of {all} changes could not be made; those above that say `done` were")]
+    Incomplete { failed: usize, all: usize },
+    #[error("{errors} findings are errors")]
+    Unhealthy { errors: usize },
+    #[error("the shards of {stream} cannot be listed: {message}")]
+    Shards { stream: StreamName, message: String },
+}

@@ -1,0 +1,114 @@
+//! `kclctl leases list`.
+
+use kcl_core::{ApplicationName, Lease, LeaseListing, UnreadableRow};
+use serde::Serialize;
+
+use super::table::TableArgs;
+use crate::{aws::ConnectionArgs, error::Error, output};
+
+/// What `--json` prints.
+#[derive(Debug, Serialize)]
+struct Leases<'a> {
+    application: &'a ApplicationName,
+    leases: Vec<Row<'a>>,
+    unreadable: Vec<Unreadable<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+struct Row<'a> {
+    lease_key: &'a str,
+    shard_id: &'a str,
+    owner: Option<&'a str>,
+    hand_off_to: Option<&'a str>,
+    checkpoint: String,
+    pending_checkpoint: Option<String>,
+    counter: u64,
+    owner_switches_since_checkpoint: u64,
+    parents: Vec<&'a str>,
+    children: Vec<&'a str>,
+}
+
+#[derive(Debug, Serialize)]
+struct Unreadable<'a> {
+    lease_key: &'a str,
+    reason: &'a str,
+}
+
+/// Prints all leases.
+pub(crate) async fn list(args: &TableArgs, json: bool, connection: &ConnectionArgs) -> Result<(), Error> {
+    let listing = args.open(connection).await?.list().await?;
+    if json {
+        let leases = listing.leases.iter().map(|lease| row(lease)).collect();
+        let unreadable = listing.unreadable.iter().map(unreadable).collect();
+        return output::json(&Leases {
+            application: &args.app,
+            leases,
+            unreadable,
+        });
+    }
+    show(args, &listing)
+}
+
+fn show(args: &TableArgs, listing: &LeaseListing) -> Result<(), Error> {
+    if listing.leases.is_empty() && listing.unreadable.is_empty() {
+        return output::line(&format!("{} holds no leases of {}", args.lease_table, args.app));
+    }
+    let header = [
+        "SHARD",
+        "OWNER",
+        "CHECKPOINT",
+        "COUNTER",
+        "PARENTS",
+        "CHILDREN",
+        "PASSED TO",
+    ];
+    let rows = listing.leases.iter().map(|lease| row(lease)).map(|row| {
+        [
+            row.shard_id.to_owned(),
+            row.owner.unwrap_or_default().to_owned(),
+            row.checkpoint,
+            row.counter.to_string(),
+            row.parents.join(","),
+            row.children.join(","),
+            row.hand_off_to.unwrap_or_default().to_owned(),
+        ]
+    });
+    output::table(header, rows)?;
+    if listing.unreadable.is_empty() {
+        return Ok(());
+    }
+    let rows = listing
+        .unreadable
+        .iter()
+        .map(|row| format!("\n  {:?}: {}", row.key, row.reason));
+    output::line(&format!("\nThese rows are no leases:{}", rows.collect::<String>()))
+}
+
+fn row(lease: &Lease) -> Row<'_> {
+    Row {
+        lease_key: lease.key.as_str(),
+        shard_id: lease.shard.as_str(),
+        owner: lease.holder().map(AsRef::as_ref),
+        hand_off_to: lease
+            .owner
+            .as_ref()
+            .filter(|_| lease.is_in_hand_off())
+            .map(AsRef::as_ref),
+        checkpoint: lease.checkpoint.to_string(),
+        pending_checkpoint: lease
+            .pending_checkpoint
+            .as_ref()
+            .map(|pending| pending.position.to_string()),
+        counter: lease.counter,
+        owner_switches_since_checkpoint: lease.owner_switches_since_checkpoint,
+        parents: lease.parents.iter().map(AsRef::as_ref).collect(),
+        children: lease.children.iter().map(AsRef::as_ref).collect(),
+    }
+}
+
+fn unreadable(row: &UnreadableRow) -> Unreadable<'_> {
+    Unreadable {
+        lease_key: &row.key,
+        reason: &row.reason,
+    }
+}

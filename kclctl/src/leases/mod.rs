@@ -1,0 +1,23 @@
+//! What operators do with a lease table: look, give back, move, remove, find out what is wrong.
+
+mod change;
+mod delete;
+mod doctor;
+mod error;
+mod list;
+mod release;
+mod seek;
+mod table;
+mod watch;
+
+pub(crate) use self::{
+    change::ChangeArgs,
+    delete::delete,
+    doctor::{DoctorArgs, doctor},
+    error::LeasesError,
+    list::list,
+    release::{ReleaseArgs, release},
+    seek::{SeekArgs, seek},
+    table::TableArgs,
+    watch::{WatchArgs, watch},
+};
