@@ -279,3 +279,18 @@ async fn given_five_thousand_rows_when_listed_again_then_the_scan_is_in_parts_an
     assert!(first >= 3, "{taken:?}");
     assert!(second <= 2 * first && second == third, "{taken:?}");
 }
+
+#[tokio::test]
+async fn given_reads_when_their_cost_is_counted_then_they_were_consistent() {
+    let broker = Broker::new();
+    let store = open(client_of(&broker)).await;
+    applied(store.create(&lease(0)).await);
+    store.get(&lease(0).key).await.unwrap();
+    store.list().await.unwrap();
+    // A read that need not be consistent costs half a unit.
+    let costs = broker.table_costs(TABLE).unwrap();
+    assert_eq!(
+        (costs.of("GetItem").read_units, costs.of("Scan").read_units),
+        (1.0, 1.0)
+    );
+}
