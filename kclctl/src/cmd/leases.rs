@@ -27,8 +27,8 @@ pub(crate) struct LeasesArgs {
 enum LeasesCommand {
     /// Show who reads which shard, and how far.
     ///
-    /// It only looks: nothing is changed and no file or table is created. In the table, OWNER is the worker that reads the
-    /// shard now, CHECKPOINT how far it was handled (a sequence number, SHARD_END when all of it was, or where reading
+    /// It only looks: nothing is changed, no file is created, and no table. In what it shows, OWNER is the worker that reads
+    /// the shard now, CHECKPOINT how far it was handled (a sequence number, SHARD_END when all of it was, or where reading
     /// starts), COUNTER a number that grows as long as the owner lives, PASSED TO the worker that gets the lease next.
     List(ListArgs),
     /// Watch the leases: the table anew at each look, or on what is no terminal a line for each change.
