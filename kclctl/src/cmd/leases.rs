@@ -14,13 +14,18 @@ use crate::{
 /// Without a command it is `list`. What changes rows says first what it would do, and asks (`--dry-run`, `--yes`). Every
 /// change is made only if the row is still as it was read; what could not be done makes the exit code 1.
 #[derive(Debug, clap::Args)]
-#[command(args_conflicts_with_subcommands = true)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub(crate) struct LeasesArgs {
     #[command(subcommand)]
     command: Option<LeasesCommand>,
 
+    // Beside the list's own arguments, since an optional group is there only if an argument of its very own is.
     #[command(flatten)]
-    list: Option<ListArgs>,
+    table: Option<TableArgs>,
+
+    /// Print a JSON object with `leases` and `unreadable`.
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -88,9 +93,9 @@ struct DeleteArgs {
 }
 
 pub(crate) async fn run(args: LeasesArgs, connection: &ConnectionArgs) -> Result<(), Error> {
-    let command = match (args.command, args.list) {
+    let command = match (args.command, args.table) {
         (Some(command), _) => command,
-        (None, Some(list)) => LeasesCommand::List(list),
+        (None, Some(table)) => LeasesCommand::List(ListArgs { table, json: args.json }),
         (None, None) => {
             let problem = "`kclctl leases` needs --app and --lease-table; see --help for its commands";
             return Err(Error::Usage(problem.to_owned()));
