@@ -170,6 +170,12 @@ async fn every_command_has_help() {
         &["put"],
         &["consume"],
         &["leases"],
+        &["leases", "list"],
+        &["leases", "watch"],
+        &["leases", "release"],
+        &["leases", "seek"],
+        &["leases", "delete"],
+        &["leases", "doctor"],
         &["fault"],
         &["fault", "add"],
         &["fault", "list"],
@@ -185,7 +191,9 @@ async fn every_command_has_help() {
         (&["broker"], "listening on http://ADDRESS"),
         (&["put"], "the first row names the fields"),
         (&["consume"], "`data_base64`"),
-        (&["leases"], "no file is created"),
+        (&["leases"], "Without a command it is `list`"),
+        (&["leases", "list"], "no file is created"),
+        (&["leases", "doctor"], "The exit code is 0"),
     ] {
         assert!(
             stdout(&run(&[command, &["--help"]].concat()).await).contains(text),
