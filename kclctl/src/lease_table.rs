@@ -29,6 +29,10 @@ pub(crate) enum LeaseTable {
 
 impl LeaseTable {
     /// Opens the table for a worker that starts `from` there, and creates it if need be.
+    #[cfg_attr(
+        not(feature = "dynamodb"),
+        expect(unused_variables, reason = "only tables in a service need to know")
+    )]
     pub(crate) async fn open(
         &self,
         application: &ApplicationName,
