@@ -12,7 +12,7 @@ mod shards;
 mod view;
 mod words;
 
-use std::time::Duration;
+use std::{cmp::Reverse, time::Duration};
 
 pub use self::finding::{BlockedBy, Finding, Problem, Remedy, Severity};
 use self::view::View;
@@ -99,7 +99,7 @@ pub fn examine(examination: &Examination<'_>) -> Vec<Finding> {
             confirmed: false,
         })),
     }
-    findings.sort_by(|one, other| other.severity.cmp(&one.severity));
+    findings.sort_by_key(|finding| Reverse(finding.severity));
     findings
 }
 

@@ -20,14 +20,10 @@ pub(crate) async fn delete(
     let table = args.open(connection).await?;
     let listing = table.list().await?;
     let leases = find(&listing, keys)?;
-    if let Some(lease) = leases.iter().find(|lease| !force && lease.holder().is_some()) {
-        let (key, holder) = (lease.key.clone(), lease.holder().cloned());
-        return Err(holder
-            .map_or(LeasesError::Unknown { key: key.clone() }, |holder| LeasesError::Held {
-                key,
-                holder,
-            })
-            .into());
+    let held = leases.iter().find_map(|lease| Some((&lease.key, lease.holder()?)));
+    if let Some((key, holder)) = held.filter(|_| !force) {
+        let (key, holder) = (key.clone(), holder.clone());
+        return Err(LeasesError::Held { key, holder }.into());
     }
     let mut changes: Vec<Change> = leases
         .iter()

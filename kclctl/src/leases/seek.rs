@@ -92,6 +92,12 @@ pub(crate) async fn seek(args: SeekArgs, connection: &ConnectionArgs) -> Result<
     let leases = select(&args, &listing)?;
     let now = clock::wall();
     let mut notes = Vec::new();
+    if args.all && !listing.unreadable.is_empty() {
+        let rows = listing.unreadable.len();
+        notes.push(format!(
+            "{rows} rows are no leases and stay as they are; see `kclctl leases list`"
+        ));
+    }
     let mut plan: Vec<(Change, Arc<Lease>, Position)> = Vec::new();
     for lease in leases {
         let to = position(&args.to.0, &lease, &listing, now, &mut notes);

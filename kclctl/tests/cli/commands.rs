@@ -145,7 +145,7 @@ async fn a_stream_is_described() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_command_has_help() {
-    let commands: [&[&str]; 29] = [
+    let commands: [&[&str]; 35] = [
         &[],
         &["broker"],
         &["stream"],

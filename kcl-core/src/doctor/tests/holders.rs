@@ -6,8 +6,8 @@ use crate::{
     doctor::{BlockedBy, Problem},
 };
 
-fn handed(lease: Lease, to: &str) -> Lease {
-    LeaseWrite::request_hand_off(&lease, &worker(to)).patch.apply(&lease)
+fn handed(lease: &Lease, to: &str) -> Lease {
+    LeaseWrite::request_hand_off(lease, &worker(to)).patch.apply(lease)
 }
 
 #[test]
@@ -51,7 +51,7 @@ fn given_leases_that_nobody_holds_when_nobody_comes_then_the_application_is_stop
 
 #[test]
 fn given_a_hand_off_when_the_giver_does_not_renew_then_it_is_stuck() {
-    let leases = || [handed(held(1, low(), "gone"), "w2"), held(2, high(), "w2")];
+    let leases = || [handed(&held(1, low(), "gone"), "w2"), held(2, high(), "w2")];
     let case = Case::of(leases()).silent(1);
     assert_eq!(case.codes(), [("stuck_hand_off", Severity::Error)]);
     assert!(matches!(&case.findings()[0].problem,
@@ -164,7 +164,7 @@ fn given_every_finding_when_read_then_it_says_what_and_what_to_do_in_one_line() 
         Case::healthy().silent(1).silent(2),
         Case::healthy().unreadable("x"),
         Case::of([free(1, low())]),
-        Case::of([handed(held(1, low(), "gone"), "w2"), held(2, high(), "w2")]).silent(1),
+        Case::of([handed(&held(1, low(), "gone"), "w2"), held(2, high(), "w2")]).silent(1),
     ];
     for finding in cases.iter().flat_map(Case::findings) {
         let (text, words) = (finding.problem.to_string(), finding.problem.remedy().words);

@@ -62,12 +62,9 @@ fn given_a_generation_that_nobody_knows_when_leases_overlap_then_it_is_no_error(
 
 #[test]
 fn given_leases_without_hash_keys_when_examined_then_it_says_what_was_not_looked_for() {
-    let case = Case::healthy().then(1, |lease| lease.hash_key_range = None);
-    let mut both = case.clone();
-    both.earlier = both.last.clone();
-    both = both
-        .then(1, |lease| lease.counter += 1)
-        .then(2, |lease| lease.counter += 1);
+    let mut unknown = held(1, low(), "w1");
+    unknown.hash_key_range = None;
+    let both = Case::of([unknown, held(2, high(), "w2")]);
     assert_eq!(both.codes(), [("unknown_hash_ranges", Severity::Note)]);
     // The stream knows what the row does not say.
     let both = both.with_shards([open(1, low(), None), open(2, high(), None)]);
