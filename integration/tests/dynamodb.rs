@@ -41,7 +41,11 @@ async fn store(world: &World) -> DynamoDbLeaseStore {
 }
 
 async fn start(world: &World, name: &str) -> Running {
-    let spec = world.worker(name).store(store(world).await).config(|config| {
+    run(world, name, store(world).await)
+}
+
+fn run(world: &World, name: &str, store: DynamoDbLeaseStore) -> Running {
+    let spec = world.worker(name).store(store).config(|config| {
         config.failover_time = Duration::from_secs(3);
         config.shard_sync_interval = Duration::from_secs(10);
         config.max_records = 5;
@@ -92,29 +96,38 @@ async fn wound_53_given_no_table_when_a_worker_starts_then_the_first_record_come
 }
 
 #[tokio::test(start_paused = true)]
-async fn given_a_service_in_trouble_when_the_stream_is_resharded_then_nothing_is_lost_and_order_is_kept() {
-    let world = World::new(93, 3);
+async fn given_a_service_in_trouble_when_workers_crash_and_shards_split_then_nothing_is_lost_and_order_is_kept() {
+    for seed in [93, 193, 293] {
+        splits_and_crashes_in_trouble(seed).await;
+    }
+}
+
+async fn splits_and_crashes_in_trouble(seed: u64) {
+    let world = World::new(seed, 3);
     // The table exists: whoever cannot open it does not begin, and a caller is told so.
-    store(&world).await;
+    let [first, second] = [store(&world).await, store(&world).await];
+    let begin = |name: &str, store: &DynamoDbLeaseStore| run(&world, name, store.clone());
     let trouble = world.broker.trouble();
-    for (fault, seed) in [
-        (Fault::throttle(), 1),
-        (Fault::internal_error(), 2),
-        (Fault::drop_request(), 3),
-        (Fault::drop_answer(), 4),
-        (Fault::latency(Duration::from_millis(400)), 5),
-    ] {
+    for (number, fault) in (0..).zip([
+        Fault::throttle(),
+        Fault::internal_error(),
+        Fault::drop_request(),
+        Fault::drop_answer(),
+        Fault::latency(Duration::from_millis(400)),
+    ]) {
         for operation in ["UpdateItem", "PutItem", "Scan", "GetItem", "DeleteItem"] {
             let fault = fault.clone().on(format!("DynamoDB.{operation}")).table(TABLE);
-            trouble.add(fault.probability(0.07).seed(seed)).unwrap();
+            trouble.add(fault.probability(0.07).seed(seed + number)).unwrap();
         }
     }
-    let (one, two) = tokio::join!(start(&world, "one"), start(&world, "two"));
+    let (mut one, two) = (begin("one", &first), begin("two", &second));
     for round in 0..4 {
         world.put(200);
         world.log.complete(100 + 200 * round).await;
         let widest = world.open_shards()[0].id.clone();
         world.split(&widest);
+        one.crash().await;
+        one = begin("one", &first);
     }
     world.log.complete(800).await;
     one.idle().await;
@@ -126,6 +139,9 @@ async fn given_a_service_in_trouble_when_the_stream_is_resharded_then_nothing_is
     two.stop().await.unwrap();
     world.log.assert_ordered();
     world.log.assert_parents_before_children(&world.shards());
+    let listing = first.list().await.unwrap();
+    assert!(listing.unreadable.is_empty(), "{listing:?}");
+    assert!(listing.leases.iter().all(|lease| lease.owner.is_none()), "{listing:?}");
 }
 
 #[tokio::test(start_paused = true)]
