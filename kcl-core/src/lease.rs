@@ -354,7 +354,9 @@ impl LeaseWrite {
 
     /// Ends the shard: everything is handled, `children` follow, nobody needs to hold the lease any longer.
     #[must_use]
-    pub fn finish_shard(lease: &Lease, children: Vec<ShardId>) -> Self {
+    pub fn finish_shard(lease: &Lease, mut children: Vec<ShardId>) -> Self {
+        // Tables keep them as a set, so only in one order are the row that was written and the row that is read equal.
+        children.sort_unstable();
         let patch = Patch {
             owner: Some(None),
             session: Some(None),

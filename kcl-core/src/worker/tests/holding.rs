@@ -196,3 +196,16 @@ fn given_a_shard_beyond_retention_when_its_lease_is_being_given_back_then_it_is_
         "{effects:?}"
     );
 }
+
+#[test]
+fn given_children_in_any_order_when_their_shard_is_finished_then_the_row_names_them_in_order() {
+    // A table keeps them as a set: in another order, the row read after a lost answer would not be the one written.
+    let mut bench = Bench::consuming(&[1]);
+    let ended = vec![child(3, &[1]), child(2, &[1])];
+    let mut effects = bench.report(1, ShardReport::Finished(Finish::Ended(ended)));
+    for (op, lease) in creates(&effects.split_off(0)) {
+        effects.extend(bench.answer(op, Ok(WriteOutcome::Applied(lease))));
+    }
+    let (_, write) = writes(&effects).remove(0);
+    assert_eq!(write.patch.children, Some(vec![shard(2), shard(3)]));
+}
