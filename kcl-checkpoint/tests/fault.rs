@@ -146,7 +146,7 @@ async fn the_first_list_of_all_is_never_stale() {
     let (store, inner) = faulty(1);
     assert!(inner.create(&lease(0)).await.is_ok());
     store.plan().add(FaultRule::new(Fault::StaleList));
-    assert_eq!(store.list().await.unwrap().leases, [lease(0)]);
+    assert_eq!(store.list().await.unwrap().leases, [Arc::new(lease(0))]);
 }
 
 #[tokio::test(start_paused = true)]
