@@ -75,6 +75,15 @@ fn given_a_free_lease_when_workers_live_and_do_not_take_it_then_it_is_named() {
 }
 
 #[test]
+fn given_a_child_when_its_parent_ended_between_the_looks_then_it_is_not_late() {
+    let child = free(2, low()).with_parents([shard(1)]);
+    let case = Case::of([held(1, low(), "w1"), child, held(3, high(), "w3")]).then(1, |lease| {
+        *lease = LeaseWrite::finish_shard(lease, vec![shard(2)]).patch.apply(lease)
+    });
+    assert_eq!(case.findings(), []);
+}
+
+#[test]
 fn given_children_when_nobody_reads_their_parent_then_they_wait_for_it() {
     let child = |number, range| free(number, range).with_parents([shard(1)]);
     let other = || held(9, high(), "w2");
@@ -139,6 +148,10 @@ fn given_one_worker_id_when_two_sessions_renew_then_two_processes_run() {
     // The first life is gone: the second one resumes its lease.
     let restarted = case.then(1, |lease| lease.session = Some(Session(2)));
     assert_eq!(restarted.findings(), []);
+    // It was started again between the looks, and has not yet come to the lease that its first life renewed last.
+    let under_way =
+        Case::of([held(1, low(), "w1"), held(2, high(), "w1")]).then(2, |lease| lease.session = Some(Session(2)));
+    assert_eq!(under_way.findings(), []);
     let same = Case::of([held(1, low(), "w1"), held(2, high(), "w1")]);
     assert_eq!(same.findings(), []);
 }
