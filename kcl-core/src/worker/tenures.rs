@@ -161,7 +161,7 @@ impl WorkerMachine {
     }
 
     /// A write of a tenure was applied.
-    pub(super) fn tenure_written(&mut self, now: Tick, id: TenureId, row: Arc<Lease>, sent: Tick) {
+    pub(super) fn tenure_written(&mut self, now: Tick, id: TenureId, row: &Arc<Lease>, sent: Tick) {
         let Some(tenure) = self.tenures.get_mut(&id) else {
             return;
         };

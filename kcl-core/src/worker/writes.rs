@@ -216,7 +216,7 @@ impl WorkerMachine {
                 let (to, checkpoint) = (row.owner.clone(), row.checkpoint.clone());
                 self.event(WorkerEvent::HandOffFinished { key, to, checkpoint });
             }
-            OpKind::Tenure(tenure) => self.tenure_written(now, tenure, row, request.sent),
+            OpKind::Tenure(tenure) => self.tenure_written(now, tenure, &row, request.sent),
             OpKind::Create => self.event(WorkerEvent::LeaseCreated {
                 key,
                 checkpoint: row.checkpoint.clone(),
