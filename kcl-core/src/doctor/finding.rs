@@ -103,6 +103,11 @@ pub enum Problem {
         /// The lease.
         key: LeaseKey,
     },
+    /// A lease whose shard has other hash keys or other parents in the stream.
+    ShardReplaced {
+        /// The lease.
+        key: LeaseKey,
+    },
     /// A lease whose shard went past retention before it was handled to its end.
     ShardExpired {
         /// The lease.
@@ -207,6 +212,7 @@ impl Problem {
             Self::Overlap { .. } => "hash_range_overlap",
             Self::UnknownRanges { .. } => "unknown_hash_ranges",
             Self::ShardUnknown { .. } => "lease_without_shard",
+            Self::ShardReplaced { .. } => "lease_of_another_shard",
             Self::ShardExpired { .. } => "shard_expired",
             Self::MissingLease { .. } => "shard_without_lease",
             Self::OddListing { .. } => "odd_shard_listing",
@@ -226,7 +232,10 @@ impl Problem {
     #[must_use]
     pub fn leases(&self) -> Vec<&LeaseKey> {
         match self {
-            Self::ShardUnknown { key } | Self::ShardExpired { key } | Self::StuckHandOff { key, .. } => vec![key],
+            Self::ShardUnknown { key }
+            | Self::ShardReplaced { key }
+            | Self::ShardExpired { key }
+            | Self::StuckHandOff { key, .. } => vec![key],
             Self::Overlap { one, other } => vec![one, other],
             Self::OtherStream { leases, .. }
             | Self::Leftover { leases }

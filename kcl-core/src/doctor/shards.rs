@@ -12,7 +12,7 @@ use crate::{
     lease::Lease,
     lineage::ShardGraph,
     sequence::InitialPosition,
-    sync::{SyncInput, plan_cleanup, plan_shard_sync},
+    sync::{SyncInput, contradiction, plan_cleanup, plan_shard_sync},
 };
 
 pub(super) fn problems(view: &View<'_>) -> Vec<(Problem, Severity)> {
@@ -25,6 +25,10 @@ pub(super) fn problems(view: &View<'_>) -> Vec<(Problem, Severity)> {
     let mut problems = strangers(view, graph);
     let leases: Vec<Lease> = view.leases.values().map(|lease| Lease::clone(lease)).collect();
     problems.extend(missing(view, listing, &leases));
+    if let Some(lease) = contradiction(&leases, listing) {
+        let key = lease.key.clone();
+        problems.push((Problem::ShardReplaced { key }, Severity::Error));
+    }
     let over = plan_cleanup(&leases, listing);
     if !over.is_empty() {
         problems.push((Problem::Leftover { leases: over }, Severity::Note));

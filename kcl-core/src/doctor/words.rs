@@ -44,6 +44,9 @@ impl fmt::Display for Problem {
             Self::ShardUnknown { key } => {
                 write!(f, "the stream has no shard for the lease {key}, and has none younger")
             }
+            Self::ShardReplaced { key } => {
+                write!(f, "the stream has another shard {key}: with other hash keys, or other parents")
+            }
             Self::ShardExpired { key } => write!(
                 f,
                 "the shard of {key} is past retention and was not handled to its end: what was left in it is lost"
@@ -167,7 +170,7 @@ impl Problem {
                  --stream, doctor says which; delete that one"
             }
             Self::UnknownRanges { .. } => "name the stream with --stream: it knows the hash keys of its shards",
-            Self::ShardUnknown { key } => {
+            Self::ShardUnknown { key } | Self::ShardReplaced { key } => {
                 let words = "check --stream; if the stream was deleted and created again, the old checkpoints are of no \
                              use: stop the workers, delete the leases, start again";
                 return Remedy::words(words).with("delete", [key]);

@@ -90,6 +90,16 @@ fn given_a_lease_whose_shard_the_stream_cannot_have_had_when_examined_then_it_is
 }
 
 #[test]
+fn given_a_stream_that_was_created_again_when_examined_then_a_lease_of_another_shard_is_named() {
+    let case = Case::of([held(1, low(), "w1"), held(2, high(), "w1")]);
+    let same = case.clone().with_shards([open(1, low(), None), open(2, high(), None)]);
+    assert_eq!(same.findings(), []);
+    let other = case.with_shards([open(1, high(), None), open(2, low(), None)]);
+    assert_eq!(other.codes(), [("lease_of_another_shard", Severity::Error)]);
+    assert_eq!(other.findings()[0].problem, Problem::ShardReplaced { key: key(1) });
+}
+
+#[test]
 fn given_a_lease_whose_shard_went_past_retention_when_examined_then_it_says_so() {
     let case = Case::of([held(1, low(), "w1"), held(2, high(), "w1")]);
     let gone = case
