@@ -45,7 +45,10 @@ impl fmt::Display for Problem {
                 write!(f, "the stream has no shard for the lease {key}, and has none younger")
             }
             Self::ShardReplaced { key } => {
-                write!(f, "the stream has another shard {key}: with other hash keys, or other parents")
+                write!(
+                    f,
+                    "the stream has another shard {key}: with other hash keys, or other parents"
+                )
             }
             Self::ShardExpired { key } => write!(
                 f,
