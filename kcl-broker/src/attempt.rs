@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, sync::Arc};
 
-use kcl_core::Timestamp;
+use kcl_core::{ShardId, Timestamp};
 
 use crate::{
     api::ApiError,
@@ -25,6 +25,26 @@ pub(crate) struct Attempt<'a> {
     arrived: Option<Timestamp>,
     /// What the log is going to say, if there is one.
     entry: Option<OperationEntry>,
+}
+
+/// What is known of a call when it ends.
+#[derive(Debug)]
+pub(crate) struct Told {
+    outcome: Outcome,
+    answer: Load,
+    /// The shard that it turned out to be about.
+    shard: Option<ShardId>,
+}
+
+impl Told {
+    /// An outcome, and nothing else to tell.
+    pub(crate) fn of(outcome: Outcome) -> Self {
+        Self {
+            outcome,
+            answer: Load::default(),
+            shard: None,
+        }
+    }
 }
 
 /// What is known of a call when it arrives.
@@ -134,7 +154,7 @@ impl<'a> Attempt<'a> {
     pub(crate) async fn answer_with<T, E>(
         self,
         run: impl FnOnce(Option<Quirk>) -> (Timestamp, Result<T, E>),
-        told: impl FnOnce(&Result<T, E>) -> (Outcome, Load),
+        told: impl FnOnce(&Result<T, E>) -> Told,
     ) -> Result<Result<T, E>, Cut> {
         if !self.strike.latency.is_zero() {
             tokio::time::sleep(self.strike.latency).await;
@@ -142,12 +162,12 @@ impl<'a> Attempt<'a> {
         match self.effect() {
             Some(Effect::DropRequest) => {
                 let now = self.broker.now();
-                self.end(now, Outcome::Dropped, Load::default());
+                self.end(now, Told::of(Outcome::Dropped));
                 Err(Cut)
             }
             Some(Effect::DropAnswer) => {
                 let (at, _) = run(None);
-                self.end(at, Outcome::Dropped, Load::default());
+                self.end(at, Told::of(Outcome::Dropped));
                 Err(Cut)
             }
             _ => Ok(self.carry_out_with(run, told)),
@@ -164,35 +184,41 @@ impl<'a> Attempt<'a> {
     pub(crate) fn carry_out_with<T, E>(
         mut self,
         run: impl FnOnce(Option<Quirk>) -> (Timestamp, Result<T, E>),
-        told: impl FnOnce(&Result<T, E>) -> (Outcome, Load),
+        told: impl FnOnce(&Result<T, E>) -> Told,
     ) -> Result<T, E> {
         let quirk = match self.strike.effect.take() {
             Some(Effect::Quirk(quirk)) => Some(quirk),
             _ => None,
         };
         let (at, answer) = run(quirk);
-        let (outcome, load) = told(&answer);
-        self.end(at, outcome, load);
+        if self.entry.is_some() {
+            self.end(at, told(&answer));
+        }
         answer
     }
 
     /// Writes the call into the log.
-    pub(crate) fn end(self, at: Timestamp, outcome: Outcome, answer: Load) {
+    pub(crate) fn end(self, at: Timestamp, told: Told) {
         if let Some(mut entry) = self.entry {
             entry.at = at;
             entry.waited_ms = self.arrived.map_or(0, |arrived| at.millis_since(arrived));
-            entry.outcome = outcome;
-            entry.answer = answer;
+            entry.outcome = told.outcome;
+            entry.answer = told.answer;
+            entry.shard = entry.shard.or_else(|| told.shard.map(|shard| shard.to_string()));
             self.broker.operations().write(entry);
         }
     }
 }
 
 /// What the log says of an answer.
-fn told<O: Operation>(answer: &Result<O::Output, ApiError>) -> (Outcome, Load) {
+fn told<O: Operation>(answer: &Result<O::Output, ApiError>) -> Told {
     match answer {
-        Ok(output) => (Outcome::Ok, O::load_of(output)),
-        Err(error) => (Outcome::error(error.kind().as_str()), Load::default()),
+        Ok(output) => Told {
+            outcome: Outcome::Ok,
+            answer: O::load_of(output),
+            shard: O::shard_of(output).cloned(),
+        },
+        Err(error) => Told::of(Outcome::error(error.kind().as_str())),
     }
 }
 

@@ -6,11 +6,11 @@ use kcl_core::Timestamp;
 use serde_json::Value;
 
 use crate::{
-    attempt::{Arrival, Attempt},
+    attempt::{Arrival, Attempt, Told},
     broker::Broker,
     cloudwatch::{MetricDatum, MetricsError, MetricsErrorKind, Node},
     dynamodb::{self, DynamoError, DynamoErrorKind, TableCosts},
-    engine::{Load, Quirk},
+    engine::Quirk,
     operations_log::Outcome,
     wire,
 };
@@ -121,12 +121,11 @@ impl Broker {
 }
 
 /// What the log says of an answer.
-pub(crate) fn dynamodb_outcome(answer: &Result<Vec<u8>, DynamoError>) -> (Outcome, Load) {
-    let outcome = match answer {
+pub(crate) fn dynamodb_outcome(answer: &Result<Vec<u8>, DynamoError>) -> Told {
+    Told::of(match answer {
         Ok(_) => Outcome::Ok,
         Err(error) => Outcome::error(error.kind().as_str()),
-    };
-    (outcome, Load::default())
+    })
 }
 
 /// What DynamoDB answers in place of an operation, if the quirk is one that it can have.
@@ -155,12 +154,11 @@ fn dynamodb_refusal(quirk: &Quirk, operation: &str) -> Option<DynamoError> {
 }
 
 /// What the log says of an answer.
-pub(crate) fn metrics_outcome(answer: &Result<Option<Node>, MetricsError>) -> (Outcome, Load) {
-    let outcome = match answer {
+pub(crate) fn metrics_outcome(answer: &Result<Option<Node>, MetricsError>) -> Told {
+    Told::of(match answer {
         Ok(_) => Outcome::Ok,
         Err(error) => Outcome::error(error.kind().as_str()),
-    };
-    (outcome, Load::default())
+    })
 }
 
 /// What CloudWatch answers in place of an operation, if the quirk is one that it can have.

@@ -122,6 +122,31 @@ fn a_shard_is_found_by_the_keys_of_records_and_by_either_parent() {
 }
 
 #[test]
+fn the_log_says_which_shard_took_what_was_put() {
+    let broker = broker(2);
+    let entry = |explicit: &str| PutRecordsEntry {
+        explicit_hash_key: Some(explicit.into()),
+        ..PutRecordsEntry::new("key", "data")
+    };
+    let (low, high) = ("0", "340282366920938463463374607431768211455");
+    broker.call(PutRecord::new("s", "key", "data")).unwrap();
+    for entries in [vec![entry(high), entry(high)], vec![entry(low), entry(high)]] {
+        broker.call(PutRecords::new("s", entries)).unwrap();
+    }
+    let entries = broker.operations().entries(&OperationFilter::default());
+    let shards = |operation: &str| -> Vec<Option<String>> {
+        let of = entries.iter().filter(|entry| entry.operation == operation);
+        of.map(|entry| entry.shard.clone()).collect()
+    };
+    let took = shards("PutRecord").remove(0).unwrap();
+    assert!(took.starts_with("shardId-"), "{took}");
+    let second = Some("shardId-000000000001".to_owned());
+    let mut batches = shards("PutRecords");
+    batches.sort();
+    assert_eq!(batches, [None, second], "several shards are none");
+}
+
+#[test]
 fn the_log_keeps_the_last_calls_and_counts_all() {
     let broker = Broker::builder().operations_max(3).build();
     for _ in 0..5 {

@@ -35,7 +35,7 @@ mod tests;
 
 use std::{collections::BTreeMap, time::Duration};
 
-use kcl_core::{StreamName, Timestamp};
+use kcl_core::{ShardId, StreamName, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use self::{
@@ -119,6 +119,12 @@ pub trait Operation {
     fn load_of(output: &Self::Output) -> Load {
         let _ = output;
         Load::default()
+    }
+
+    /// The shard that an answer is about, if it is one, where the request does not tell.
+    fn shard_of(output: &Self::Output) -> Option<&ShardId> {
+        let _ = output;
+        None
     }
 
     /// Carries the request out. Call [`Engine::call`] instead, which sees to the time.

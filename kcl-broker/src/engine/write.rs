@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 use bytestring::ByteString;
-use kcl_core::{HashKey, StreamName, Timestamp};
+use kcl_core::{HashKey, ShardId, StreamName, Timestamp};
 
 use super::{
     Engine, Limits, Load, Operation, Quirk, Subject,
@@ -66,6 +66,10 @@ impl Operation for PutRecord {
         }
     }
 
+    fn shard_of(output: &PutRecordOutput) -> Option<&ShardId> {
+        Some(&output.shard_id)
+    }
+
     fn execute(self, engine: &mut Engine, now: Timestamp) -> Result<PutRecordOutput, ApiError> {
         let entry = PutRecordsEntry {
             data: self.data,
@@ -125,6 +129,15 @@ impl Operation for PutRecords {
             records: records.len() as u64,
             bytes: records.iter().map(|entry| entry.size() as u64).sum(),
         }
+    }
+
+    fn shard_of(output: &PutRecordsOutput) -> Option<&ShardId> {
+        let mut shards = output.records.iter().filter_map(|result| match result {
+            PutRecordsResult::Written(written) => Some(&written.shard_id),
+            PutRecordsResult::Failed { .. } => None,
+        });
+        let first = shards.next()?;
+        shards.all(|shard| shard == first).then_some(first)
     }
 
     fn execute(self, engine: &mut Engine, now: Timestamp) -> Result<PutRecordsOutput, ApiError> {
