@@ -17,6 +17,8 @@ use crate::{
 
 /// How often a lease that somebody writes is tried again with --force.
 const ATTEMPTS: u32 = 10;
+/// A time that lies ahead by less than this is taken for a difference of clocks, as workers do.
+const CLOCKS_DIFFER: Duration = Duration::from_secs(60);
 
 /// Which leases go where.
 #[derive(Debug, clap::Args)]
@@ -83,6 +85,13 @@ pub(crate) async fn seek(args: SeekArgs, connection: &ConnectionArgs) -> Result<
     if args.to.0.record().is_some() && (args.all || args.leases.len() != 1) {
         let problem = "a sequence number is of one shard: name one lease, or a time for several";
         return Err(Error::Usage(problem.to_owned()));
+    }
+    if let Position::AtTimestamp(at) = args.to.0
+        && at > clock::wall().saturating_add(CLOCKS_DIFFER)
+    {
+        // A worker that finds it stops, and all others with it.
+        let problem = format!("--to {at}: the service starts at no time in the future; use latest");
+        return Err(Error::Usage(problem));
     }
     let table = args.table.open(connection).await?;
     if !args.force {

@@ -45,6 +45,19 @@ async fn given_a_stopped_application_when_sought_back_then_its_records_come_agai
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn given_a_time_in_the_future_when_sought_then_it_is_wrong_usage_and_nothing_changes() {
+    let table = Table::of([free(0)]).await;
+    let message = error(
+        &table
+            .run(&["seek", "--all", "--to", "9000-01-01T00:00:00Z", "--yes"])
+            .await,
+        2,
+    );
+    assert!(message.contains("future"), "{message}");
+    assert_eq!(table.row(0).await.unwrap(), free(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn given_a_worker_that_lives_when_sought_then_it_is_refused_and_says_who() {
     let (bench, table) = (Bench::with_shards(1).await, Table::new());
     ok(&bench.put(&[], "x\n").await);
