@@ -72,7 +72,7 @@ pub(crate) async fn release(args: ReleaseArgs, connection: &ConnectionArgs) -> R
         change.result = begin(&table, lease, args.force).await;
     }
     if !args.force {
-        wait(&args, &table, &held, &mut changes).await?;
+        wait(&args, &table, &held, &mut changes).await;
     }
     args.change.conclude(&args.table.app, &changes)
 }
@@ -139,12 +139,20 @@ async fn begin(table: &Table, lease: &Arc<Lease>, force: bool) -> Outcome {
 }
 
 /// Waits until the holders have given back what they were asked for.
-async fn wait(args: &ReleaseArgs, table: &Table, held: &[Arc<Lease>], changes: &mut [Change]) -> Result<(), Error> {
+async fn wait(args: &ReleaseArgs, table: &Table, held: &[Arc<Lease>], changes: &mut [Change]) {
     let stopwatch = Stopwatch::start();
     let mut watch = LeaseWatch::default();
     let poll = POLL.min(args.failover_time / 4);
     loop {
-        let listing = table.list().await?;
+        let listing = match table.list().await {
+            Ok(listing) => listing,
+            Err(error) => {
+                // What was asked for stands in the rows: to end here with the error alone would tell that nothing happened.
+                let why = "its holder was asked, and it cannot be seen whether it gave it back";
+                let why = format!("{why}: {}", crate::error::chain(&error));
+                return fail_open(changes, &why);
+            }
+        };
         let now = stopwatch.tick();
         watch.observe(now, &listing.leases);
         for (change, lease) in changes.iter_mut().zip(held) {
@@ -161,18 +169,21 @@ async fn wait(args: &ReleaseArgs, table: &Table, held: &[Arc<Lease>], changes: &
                 (change.result, change.after) = free(table, row).await;
             }
         }
-        let open = changes.iter_mut().filter(|change| change.result == Outcome::Planned);
-        if now.since_origin() >= args.timeout {
-            for change in open {
-                let why = "its holder still works on it, and was asked; it gives it back as soon as it can";
-                change.result = Outcome::Failed(why.to_owned());
-            }
-            return Ok(());
+        if changes.iter().all(|change| change.result != Outcome::Planned) {
+            return;
         }
-        if open.count() == 0 {
-            return Ok(());
+        if now.since_origin() >= args.timeout {
+            let why = "its holder still works on it, and was asked; it gives it back as soon as it can";
+            return fail_open(changes, why);
         }
         tokio::time::sleep(poll).await;
+    }
+}
+
+/// Says of all that is still waited for why it failed.
+fn fail_open(changes: &mut [Change], why: &str) {
+    for change in changes.iter_mut().filter(|change| change.result == Outcome::Planned) {
+        change.result = Outcome::Failed(why.to_owned());
     }
 }
 
