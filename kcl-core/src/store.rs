@@ -94,7 +94,7 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync + 'static>;
 #[non_exhaustive]
 pub enum StoreError {
     /// The table could not be reached or was busy; nothing was changed. Try again.
-    #[error("the lease table cannot be reached ({operation}): nothing was changed, the operation is tried again")]
+    #[error("the lease table cannot be reached ({operation}): nothing was changed, and trying again may help")]
     Unavailable {
         /// What was tried.
         operation: StoreOperation,
@@ -103,13 +103,13 @@ pub enum StoreError {
         source: BoxError,
     },
     /// The table asks for fewer requests; nothing was changed. Try again, later.
-    #[error("the lease table throttles ({operation}): nothing was changed, the operation is tried again")]
+    #[error("the lease table throttles ({operation}): nothing was changed, and trying again may help")]
     Throttled {
         /// What was tried.
         operation: StoreOperation,
     },
     /// The answer was lost: the write may have been applied or not. Read the row to find out.
-    #[error("no answer from the lease table ({operation}): the write may have happened, the row is read again")]
+    #[error("no answer from the lease table ({operation}): the write may have happened; the row tells")]
     Ambiguous {
         /// What was tried.
         operation: StoreOperation,

@@ -49,7 +49,7 @@ pub(crate) fn event(metrics: &WorkerMetrics, event: &WorkerEvent) {
             tracing::warn!(%operation, %message, failures, "the lease table has trouble");
         }
         WorkerEvent::UnreadableRow { key, reason } => {
-            tracing::error!(row = %key, %reason, "a row of the lease table is no lease; it is left alone");
+            tracing::error!(row = %key.escape_debug(), %reason, "a row of the lease table is no lease; it is left alone");
         }
         WorkerEvent::ServiceTrouble { message, retry_in } => {
             let retry_in_ms = retry_in.as_millis();

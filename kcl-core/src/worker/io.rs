@@ -223,7 +223,8 @@ pub enum WorkerFailure {
     /// A lease does not fit the stream: its shard never was there, or its checkpoint is not of this shard.
     #[error(
         "the lease {key} is not of this stream ({message}): the stream was deleted and created again since, or the lease \
-         table is that of another one. Use another application name, or remove the application's leases to begin anew"
+         table is that of another one, or the checkpoint was set to a place that the shard does not have. Use another \
+         application name, remove the application's leases to begin anew, or set the checkpoint again"
     )]
     StreamReplaced {
         /// The lease.
