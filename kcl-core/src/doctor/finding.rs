@@ -103,7 +103,7 @@ pub enum Problem {
         /// The lease.
         key: LeaseKey,
     },
-    /// A lease whose shard has other hash keys or other parents in the stream.
+    /// A lease whose shard has other hash keys or other parents in the stream, or began after the lease's checkpoint.
     ShardReplaced {
         /// The lease.
         key: LeaseKey,

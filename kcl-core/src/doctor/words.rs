@@ -47,7 +47,7 @@ impl fmt::Display for Problem {
             Self::ShardReplaced { key } => {
                 write!(
                     f,
-                    "the stream has another shard {key}: with other hash keys, or other parents"
+                    "the stream has another shard {key}: with other hash keys or parents, or begun after the checkpoint"
                 )
             }
             Self::ShardExpired { key } => write!(
@@ -175,7 +175,7 @@ impl Problem {
             Self::UnknownRanges { .. } => "name the stream with --stream: it knows the hash keys of its shards",
             Self::ShardUnknown { key } | Self::ShardReplaced { key } => {
                 let words = "check --stream; if the stream was deleted and created again, the old checkpoints are of no \
-                             use: stop the workers, delete the leases, start again";
+                             use: stop the workers, delete all leases (`kclctl leases delete --all`), start again";
                 return Remedy::words(words).with("delete", [key]);
             }
             Self::ShardExpired { .. } => {

@@ -1,8 +1,8 @@
 //! `kclctl consume`.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use kcl_core::{ApplicationName, InitialPosition, StreamName, WorkerId};
+use kcl_core::{ApplicationName, InitialPosition, LeaseStore, StreamName, WorkerId};
 use kcl_runtime::{Config, KinesisSource, Worker};
 
 use crate::{
@@ -10,6 +10,7 @@ use crate::{
     consume::{Sink, failure, serve_metrics, until_idle},
     error::Error,
     lease_table::LeaseTable,
+    leases::TableArgs,
     parse,
     signals::Signals,
 };
@@ -54,7 +55,8 @@ pub(crate) struct ConsumeArgs {
     failover_time: Duration,
 
     /// Stop when there was nothing to do for so long: every shard that this worker holds is read to its tip, and every
-    /// other one has a holder that was seen alive.
+    /// other one has a holder that was seen alive. Fails if the table has rows that are no leases: if they are of shards,
+    /// nobody reads those.
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
     until_idle: Option<Duration>,
 
@@ -122,6 +124,34 @@ impl ConsumeArgs {
     }
 }
 
+/// Opens the lease table. One that cannot be reached is waited for, as a worker that runs waits for it; `None` if a signal
+/// comes first.
+async fn open_table(
+    args: &ConsumeArgs,
+    connection: &ConnectionArgs,
+    signals: &mut Signals,
+) -> Result<Option<Arc<dyn LeaseStore>>, Error> {
+    let mut retry_in = Duration::from_millis(500);
+    loop {
+        let failure = match args.lease_table.open(&args.app, args.from, connection).await {
+            Err(Error::Store(failure)) if failure.is_retryable() => failure,
+            opened => return opened.map(Some),
+        };
+        let (table, failure) = (args.lease_table.to_string(), crate::error::chain(&failure));
+        tracing::warn!(
+            table,
+            failure,
+            ?retry_in,
+            "the lease table cannot be opened, it is tried again"
+        );
+        tokio::select! {
+            () = tokio::time::sleep(retry_in) => {}
+            () = signals.next() => return Ok(None),
+        }
+        retry_in = (retry_in * 2).min(Duration::from_secs(10));
+    }
+}
+
 pub(crate) async fn run(args: ConsumeArgs, connection: &ConnectionArgs) -> Result<(), Error> {
     args.config().validate()?;
     let mut signals = Signals::listen()?;
@@ -129,7 +159,9 @@ pub(crate) async fn run(args: ConsumeArgs, connection: &ConnectionArgs) -> Resul
         serve_metrics(address)?;
     }
     let kinesis = Kinesis::connect(connection).await?;
-    let store = args.lease_table.open(&args.app, args.from, connection).await?;
+    let Some(store) = open_table(&args, connection, &mut signals).await? else {
+        return Ok(());
+    };
     let sink = Sink::stdout();
     let source = KinesisSource::new(kinesis.client.clone(), args.stream.clone());
     let mut builder = Worker::builder(args.app.clone(), source, store).config(args.config());
@@ -148,12 +180,16 @@ pub(crate) async fn run(args: ConsumeArgs, connection: &ConnectionArgs) -> Resul
     let handle = worker.handle();
     // A task of its own, so that a slow report never delays the worker.
     let mut running = tokio::spawn(worker.run());
+    let mut unread = Vec::new();
     let ended_early = tokio::select! {
         biased;
         ended = &mut running => Some(ended),
         () = signals.next() => None,
         () = sink.closed() => None,
-        () = until_idle(&handle, &sink, args.until_idle) => None,
+        rows = until_idle(&handle, &sink, args.until_idle) => {
+            unread = rows;
+            None
+        }
     };
     let ended = match ended_early {
         Some(ended) => ended,
@@ -167,5 +203,15 @@ pub(crate) async fn run(args: ConsumeArgs, connection: &ConnectionArgs) -> Resul
         // A panic of the worker is a fault of ours: let it be seen as one.
         Err(error) => std::panic::resume_unwind(error.into_panic()),
     }
-    sink.finish()
+    sink.finish()?;
+    if unread.is_empty() {
+        return Ok(());
+    }
+    Err(Error::NotRead {
+        rows: unread.join(", ").escape_debug().to_string(),
+        table: TableArgs {
+            app: args.app,
+            lease_table: args.lease_table,
+        },
+    })
 }

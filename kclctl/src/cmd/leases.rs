@@ -81,8 +81,12 @@ struct DeleteArgs {
     table: TableArgs,
 
     /// The leases, by key: for an application of one stream, the ids of the shards.
-    #[arg(value_name = "LEASE", required = true)]
+    #[arg(value_name = "LEASE", required_unless_present = "all", conflicts_with = "all")]
     leases: Vec<LeaseKey>,
+
+    /// All leases of the application, which then begins anew.
+    #[arg(long)]
+    all: bool,
 
     /// Leases that are held, too. A holder that lives puts its lease back, with its progress.
     #[arg(long)]
@@ -110,10 +114,12 @@ pub(crate) async fn run(args: LeasesArgs, connection: &ConnectionArgs) -> Result
             let DeleteArgs {
                 table,
                 leases: keys,
+                all,
                 force,
                 change,
             } = args;
-            leases::delete(&table, &keys, force, &change, connection).await
+            let keys = (!all).then_some(keys.as_slice());
+            leases::delete(&table, keys, force, &change, connection).await
         }
         LeasesCommand::Doctor(args) => leases::doctor(args, connection).await,
     }

@@ -9,17 +9,20 @@ use super::{
 };
 use crate::{aws::ConnectionArgs, error::Error};
 
-/// Removes rows, each only as it was when the command began.
+/// Removes rows, all without `keys`, each only as it was when the command began.
 pub(crate) async fn delete(
     args: &TableArgs,
-    keys: &[LeaseKey],
+    keys: Option<&[LeaseKey]>,
     force: bool,
     change: &ChangeArgs,
     connection: &ConnectionArgs,
 ) -> Result<(), Error> {
     let table = args.open(connection).await?;
     let listing = table.list().await?;
-    let leases = find(&listing, keys)?;
+    let leases = match keys {
+        Some(keys) => find(&listing, keys)?,
+        None => listing.leases.clone(),
+    };
     let held = leases.iter().find_map(|lease| Some((&lease.key, lease.holder()?)));
     if let Some((key, holder)) = held.filter(|_| !force) {
         let (key, holder) = (key.clone(), holder.clone());

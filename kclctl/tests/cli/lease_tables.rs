@@ -1,6 +1,13 @@
 //! `kclctl consume` and `kclctl leases` with their leases in DynamoDB.
 
-use crate::common::{Bench, Running, error, json, kclctl, ok, within};
+use aws_sdk_dynamodb::{
+    Client, Config,
+    config::{BehaviorVersion, Credentials, Region},
+    types::AttributeValue,
+};
+use kcl_broker::{Broker, trouble::Fault};
+
+use crate::common::{Bench, Running, error, json, kclctl, ok, stdout, within};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn given_a_table_in_dynamodb_when_two_workers_share_a_stream_then_both_and_the_leases_tell_the_same() {
@@ -30,6 +37,50 @@ async fn given_a_table_in_dynamodb_when_two_workers_share_a_stream_then_both_and
     }
     // Everything was checkpointed: nothing comes again.
     assert!(bench.consume(&table).await.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn given_a_table_that_cannot_be_reached_at_the_start_when_it_can_then_consume_goes_on() {
+    let broker = Broker::new();
+    let away = Fault::unavailable().on("DynamoDB.DescribeTable").times(3);
+    broker.trouble().add(away).unwrap();
+    let bench = Bench::of(broker.clone(), 1).await;
+    ok(&bench.put(&[], "1\n2\n3\n").await);
+    assert_eq!(bench.consume(&["--lease-table", "dynamodb:leases-of-a"]).await.len(), 3);
+    let struck: Vec<u64> = broker.trouble().list().iter().map(|fault| fault.struck).collect();
+    assert_eq!(struck, [3]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn given_a_row_that_is_no_lease_when_idle_then_consume_fails_and_names_it() {
+    let broker = Broker::new();
+    let config = Config::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::new("us-east-1"))
+        .credentials_provider(Credentials::new("any", "any", None, None, "test"))
+        .http_client(broker.http_client());
+    let client = Client::from_conf(config.build());
+    let bench = Bench::of(broker, 2).await;
+    let table = ["--lease-table", "dynamodb:leases-of-a"];
+    assert!(bench.consume(&table).await.is_empty());
+
+    let key = "shardId-000000000001";
+    let row = client.update_item().table_name("leases-of-a");
+    row.key("leaseKey", AttributeValue::S(key.to_owned()))
+        .update_expression("SET checkpoint = :junk")
+        .expression_attribute_values(":junk", AttributeValue::S("JUNK".to_owned()))
+        .send()
+        .await
+        .unwrap();
+    let text: String = (0..100).map(|n| format!("{n}\n")).collect();
+    ok(&bench.put(&[], text).await);
+    let consume = ["consume", "--stream", "s", "--app", "a", "--until-idle", "200ms"];
+    let output = bench.run(&[&consume[..], &table].concat()).await;
+    let message = error(&output, 1);
+    assert!(message.contains(key) && message.contains("doctor"), "{message}");
+    // The other shard was read.
+    let lines = stdout(&output).lines().count();
+    assert!((1..100).contains(&lines), "{lines}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

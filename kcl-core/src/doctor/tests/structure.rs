@@ -100,6 +100,21 @@ fn given_a_stream_that_was_created_again_when_examined_then_a_lease_of_another_s
 }
 
 #[test]
+fn given_a_stream_that_was_created_again_in_the_same_shape_when_examined_then_old_checkpoints_tell() {
+    let mut lease = held(1, HashKeyRange::FULL, "w1");
+    lease.checkpoint = Position::after("70".parse().unwrap());
+    let begun_at = |number: &str| {
+        let mut shard = open(1, HashKeyRange::FULL, None);
+        shard.starting_sequence_number = Some(number.parse().unwrap());
+        shard
+    };
+    let case = Case::of([lease]);
+    assert_eq!(case.clone().with_shards([begun_at("9")]).findings(), []);
+    let other = case.with_shards([begun_at("100")]);
+    assert_eq!(other.codes(), [("lease_of_another_shard", Severity::Error)]);
+}
+
+#[test]
 fn given_a_lease_whose_shard_went_past_retention_when_examined_then_it_says_so() {
     let case = Case::of([held(1, low(), "w1"), held(2, high(), "w1")]);
     let gone = case

@@ -201,4 +201,7 @@ async fn given_leases_when_deleted_then_only_those_go_that_nobody_holds() {
     ok(&table.run(&["delete", ZERO, "--yes", "--force"]).await);
     assert!(table.row(0).await.is_none() && table.row(2).await.is_some());
     assert!(error(&table.run(&["delete", ZERO, "--yes"]).await, 1).contains("there is no lease"));
+    // To begin anew.
+    ok(&table.run(&["delete", "--all", "--yes"]).await);
+    assert!(table.row(2).await.is_none());
 }
