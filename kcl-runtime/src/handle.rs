@@ -43,7 +43,8 @@ pub struct Report {
 
 impl Report {
     /// Whether there is nothing to do: every lease is finished or held by a live worker, and every shard that this
-    /// worker consumes is handled up to its tip.
+    /// worker consumes is handled up to its tip. Rows that are no leases are not looked at; they are in
+    /// [`unreadable`](WorkerStatus::unreadable).
     #[must_use]
     pub fn is_idle(&self) -> bool {
         let settled = self.worker.leases.iter().all(|lease| {

@@ -5,7 +5,12 @@ use std::{error::Error as StdError, io, net::SocketAddr, path::PathBuf, process:
 use kcl_core::{ShardId, StoreError, StreamName};
 use kcl_runtime::{ConfigError, WorkerError};
 
-use crate::{aws::ServiceError, leases::LeasesError, own_door::OwnDoorError, put::PutError};
+use crate::{
+    aws::ServiceError,
+    leases::{LeasesError, TableArgs},
+    own_door::OwnDoorError,
+    put::PutError,
+};
 
 const FAILED: u8 = 1;
 const WRONG_USAGE: u8 = 2;
@@ -81,6 +86,11 @@ pub(crate) enum Error {
         address: SocketAddr,
         source: metrics_exporter_prometheus::BuildError,
     },
+    #[error(
+        "these rows of the lease table are no leases, and if they are of shards, nobody reads those: {rows}; everything else \
+         was read. See `kclctl leases doctor {table}`"
+    )]
+    NotRead { rows: String, table: TableArgs },
     #[error(transparent)]
     Put(#[from] PutError),
     #[error(transparent)]

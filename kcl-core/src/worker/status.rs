@@ -93,6 +93,8 @@ pub struct WorkerStatus {
     pub phase: WorkerPhase,
     /// Every lease of the table.
     pub leases: Vec<LeaseStatus>,
+    /// The keys of rows that are no leases, in order. If a shard of the stream is among them, nobody reads it.
+    pub unreadable: Vec<String>,
 }
 
 impl WorkerMachine {
@@ -108,6 +110,7 @@ impl WorkerMachine {
         WorkerStatus {
             phase,
             leases: self.table.values().map(|lease| self.lease_status(now, lease)).collect(),
+            unreadable: self.unreadable.iter().cloned().collect(),
         }
     }
 

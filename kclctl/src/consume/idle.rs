@@ -11,10 +11,11 @@ use super::sink::Sink;
 const SHORTEST: Duration = Duration::from_millis(10);
 const LONGEST: Duration = Duration::from_millis(250);
 
-/// Ends when the worker has been idle for `duration`; never without one.
+/// Ends when the worker has been idle for `duration`; never without one. Gives the rows of the lease table that are no
+/// leases: what their shards hold was not read by anybody.
 ///
 /// What happens between two looks is not missed: the sink counts the records that pass through.
-pub(crate) async fn until_idle(handle: &WorkerHandle, sink: &Sink, duration: Option<Duration>) {
+pub(crate) async fn until_idle(handle: &WorkerHandle, sink: &Sink, duration: Option<Duration>) -> Vec<String> {
     let Some(duration) = duration else {
         return std::future::pending().await;
     };
@@ -35,7 +36,7 @@ pub(crate) async fn until_idle(handle: &WorkerHandle, sink: &Sink, duration: Opt
             continue;
         }
         if now.duration_since(*idle_since.get_or_insert(now)) >= duration {
-            return;
+            return report.worker.unreadable;
         }
     }
 }
