@@ -78,6 +78,7 @@ pub fn examine(examination: &Examination<'_>) -> Vec<Finding> {
     let structure = |view: &View<'_>| {
         let mut problems = ranges::problems(view);
         problems.extend(shards::problems(view));
+        problems.extend(shards::circles(view));
         problems
     };
     match &earlier {

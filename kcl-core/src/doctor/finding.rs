@@ -113,6 +113,16 @@ pub enum Problem {
         /// The lease.
         key: LeaseKey,
     },
+    /// A lease that is finished though its shard is open.
+    FinishedOpen {
+        /// The lease.
+        key: LeaseKey,
+    },
+    /// Leases that wait for themselves: by their rows, their shards are their own ancestors.
+    ParentCircle {
+        /// The leases.
+        leases: Vec<LeaseKey>,
+    },
     /// A shard that is to be read now and has no lease.
     MissingLease {
         /// The shard.
@@ -214,6 +224,8 @@ impl Problem {
             Self::ShardUnknown { .. } => "lease_without_shard",
             Self::ShardReplaced { .. } => "lease_of_another_shard",
             Self::ShardExpired { .. } => "shard_expired",
+            Self::FinishedOpen { .. } => "finished_open_shard",
+            Self::ParentCircle { .. } => "parents_in_a_circle",
             Self::MissingLease { .. } => "shard_without_lease",
             Self::OddListing { .. } => "odd_shard_listing",
             Self::Leftover { .. } => "finished_leases_left",
@@ -235,10 +247,12 @@ impl Problem {
             Self::ShardUnknown { key }
             | Self::ShardReplaced { key }
             | Self::ShardExpired { key }
+            | Self::FinishedOpen { key }
             | Self::StuckHandOff { key, .. } => vec![key],
             Self::Overlap { one, other } => vec![one, other],
             Self::OtherStream { leases, .. }
             | Self::Leftover { leases }
+            | Self::ParentCircle { leases }
             | Self::SilentHolder { leases, .. }
             | Self::Untaken { leases, .. } => leases.iter().collect(),
             Self::Blocked { parent, children, .. } => std::iter::once(parent).chain(children).collect(),

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     catalog::Shard,
-    ids::ShardId,
+    ids::{LeaseKey, ShardId},
     lease::Lease,
     lineage::ShardGraph,
     sequence::InitialPosition,
@@ -35,11 +35,40 @@ pub(super) fn problems(view: &View<'_>) -> Vec<(Problem, Severity)> {
         let key = lease.key.clone();
         problems.push((Problem::ShardReplaced { key }, Severity::Error));
     }
+    let open = |lease: &&Lease| graph.get(&lease.shard).is_some_and(Shard::is_open);
+    for lease in leases.iter().filter(|lease| lease.is_finished()).filter(open) {
+        let key = lease.key.clone();
+        problems.push((Problem::FinishedOpen { key }, Severity::Error));
+    }
     let over = plan_cleanup(&leases, listing);
     if !over.is_empty() {
         problems.push((Problem::Leftover { leases: over }, Severity::Note));
     }
     problems
+}
+
+/// Unfinished leases that are among their own ancestors: each would start when it is finished.
+pub(super) fn circles(view: &View<'_>) -> Option<(Problem, Severity)> {
+    let waits_for_itself = |lease: &&Lease| {
+        let mut seen = BTreeSet::new();
+        let mut next: Vec<&ShardId> = lease.parents.iter().collect();
+        while let Some(parent) = next.pop() {
+            if *parent == lease.shard {
+                return true;
+            }
+            let row = view.of_shard(parent).filter(|row| !row.is_finished());
+            if let Some(row) = row.filter(|_| seen.insert(parent)) {
+                next.extend(&row.parents);
+            }
+        }
+        false
+    };
+    let leases: Vec<LeaseKey> = view
+        .unfinished()
+        .filter(waits_for_itself)
+        .map(|lease| lease.key.clone())
+        .collect();
+    (!leases.is_empty()).then_some((Problem::ParentCircle { leases }, Severity::Error))
 }
 
 /// Unfinished leases whose shards the stream does not show.

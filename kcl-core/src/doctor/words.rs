@@ -54,6 +54,15 @@ impl fmt::Display for Problem {
                 f,
                 "the shard of {key} is past retention and was not handled to its end: what was left in it is lost"
             ),
+            Self::FinishedOpen { key } => write!(
+                f,
+                "{key} is finished, and its shard is open: what comes into it is not read"
+            ),
+            Self::ParentCircle { leases } => write!(
+                f,
+                "{} waits for itself: by the rows these shards are their own parents, and nobody reads them",
+                some(leases)
+            ),
             Self::MissingLease { shard } => write!(f, "{shard} is to be read now and has no lease"),
             Self::OddListing { message } => f.write_str(message),
             Self::Leftover { leases } => write!(
@@ -181,6 +190,14 @@ impl Problem {
             Self::ShardExpired { .. } => {
                 "a worker that lives ends it and goes on with its children; to lose nothing next time, keep records longer \
                  than the longest stop (`kclctl stream retention`)"
+            }
+            Self::FinishedOpen { .. } => {
+                "somebody wrote the row by hand, or the stream was deleted and created again: stop the workers, and set the \
+                 lease to where it was (`kclctl leases seek --finished --to`)"
+            }
+            Self::ParentCircle { .. } => {
+                "set the parents that the stream tells (`kclctl stream describe`) with the table's own tools; or delete \
+                 these leases (`kclctl leases delete`), which forgets their checkpoints, and a worker adds them right"
             }
             Self::MissingLease { .. } => {
                 "a worker adds it when it compares leases with shards, each minute: look again after two, then at its log"

@@ -163,3 +163,41 @@ fn given_a_finished_lease_that_nothing_needs_when_examined_then_it_may_go() {
         .then(2, |lease| lease.checkpoint = Position::TrimHorizon);
     assert_eq!(waiting.findings(), []);
 }
+
+#[test]
+fn given_a_finished_lease_of_an_open_shard_when_examined_then_it_is_named() {
+    let leases = || [held(1, low(), "w1"), finished(free(2, high()))];
+    let listed = [open(1, low(), None), open(2, high(), None)];
+    let found = Case::of(leases()).with_shards(listed.clone()).findings();
+    assert!(
+        found
+            .iter()
+            .any(|found| found.problem == Problem::FinishedOpen { key: key(2) }),
+        "{found:?}"
+    );
+    assert!(found.iter().all(|found| found.severity == Severity::Error), "{found:?}");
+    // It was finished between the looks, and the listing was of just before.
+    let case = Case::healthy()
+        .with_shards(listed)
+        .then(2, |lease| *lease = finished(free(2, high())));
+    let codes = case.codes();
+    assert!(
+        codes.iter().all(|(code, _)| *code != "finished_open_shard"),
+        "{codes:?}"
+    );
+}
+
+#[test]
+fn given_leases_that_are_their_own_ancestors_when_examined_then_all_of_them_are_named() {
+    let child = |number, range, parent| free(number, range).with_parents([shard(parent)]);
+    let case = Case::of([child(1, low(), 1), held(2, high(), "w1")]);
+    let circle = |leases| Problem::ParentCircle { leases };
+    assert_eq!(case.findings()[0].problem, circle(vec![key(1)]));
+    assert_eq!(case.codes(), [("parents_in_a_circle", Severity::Error)]);
+    let rows = [child(1, low(), 2), child(2, high(), 3), child(3, HashKeyRange::FULL, 1)];
+    let case = Case::of(rows.into_iter().chain([child(4, HashKeyRange::FULL, 1)]));
+    let found = case.findings();
+    // The fourth waits for the circle and is not in it.
+    let wanted = circle(vec![key(1), key(2), key(3)]);
+    assert!(found.iter().any(|found| found.problem == wanted), "{found:?}");
+}
