@@ -87,8 +87,7 @@ pub(crate) enum Error {
         source: metrics_exporter_prometheus::BuildError,
     },
     #[error(
-        "these rows of the lease table are no leases, and if they are of shards, nobody reads those: {rows}; everything else \
-         was read. See `kclctl leases doctor {table}`"
+        "these rows of the lease table are no leases, and if they are of shards, nobody reads those: {rows}. See `kclctl leases doctor {table}`"
     )]
     NotRead { rows: String, table: TableArgs },
     #[error(transparent)]

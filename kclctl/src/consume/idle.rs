@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use kcl_runtime::WorkerHandle;
+use kcl_core::worker::WorkerPhase;
+use kcl_runtime::{Report, WorkerHandle};
 use tokio::time::{Instant, MissedTickBehavior};
 
 use super::sink::Sink;
@@ -30,7 +31,7 @@ pub(crate) async fn until_idle(handle: &WorkerHandle, sink: &Sink, duration: Opt
         let Some(report) = handle.report().await else {
             return std::future::pending().await;
         };
-        if !report.is_idle() || records != delivered {
+        if !(report.is_idle() || has_nothing_to_read(&report)) || records != delivered {
             delivered = records;
             idle_since = None;
             continue;
@@ -39,4 +40,10 @@ pub(crate) async fn until_idle(handle: &WorkerHandle, sink: &Sink, duration: Opt
             return report.worker.unreadable;
         }
     }
+}
+
+/// Whether the table has rows, and none of them is a lease: nothing will ever come.
+fn has_nothing_to_read(report: &Report) -> bool {
+    let worker = &report.worker;
+    worker.phase == WorkerPhase::Running && worker.leases.is_empty() && !worker.unreadable.is_empty()
 }

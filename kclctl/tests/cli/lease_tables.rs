@@ -64,14 +64,17 @@ async fn given_a_row_that_is_no_lease_when_idle_then_consume_fails_and_names_it(
     let table = ["--lease-table", "dynamodb:leases-of-a"];
     assert!(bench.consume(&table).await.is_empty());
 
+    let spoil = async |key: &str| {
+        let row = client.update_item().table_name("leases-of-a");
+        row.key("leaseKey", AttributeValue::S(key.to_owned()))
+            .update_expression("SET checkpoint = :junk")
+            .expression_attribute_values(":junk", AttributeValue::S("JUNK".to_owned()))
+            .send()
+            .await
+            .unwrap();
+    };
     let key = "shardId-000000000001";
-    let row = client.update_item().table_name("leases-of-a");
-    row.key("leaseKey", AttributeValue::S(key.to_owned()))
-        .update_expression("SET checkpoint = :junk")
-        .expression_attribute_values(":junk", AttributeValue::S("JUNK".to_owned()))
-        .send()
-        .await
-        .unwrap();
+    spoil(key).await;
     let text: String = (0..100).map(|n| format!("{n}\n")).collect();
     ok(&bench.put(&[], text).await);
     let consume = ["consume", "--stream", "s", "--app", "a", "--until-idle", "200ms"];
@@ -81,6 +84,12 @@ async fn given_a_row_that_is_no_lease_when_idle_then_consume_fails_and_names_it(
     // The other shard was read.
     let lines = stdout(&output).lines().count();
     assert!((1..100).contains(&lines), "{lines}");
+
+    // Without any lease there is nothing to wait for.
+    let other = "shardId-000000000000";
+    spoil(other).await;
+    let message = error(&bench.run(&[&consume[..], &table].concat()).await, 1);
+    assert!(message.contains(key) && message.contains(other), "{message}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
