@@ -188,8 +188,10 @@ mod tests {
 
         async fn get(&self, key: &LeaseKey) -> Result<Option<Lease>, StoreError> {
             if self.trouble == Trouble::Blind {
-                let operation = StoreOperation::Get;
-                return Err(StoreError::Throttled { operation });
+                return Err(StoreError::Unusable {
+                    problem: "the permission to read is missing".to_owned(),
+                    source: None,
+                });
             }
             self.inner.get(key).await
         }
