@@ -34,6 +34,7 @@ type Answer = BoxFuture<'static, WorkerInput>;
 /// A consumer, as its worker sees it.
 struct Consumer {
     control: watch::Sender<Control>,
+    share: watch::Sender<u64>,
     status: watch::Receiver<ShardStatus>,
     context: ShardContext,
     metrics: ShardMetrics,
@@ -61,7 +62,8 @@ pub(crate) struct WorkerTask {
     tasks: JoinSet<()>,
     task_ids: BTreeMap<tokio::task::Id, TenureId>,
     answers: FuturesUnordered<Answer>,
-    share: watch::Sender<u64>,
+    /// What a consumer may keep in memory.
+    share: u64,
     report_sender: mpsc::Sender<(TenureId, ShardReport)>,
     reports: mpsc::Receiver<(TenureId, ShardReport)>,
     store_timeout: Duration,
@@ -78,7 +80,7 @@ impl WorkerTask {
         );
         // A request that takes longer than this would leave no time for another before the lease lapses.
         let store_timeout = config.renew_interval();
-        let share = watch::Sender::new(parts.memory_budget);
+        let share = parts.memory_budget;
         Self {
             metrics,
             consumers: BTreeMap::new(),
@@ -263,7 +265,9 @@ impl WorkerTask {
             .parts
             .seed
             .wrapping_add(tenure.0.wrapping_mul(0x9E37_79B9_7F4A_7C15));
-        let machine = ShardMachine::new(self.parts.shard_config, start, clock.wall(), *self.share.borrow(), seed);
+        let machine = ShardMachine::new(self.parts.shard_config, start, clock.wall(), self.share, seed);
+        // A channel for each: one for all would wake them in an order that no seed decides.
+        let (share, share_receiver) = watch::channel(self.share);
         let (control, control_receiver) = watch::channel(Control::default());
         let (status, status_receiver) = watch::channel(machine.status(clock.now()));
         let metrics = ShardMetrics::new(
@@ -280,7 +284,7 @@ impl WorkerTask {
             context: context.clone(),
             clock,
             control: control_receiver,
-            share: self.share.subscribe(),
+            share: share_receiver,
             reports: self.report_sender.clone(),
             status,
             changes: Arc::clone(&self.parts.changes),
@@ -292,6 +296,7 @@ impl WorkerTask {
         self.task_ids.insert(id, tenure);
         let consumer = Consumer {
             control,
+            share,
             status: status_receiver,
             context,
             metrics,
@@ -301,11 +306,13 @@ impl WorkerTask {
     }
 
     /// Every consumer gets the same share of the memory budget.
-    fn spread_budget(&self) {
+    fn spread_budget(&mut self) {
         let consumers = u64::try_from(self.consumers.len()).unwrap_or(u64::MAX).max(1);
-        let share = self.parts.memory_budget / consumers;
-        self.share
-            .send_if_modified(|current| std::mem::replace(current, share) != share);
+        self.share = self.parts.memory_budget / consumers;
+        for consumer in self.consumers.values() {
+            let changes = |current: &mut u64| std::mem::replace(current, self.share) != self.share;
+            consumer.share.send_if_modified(changes);
+        }
     }
 
     /// A consumer's task ended. If it did so without a report, it failed by a fault of ours: the lease goes back to the
