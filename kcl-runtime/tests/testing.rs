@@ -312,7 +312,7 @@ async fn the_same_seed_gives_the_same_run() {
 fn the_guide_shows_tests_of_this_file() {
     let (guide, tests) = (include_str!("../../docs/testing.md"), include_str!("testing.rs"));
     let blocks: Vec<&str> = guide.split("```rust\n").skip(1).collect();
-    assert_eq!(blocks.len(), 3);
+    assert_eq!(blocks.len(), 4);
     for block in blocks {
         let code = block.split("```").next().unwrap();
         assert!(tests.contains(code), "not in this file:\n{code}");

@@ -362,7 +362,7 @@ pub(crate) async fn the_log_says_who_called_what_and_how_it_went(world: &World) 
         shown,
         [
             ("CreateStream", None, "ok".to_owned(), nothing),
-            ("PutRecord", None, "ok".to_owned(), (1, 11, 0, 0)),
+            ("PutRecord", Some(FIRST), "ok".to_owned(), (1, 11, 0, 0)),
             ("PutRecord", None, "dropped".to_owned(), (1, 11, 0, 0)),
             ("GetShardIterator", Some(FIRST), "ok".to_owned(), nothing),
             (
