@@ -139,9 +139,9 @@ pub fn child_leases(parent: &ShardId, children: &[ChildShard]) -> Vec<Lease> {
     children.iter().map(lease).collect()
 }
 
-/// Finds a lease whose shard is listed, and is another one: neither the hash keys nor the parents of a shard ever change, so
-/// the stream was deleted and created again, or is not the one that the leases are of. What a row or the listing does
-/// not say contradicts nothing.
+/// Finds a lease whose shard is listed, and is another one: it began after the lease's checkpoint, or has other hash keys or
+/// parents, which never change. So the stream was deleted and created again, or is not the one that the leases are of.
+/// What a row or the listing does not say contradicts nothing.
 ///
 /// ```
 /// use kcl_core::{HashKey, HashKeyRange, Lease, Position, Shard, ShardId, sync::contradiction};
@@ -163,7 +163,9 @@ pub fn contradiction<'a>(leases: &'a [Lease], shards: &[Shard]) -> Option<&'a Le
         };
         let leased: BTreeSet<&ShardId> = lease.parents.iter().collect();
         let parents: BTreeSet<&ShardId> = shard.parents().collect();
-        lease.hash_key_range.is_some_and(|range| range != shard.hash_key_range)
+        let (at, start) = (lease.checkpoint.record(), shard.starting_sequence_number.as_ref());
+        at.zip(start).is_some_and(|(at, start)| at.sequence_number < *start)
+            || lease.hash_key_range.is_some_and(|range| range != shard.hash_key_range)
             || (!leased.is_empty() && !parents.is_empty() && leased.is_disjoint(&parents))
     })
 }

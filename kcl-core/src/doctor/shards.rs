@@ -25,13 +25,7 @@ pub(super) fn problems(view: &View<'_>) -> Vec<(Problem, Severity)> {
     let mut problems = strangers(view, graph);
     let leases: Vec<Lease> = view.leases.values().map(|lease| Lease::clone(lease)).collect();
     problems.extend(missing(view, listing, &leases));
-    let before_its_shard = |lease: &&Lease| {
-        let start = graph.get(&lease.shard)?.starting_sequence_number.as_ref()?;
-        let at = &lease.checkpoint.record()?.sequence_number;
-        (at < start).then_some(())
-    };
-    let former = leases.iter().find(|lease| before_its_shard(lease).is_some());
-    if let Some(lease) = contradiction(&leases, listing).or(former) {
+    if let Some(lease) = contradiction(&leases, listing) {
         let key = lease.key.clone();
         problems.push((Problem::ShardReplaced { key }, Severity::Error));
     }

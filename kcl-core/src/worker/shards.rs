@@ -171,6 +171,13 @@ impl WorkerMachine {
             let (key, message) = (other.key.clone(), format!("the stream has another {}", other.shard));
             return self.stop(now, Some(WorkerFailure::StreamReplaced { key, message }));
         }
+        if let Some(stranger) = self.stranger(now, shards).filter(|_| filter == Some(ShardFilter::All)) {
+            let (key, message) = (
+                stranger.key.clone(),
+                format!("{} is not among its shards", stranger.shard),
+            );
+            return self.stop(now, Some(WorkerFailure::StreamReplaced { key, message }));
+        }
         let input = SyncInput {
             shards,
             leases: &leases,
@@ -203,6 +210,19 @@ impl WorkerMachine {
                 }
             }
         }
+    }
+
+    /// A lease that nobody takes because its parents are not finished, and whose shard is younger than all that are listed.
+    /// The parents are then shards of another stream that happen to have the same ids, and it would wait for ever. A
+    /// listing may be old, but not as old as this row.
+    fn stranger(&self, now: Tick, shards: &[Shard]) -> Option<Arc<Lease>> {
+        let last = shards.iter().map(|shard| &shard.id).max()?;
+        let rested = |lease: &Lease| self.watch.unchanged_for(now, lease) >= Some(CLEANUP_DELAY);
+        let mut strangers = self
+            .table
+            .values()
+            .filter(|lease| !lease.is_finished() && lease.holder().is_none() && lease.shard > *last && rested(lease));
+        strangers.next().cloned()
     }
 
     /// Whether a row may be added under this key: none is being written, put back, or there and unreadable.

@@ -1,6 +1,6 @@
 //! Leases kept in step with the shards, by old scans of the table as well as by new ones.
 
-use super::bench::{Bench, creates, held, key, shard};
+use super::bench::{Bench, creates, held, key, seconds, shard};
 use crate::{
     HashKeyRange, InitialPosition, Lease, Position, Shard, ShardFilter,
     worker::{WorkerEffect, WorkerEvent, WorkerFailure, WorkerInput},
@@ -10,6 +10,15 @@ fn lists_shards(effects: &[WorkerEffect]) -> bool {
     effects
         .iter()
         .any(|effect| matches!(effect, WorkerEffect::ListShards(ShardFilter::All)))
+}
+
+fn is_replaced(effect: &WorkerEffect) -> bool {
+    match effect {
+        WorkerEffect::Event(WorkerEvent::Stopping { failure }) => {
+            matches!(failure, Some(WorkerFailure::StreamReplaced { .. }))
+        }
+        _ => false,
+    }
 }
 
 #[test]
@@ -27,14 +36,35 @@ fn given_a_lease_of_a_shard_with_other_parents_when_the_stream_is_listed_then_th
         listed[1].ending_sequence_number = Some("9".parse().unwrap());
         listed[2].parent = Some(shard(3));
         let effects = bench.handle(WorkerInput::Shards(Ok(listed.to_vec())));
-        let stops = |effect: &WorkerEffect| match effect {
-            WorkerEffect::Event(WorkerEvent::Stopping { failure }) => {
-                matches!(failure, Some(WorkerFailure::StreamReplaced { .. }))
-            }
-            _ => false,
-        };
-        assert_eq!(effects.iter().any(stops), replaced, "{effects:?}");
+        assert_eq!(effects.iter().any(is_replaced), replaced, "{effects:?}");
     }
+}
+
+#[test]
+fn given_a_lease_that_waits_for_a_shard_of_another_stream_when_it_is_old_enough_then_the_worker_stops() {
+    let mut bench = Bench::new();
+    // A fifth shard, left over from a former stream, whose parent has the id of a shard that is read now.
+    let left_over = Lease::new(shard(5), Position::TrimHorizon).with_parents([shard(1)]);
+    let mut row = held(1, "other", 1);
+    let listed = vec![Shard::new(shard(1), HashKeyRange::FULL)];
+    let mut stopped_after = None;
+    for second in 0..400 {
+        let mut effects = bench.after(seconds(1));
+        row.counter += 1;
+        effects.extend(bench.listed(vec![row.clone(), left_over.clone()]));
+        if lists_shards(&effects) {
+            effects.extend(bench.handle(WorkerInput::Shards(Ok(listed.clone()))));
+        }
+        if effects.iter().any(is_replaced) {
+            stopped_after = Some(second);
+            break;
+        }
+    }
+    // A listing may be old, so a row that is new says nothing.
+    assert!(
+        stopped_after.is_some_and(|second| (300..=361).contains(&second)),
+        "{stopped_after:?}"
+    );
 }
 
 #[test]
