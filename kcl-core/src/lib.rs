@@ -6,6 +6,7 @@
 pub mod ack;
 pub mod assign;
 mod catalog;
+pub mod coordination;
 pub mod doctor;
 pub mod fetch;
 mod ids;

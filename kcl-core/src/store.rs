@@ -5,7 +5,8 @@ use std::{fmt, sync::Arc};
 use async_trait::async_trait;
 
 use crate::{
-    ids::LeaseKey,
+    coordination::{Coordination, WorkerMetrics},
+    ids::{LeaseKey, WorkerId},
     lease::{Expect, Lease, LeaseWrite},
 };
 
@@ -63,6 +64,10 @@ pub enum StoreOperation {
     Update,
     /// Removing a row.
     Delete,
+    /// Reading what is kept beside the leases.
+    Coordinate,
+    /// Publishing a worker's metrics, or taking them back.
+    Publish,
 }
 
 impl StoreOperation {
@@ -76,6 +81,8 @@ impl StoreOperation {
             Self::Create => "create",
             Self::Update => "update",
             Self::Delete => "delete",
+            Self::Coordinate => "coordinate",
+            Self::Publish => "publish",
         }
     }
 }
@@ -163,4 +170,20 @@ pub trait LeaseStore: fmt::Debug + Send + Sync + 'static {
 
     /// Removes a row if the expectation holds; `Applied` gives the row that was removed.
     async fn delete(&self, key: &LeaseKey, expect: &Expect) -> Result<WriteOutcome, StoreError>;
+
+    /// Reads what the workers of Java KCL keep beside the leases. In a table that they cannot share there is none of it.
+    async fn coordination(&self) -> Result<Coordination, StoreError> {
+        Ok(Coordination::default())
+    }
+
+    /// Puts a worker's metrics where the workers of Java KCL look for them, in place of those it published before. Where no such
+    /// worker can look, nothing is written.
+    async fn publish(&self, _metrics: &WorkerMetrics) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    /// Removes the metrics that this worker published: it is about to end, and nobody should count on it.
+    async fn withdraw(&self, _worker: &WorkerId) -> Result<(), StoreError> {
+        Ok(())
+    }
 }
