@@ -19,6 +19,8 @@ pub struct Coordination {
     pub client_version: Option<ClientVersion>,
     /// How far the application has come in putting all rows into one table.
     pub table_migration: Option<TableMigration>,
+    /// The keys of all rows in the lease table that are no leases, in order. Workers of Java KCL before 3.5 fail on them.
+    pub foreign_rows: Vec<String>,
     /// Rows that should be one of these and cannot be read.
     pub unreadable: Vec<UnreadableRow>,
 }
