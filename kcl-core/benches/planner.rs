@@ -64,6 +64,7 @@ impl Fleet {
             let view = FleetView {
                 leases: &leases,
                 expired: &expired,
+                peers: None,
                 me,
                 limits,
                 seed: self.round << 32 | number as u64,

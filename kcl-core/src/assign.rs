@@ -6,7 +6,7 @@
 mod census;
 mod levels;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use self::{
     census::{Census, scatter},
@@ -28,8 +28,39 @@ pub struct FleetView<'a> {
     pub me: &'a WorkerId,
     /// What it may do.
     pub limits: AssignLimits,
+    /// What is known of workers that do not run this crate; `None` if there are none.
+    pub peers: Option<&'a PeerView>,
     /// Spreads the choices of workers that would else all want the same leases. A worker may use another one in each round.
     pub seed: u64,
+}
+
+/// Workers that share the application and do not run this crate.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PeerView {
+    /// Workers that live, and take what is left for them, though they may hold nothing yet.
+    pub idle: BTreeSet<WorkerId>,
+    /// The holders that do not pass leases on when they are asked.
+    pub manners: BTreeMap<WorkerId, Manner>,
+}
+
+/// How a holder deals with requests that it does not answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Manner {
+    /// It does not hear them: leases are stolen from it, as it steals itself.
+    Deaf,
+    /// Not known yet: it is left alone for now.
+    Unknown,
+}
+
+impl PeerView {
+    fn deaf(&self) -> BTreeSet<&WorkerId> {
+        let deaf = self.manners.iter().filter(|(_, manner)| **manner == Manner::Deaf);
+        deaf.map(|(worker, _)| worker).collect()
+    }
+
+    fn can_give(&self, worker: &WorkerId) -> bool {
+        self.manners.get(worker) != Some(&Manner::Unknown)
+    }
 }
 
 /// The limits of one worker's plan.
@@ -54,17 +85,35 @@ pub enum Move {
         /// Its holder.
         from: WorkerId,
     },
+    /// Take a lease from a holder that hears no requests. Whoever gets it handles again what its holder has not committed.
+    Steal {
+        /// The lease.
+        key: LeaseKey,
+        /// Its holder.
+        from: WorkerId,
+    },
+}
+
+impl Move {
+    /// The lease that moves.
+    #[must_use]
+    pub const fn key(&self) -> &LeaseKey {
+        match self {
+            Self::Take(key) | Self::RequestHandOff { key, .. } | Self::Steal { key, .. } => key,
+        }
+    }
 }
 
 /// Plans what `view.me` does to bring the fleet into balance.
 ///
 /// Only leases that can be read now count and move: unfinished ones whose parents are done. The goal is that every live
 /// worker has the same number of them, give or take one. Live are those that hold or are about to receive a
-/// lease that has not expired, and the planner itself; idle workers are not to be seen in the table, but each sees itself.
+/// lease that has not expired, the planner itself, and what `view.peers` adds; other idle workers are not to be seen in the table, but each sees itself.
 ///
 /// 1. Leases that nobody reads are taken, as many as the planner lacks.
 /// 2. When none is left and it lacks more, holders that have too many are asked to pass some on. Each move makes the
-///    difference between two workers smaller; a lease that is being passed on already counts for its receiver.
+///    difference between two workers smaller; a lease that is being passed on already counts for its receiver. From a holder
+///    that cannot be asked, one lease is stolen in a round: each costs records that are handled twice.
 /// 3. A worker may be visible and yet not take its share: it has a limit of its own, or is about to stop. Whatever is meant
 ///    for it would lie about for ever. So of the moves that others fail to make, the planner makes some, lease by
 ///    lease with a probability that lets the whole fleet make about half of them in a round. The draw depends
@@ -83,6 +132,7 @@ pub enum Move {
 ///     expired: &BTreeSet::new(),
 ///     me: &me,
 ///     limits: AssignLimits { max_leases: None, max_moves: 10 },
+///     peers: None,
 ///     seed: 7,
 /// };
 /// assert_eq!(plan_assignment(&view), [Move::Take(lease.key.clone())]);
@@ -102,6 +152,8 @@ struct Plan<'a> {
     levels: Levels<'a>,
     /// How many more leases the planner may hold.
     room: usize,
+    deaf: BTreeSet<&'a WorkerId>,
+    stole: bool,
     moves: Vec<Move>,
 }
 
@@ -117,6 +169,8 @@ impl<'a> Plan<'a> {
             census,
             levels,
             room,
+            deaf: view.peers.map(PeerView::deaf).unwrap_or_default(),
+            stole: false,
             moves: Vec::new(),
         }
     }
@@ -181,11 +235,17 @@ impl<'a> Plan<'a> {
     }
 
     fn ask(&mut self, from: &WorkerId, lease: &Lease) {
+        let (key, deaf) = (lease.key.clone(), self.deaf.contains(from));
+        if deaf && std::mem::replace(&mut self.stole, true) {
+            return;
+        }
         self.room -= 1;
         self.levels.pass_one_on(from);
-        self.moves.push(Move::RequestHandOff {
-            key: lease.key.clone(),
-            from: from.clone(),
+        let from = from.clone();
+        self.moves.push(if deaf {
+            Move::Steal { key, from }
+        } else {
+            Move::RequestHandOff { key, from }
         });
     }
 }

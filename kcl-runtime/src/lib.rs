@@ -7,6 +7,7 @@
 mod builder;
 mod clock;
 mod config;
+mod cpu;
 mod error;
 mod function;
 mod handle;

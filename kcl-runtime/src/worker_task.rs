@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use kcl_core::{
-    ApplicationName, Lease, LeaseStore, Position, StoreError, StoreOperation, WriteOutcome,
+    ApplicationName, Lease, LeaseStore, Position, StoreError, StoreOperation, WriteOutcome, coordination,
     shard::{Finish, ShardConfig, ShardMachine, ShardStatus, StopReason},
     worker::{Exit, ShardReport, StoreFailure, TenureId, WorkerEffect, WorkerInput, WorkerMachine},
 };
@@ -15,6 +15,7 @@ use tokio::{
 
 use crate::{
     clock::Clock,
+    cpu::CpuMeter,
     handle::{Command, Report, ShardReportStatus, iterator_age},
     metrics::{ShardMetrics, WorkerMetrics},
     processor::{DynFactory, ShardContext},
@@ -58,6 +59,7 @@ pub(crate) struct Parts {
 pub(crate) struct WorkerTask {
     parts: Parts,
     metrics: WorkerMetrics,
+    cpu: CpuMeter,
     consumers: BTreeMap<TenureId, Consumer>,
     tasks: JoinSet<()>,
     task_ids: BTreeMap<tokio::task::Id, TenureId>,
@@ -83,6 +85,7 @@ impl WorkerTask {
         let share = parts.memory_budget;
         Self {
             metrics,
+            cpu: CpuMeter::new("/", parts.clock.now()),
             consumers: BTreeMap::new(),
             tasks: JoinSet::new(),
             task_ids: BTreeMap::new(),
@@ -185,6 +188,18 @@ impl WorkerTask {
                         result,
                     });
                 }
+                WorkerEffect::Coordinate => {
+                    let store = Arc::clone(&self.parts.store);
+                    let read = async move { store.coordination().await };
+                    self.read(StoreOperation::Coordinate, read, WorkerInput::Coordination);
+                }
+                WorkerEffect::Publish => self.publish(),
+                WorkerEffect::Withdraw => {
+                    let store = Arc::clone(&self.parts.store);
+                    let worker = self.parts.machine.config().worker.clone();
+                    let withdraw = async move { store.withdraw(&worker).await };
+                    self.read(StoreOperation::Publish, withdraw, |_| WorkerInput::Withdrawn);
+                }
                 WorkerEffect::StartShard { tenure, lease, start } => self.start(tenure, lease, start),
                 WorkerEffect::ShardStored { tenure, position } => {
                     self.control(tenure, |control| control.stored = Some(position));
@@ -197,6 +212,16 @@ impl WorkerTask {
             }
         }
         None
+    }
+
+    /// Puts how busy this worker is where Java's workers look for it.
+    fn publish(&mut self) {
+        let worker = self.parts.machine.config().worker.clone();
+        let percentages = self.cpu.measure(self.parts.clock.now());
+        let metrics = coordination::WorkerMetrics::of_cpu(worker, self.parts.clock.wall(), percentages);
+        let store = Arc::clone(&self.parts.store);
+        let publish = async move { store.publish(&metrics).await };
+        self.read(StoreOperation::Publish, publish, WorkerInput::Published);
     }
 
     fn control(&self, tenure: TenureId, change: impl FnOnce(&mut Control)) {

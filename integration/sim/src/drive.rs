@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use kcl_core::{
-    Position,
+    Position, Tick,
+    coordination::WorkerMetrics,
     fetch::{Fetch, FetchFailure, FetchFailureKind},
     lineage,
     shard::{Call, Finish, Outcome, ShardEffect, ShardEvent, ShardInput, ShardMachine},
@@ -13,6 +14,7 @@ use kcl_core::{
 use crate::{
     mutant::Mutant,
     node::{Consumer, Running},
+    peers,
     scenario::FaultKind,
     servers::TableRequest,
     world::{Event, World},
@@ -22,27 +24,62 @@ use crate::{
 const LOCAL: Duration = Duration::from_micros(50);
 
 impl World<'_> {
-    pub(super) fn wake_worker(&mut self, node: usize) {
+    pub(super) fn wake(&mut self, node: usize) {
         if self.nodes[node].wake_at != Some(self.now) && self.nodes[node].wake_at.is_some_and(|at| at > self.now) {
             return;
         }
         self.nodes[node].wake_at = None;
-        self.tell_worker(node, WorkerInput::Wake);
+        if self.nodes[node].mind.peer().is_some() {
+            self.tell_peer(node, peers::Input::Wake);
+        } else {
+            self.tell_worker(node, WorkerInput::Wake);
+        }
+    }
+
+    pub(super) fn shut_down(&mut self, node: usize) {
+        if self.nodes[node].mind.peer().is_some() {
+            self.tell_peer(node, peers::Input::Shutdown);
+        } else {
+            self.tell_worker(node, WorkerInput::Shutdown);
+        }
+    }
+
+    /// Does what a process that has just begun wants.
+    pub(super) fn drain(&mut self, node: usize) {
+        if self.nodes[node].mind.peer().is_some() {
+            self.drain_peer(node);
+        } else {
+            self.drain_worker(node);
+        }
     }
 
     pub(super) fn tell_worker(&mut self, node: usize, input: WorkerInput) {
         let process = &mut self.nodes[node];
         let tick = process.clock.tick(self.now);
-        process.worker.handle(tick, input);
+        if let Some(worker) = process.mind.worker_mut() {
+            worker.handle(tick, input);
+        }
         self.drain_worker(node);
     }
 
-    pub(super) fn drain_worker(&mut self, node: usize) {
-        while let Some(effect) = self.nodes[node].worker.poll_effect() {
+    fn drain_worker(&mut self, node: usize) {
+        while let Some(effect) = self.nodes[node]
+            .mind
+            .worker_mut()
+            .and_then(kcl_core::worker::WorkerMachine::poll_effect)
+        {
             self.worker_effect(node, effect);
         }
+        let deadline = self.nodes[node]
+            .mind
+            .worker()
+            .and_then(kcl_core::worker::WorkerMachine::next_deadline);
+        self.wake_at(node, deadline);
+    }
+
+    pub(super) fn wake_at(&mut self, node: usize, deadline: Option<Tick>) {
         let process = &mut self.nodes[node];
-        if let Some(deadline) = process.worker.next_deadline() {
+        if let Some(deadline) = deadline {
             let at = process.clock.when(self.now, deadline);
             if process.wake_at.is_none_or(|already| at < already) {
                 process.wake_at = Some(at);
@@ -77,6 +114,17 @@ impl World<'_> {
             WorkerEffect::Update { op, write } => self.ask(node, Some(op), TableRequest::Update(write)),
             WorkerEffect::Delete { op, key, expect } => self.ask(node, Some(op), TableRequest::Delete(key, expect)),
             WorkerEffect::Get { op, key } => self.ask(node, Some(op), TableRequest::Get(key)),
+            WorkerEffect::Coordinate => self.ask(node, None, TableRequest::Coordinate),
+            WorkerEffect::Publish => {
+                let process = &self.nodes[node];
+                let wall = process.clock.wall(self.now);
+                let metrics = WorkerMetrics::of_cpu(process.id.clone(), wall, vec![f64::from(self.rng.u8(1..100))]);
+                self.ask(node, None, TableRequest::Publish(metrics));
+            }
+            WorkerEffect::Withdraw => {
+                let id = self.nodes[node].id.clone();
+                self.ask(node, None, TableRequest::Withdraw(id));
+            }
             WorkerEffect::StartShard { tenure, lease, start } => self.start_consumer(node, tenure, &lease, start),
             WorkerEffect::ShardStored { tenure, position } => {
                 self.at(
@@ -330,16 +378,18 @@ impl World<'_> {
 
     /// What a faulty service, or a planted bug, makes of a read.
     fn spoil(&mut self, fetch: &mut Fetch, next: &mut Option<String>) {
-        let nulls = self
-            .active
-            .values()
-            .any(|fault| matches!(fault, FaultKind::NullIterators { .. }));
+        self.lose_iterator(fetch, next);
+        if self.mutant == Some(Mutant::DropRecord) && fetch.batch.len() > 1 && self.rng.u8(..4) == 0 {
+            fetch.batch = fetch.batch.split_at(1).1;
+        }
+    }
+
+    /// A faulty service gives neither an iterator nor children now and then.
+    pub(super) fn lose_iterator(&mut self, fetch: &mut Fetch, next: &mut Option<String>) {
+        let nulls = self.has(|fault| matches!(fault, FaultKind::NullIterators { .. }));
         if nulls && self.rng.u8(..4) == 0 {
             *next = None;
             fetch.end = Some(Vec::new());
-        }
-        if self.mutant == Some(Mutant::DropRecord) && fetch.batch.len() > 1 && self.rng.u8(..4) == 0 {
-            fetch.batch = fetch.batch.split_at(1).1;
         }
     }
 

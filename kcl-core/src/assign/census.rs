@@ -33,12 +33,14 @@ impl<'a> Census<'a> {
             movable: BTreeMap::new(),
             seed: view.seed,
         };
+        let idle = view.peers.iter().flat_map(|peers| &peers.idle);
+        census.loads.extend(idle.map(|worker| (worker, 0)));
         let by_shard: BTreeMap<&ShardId, &Lease> = view.leases.iter().map(|&lease| (&lease.shard, lease)).collect();
         for &lease in view.leases {
             let ready = || is_ready_among(lease, |shard| by_shard.get(shard).copied());
             let live = lease.holder().is_some() && !view.expired.contains(&lease.key);
             if live {
-                census.count_live(view.me, lease, ready);
+                census.count_live(view, lease, ready);
             } else if !lease.is_finished() && ready() {
                 census.free.push(lease);
             }
@@ -49,7 +51,8 @@ impl<'a> Census<'a> {
         census
     }
 
-    fn count_live(&mut self, me: &WorkerId, lease: &'a Lease, ready: impl Fn() -> bool) {
+    fn count_live(&mut self, view: &FleetView<'a>, lease: &'a Lease, ready: impl Fn() -> bool) {
+        let me = view.me;
         for worker in lease.owner.iter().chain(&lease.checkpoint_owner) {
             self.loads.entry(worker).or_default();
         }
@@ -69,7 +72,7 @@ impl<'a> Census<'a> {
             return;
         }
         *self.loads.entry(receiver).or_default() += 1;
-        if !lease.is_in_hand_off() {
+        if !lease.is_in_hand_off() && view.peers.is_none_or(|peers| peers.can_give(receiver)) {
             self.movable.entry(receiver).or_default().push(lease);
         }
     }

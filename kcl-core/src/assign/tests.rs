@@ -26,6 +26,7 @@ fn plan(leases: &[Lease], me: &str, limits: AssignLimits) -> Vec<Move> {
     let view = FleetView {
         leases: &leases.iter().collect::<Vec<_>>(),
         expired: &BTreeSet::new(),
+        peers: None,
         me: &worker(me),
         limits,
         seed: 1,
@@ -106,6 +107,7 @@ fn given_different_seeds_when_two_workers_take_then_they_take_different_leases_f
         let view = FleetView {
             leases: &leases.iter().collect::<Vec<_>>(),
             expired: &BTreeSet::new(),
+            peers: None,
             me: &worker("a"),
             limits,
             seed,
@@ -144,6 +146,7 @@ fn given_a_dead_holder_in_a_hand_off_when_the_receiver_plans_then_it_takes_the_l
         let view = FleetView {
             leases: &leases.iter().collect::<Vec<_>>(),
             expired: &expired,
+            peers: None,
             me: &worker(me),
             limits: NO_LIMITS,
             seed: 3,
@@ -208,6 +211,7 @@ fn given_a_free_lease_that_another_should_take_when_planning_then_nobody_is_aske
         let view = FleetView {
             leases: &leases.iter().collect::<Vec<_>>(),
             expired: &BTreeSet::new(),
+            peers: None,
             me: &worker("b"),
             limits: NO_LIMITS,
             seed,
@@ -286,7 +290,7 @@ proptest! {
         loads.entry(me.clone()).or_default();
         let mut touched = BTreeSet::new();
         for planned in &moves {
-            let (Move::Take(key) | Move::RequestHandOff { key, .. }) = planned;
+            let key = planned.key();
             prop_assert!(touched.insert(key.clone()), "{} moves twice", key);
             let lease = &fleet.leases[key];
             prop_assert!(!lease.is_finished() && fleet.is_ready(lease));

@@ -7,6 +7,7 @@ use crate::{
     assign::{AssignLimits, FleetView, Move, plan_assignment},
     ids::{LeaseKey, WorkerId},
     lease::{Lease, LeaseWrite},
+    lineage,
     store::LeaseListing,
     time::Tick,
 };
@@ -44,8 +45,10 @@ impl WorkerMachine {
         if self.stopping.is_some() {
             return;
         }
+        self.note_peers(now);
         self.restore_vanished(now);
         self.resume_own(now);
+        self.claim_unanswered(now);
         let (expired, next) = self.expiries(now);
         self.balance_given(now, &expired);
         self.start_ready(now);
@@ -55,6 +58,22 @@ impl WorkerMachine {
         if let Some(next) = next {
             self.next_scan = self.next_scan.min(next);
         }
+        if self.is_alone() {
+            self.next_scan = now + self.config.failover_time;
+        }
+    }
+
+    /// Whether this worker holds all there is to hold. Then a scan has nothing to tell that its own writes do not: who wants
+    /// a lease changes the row of one, and the next renewal finds out.
+    fn is_alone(&self) -> bool {
+        let at_rest =
+            |lease: &Lease| lease.holder().is_none() && (lease.is_finished() || !lineage::is_ready(lease, &self.table));
+        !self.held.is_empty()
+            && self.unreadable.is_empty()
+            && self
+                .table
+                .values()
+                .all(|lease| self.held.contains_key(&lease.key) || at_rest(lease))
     }
 
     /// Whether a row is of another stream: to read on would end shards of that stream which this one does not have.
@@ -153,16 +172,19 @@ impl WorkerMachine {
             max_leases: self.config.max_leases,
             max_moves: MAX_MOVES_PER_ROUND,
         };
+        let peers = self.peer_view(now);
         let view = FleetView {
             leases: &leases,
             expired,
             me: &self.config.worker,
             limits,
+            peers: Some(&peers),
             seed,
         };
-        let moves = plan_assignment(&view);
+        let mut moves = plan_assignment(&view);
+        self.defer_to_leader(now, &peers, &mut moves);
         for planned in moves {
-            let (Move::Take(key) | Move::RequestHandOff { key, .. }) = &planned;
+            let key = planned.key();
             let Some(row) = self.table.get(key).cloned() else {
                 continue;
             };
@@ -170,8 +192,8 @@ impl WorkerMachine {
                 continue;
             }
             match planned {
-                Move::Take(_) => self.take(now, &row),
-                _ => {
+                Move::Take(_) | Move::Steal { .. } => self.take(now, &row),
+                Move::RequestHandOff { .. } => {
                     let write = LeaseWrite::request_hand_off(&row, &self.config.worker);
                     self.send(now, OpKind::RequestHandOff, &row, write);
                 }
@@ -202,14 +224,15 @@ impl WorkerMachine {
         (expired.into_iter().map(|lease| lease.key.clone()).collect(), next)
     }
 
-    /// Whether this worker has the smallest id of all that hold live leases: the one that keeps table and stream in
-    /// step, so that not all do. Nothing breaks if two think so, or if for a while nobody does.
+    /// Whether this worker has the smallest id of all of its kind that hold live leases: the one that keeps table and stream
+    /// in step, so that not all do. Nothing breaks if two think so, or if for a while nobody does. (Java's workers have
+    /// their own way to choose one, which this does not wait for.)
     pub(super) fn is_first(&self, now: Tick) -> bool {
         let (expired, _) = self.expiries(now);
         let holders = self
             .table
             .values()
-            .filter(|lease| !expired.contains(&lease.key))
+            .filter(|lease| lease.session.is_some() && !expired.contains(&lease.key))
             .filter_map(|lease| lease.holder());
         holders
             .min()

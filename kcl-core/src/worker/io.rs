@@ -4,6 +4,7 @@ use std::{fmt, time::Duration};
 
 use crate::{
     catalog::{Shard, ShardFilter},
+    coordination::Coordination,
     fetch::FetchFailure,
     ids::{LeaseKey, Session, ShardId, StreamName, WorkerId},
     lease::{Expect, Lease, LeaseWrite},
@@ -85,6 +86,12 @@ pub enum WorkerInput {
     Leases(Result<LeaseListing, StoreFailure>),
     /// A listing of the stream's shards ended.
     Shards(Result<Vec<Shard>, FetchFailure>),
+    /// A look at what Java's workers keep beside the leases ended.
+    Coordination(Result<Coordination, StoreFailure>),
+    /// The worker's metrics were published, or not.
+    Published(Result<(), StoreFailure>),
+    /// The worker's metrics were taken back, or cannot be.
+    Withdrawn,
     /// A write ended.
     Written {
         /// Which.
@@ -119,6 +126,12 @@ pub enum WorkerEffect {
     ListLeases,
     /// List the stream's shards; answer with [`WorkerInput::Shards`].
     ListShards(ShardFilter),
+    /// Read what Java's workers keep beside the leases; answer with [`WorkerInput::Coordination`].
+    Coordinate,
+    /// Publish how busy this worker is; answer with [`WorkerInput::Published`].
+    Publish,
+    /// Take back what was published, once; answer with [`WorkerInput::Withdrawn`] also if that failed.
+    Withdraw,
     /// Add a row; answer with [`WorkerInput::Written`].
     Create {
         /// For the answer.

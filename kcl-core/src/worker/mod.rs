@@ -6,6 +6,7 @@
 
 mod fleet;
 mod io;
+mod peers;
 mod shards;
 mod status;
 mod stop;
@@ -29,6 +30,7 @@ pub use self::{
     status::{LeaseState, LeaseStatus, WorkerPhase, WorkerStatus},
 };
 use self::{
+    peers::Peers,
     shards::Shards,
     stop::{Doubt, Stopping},
     tenure::Tenure,
@@ -145,6 +147,7 @@ pub struct WorkerMachine {
     next_scan: Tick,
     unreadable: BTreeSet<String>,
     shards: Shards,
+    peers: Peers,
     stopping: Option<Stopping>,
     exited: bool,
     effects: VecDeque<WorkerEffect>,
@@ -176,6 +179,7 @@ impl WorkerMachine {
             next_scan: now,
             unreadable: BTreeSet::new(),
             shards: Shards::new(now),
+            peers: Peers::new(now),
             stopping: None,
             exited: false,
             effects: VecDeque::new(),
@@ -199,6 +203,9 @@ impl WorkerMachine {
             WorkerInput::Shards(result) => self.shards_listed(now, result),
             WorkerInput::Written { op, result } => self.written(now, op, result),
             WorkerInput::Read { op, result } => self.row_read(now, op, result),
+            WorkerInput::Coordination(result) => self.coordination_read(now, result),
+            WorkerInput::Published(result) => self.published(now, result),
+            WorkerInput::Withdrawn => self.withdrawn(),
             WorkerInput::Shard { tenure, report } => self.shard_reported(now, tenure, report),
             WorkerInput::Shutdown => self.stop(now, None),
             WorkerInput::Wake => {}
@@ -223,6 +230,11 @@ impl WorkerMachine {
         } else {
             None
         };
+        let peers = if self.stopping.is_none() {
+            self.peers.next_deadline()
+        } else {
+            None
+        };
         let stop = self.stopping.as_ref().map(|stopping| stopping.next_deadline());
         let tenures = self
             .tenures
@@ -232,6 +244,7 @@ impl WorkerMachine {
         [
             scan,
             shards,
+            peers,
             self.shards.next_child_retry(),
             stop,
             self.next_doubt(),
@@ -265,6 +278,7 @@ impl WorkerMachine {
             self.advance_stop(now);
         } else {
             self.advance_shards(now);
+            self.advance_peers(now);
             if !self.scanning && self.next_scan <= now {
                 self.scanning = true;
                 self.push(WorkerEffect::ListLeases);

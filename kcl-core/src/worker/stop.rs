@@ -20,6 +20,8 @@ const LAST_WRITES: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(super) struct Stopping {
     failure: Option<WorkerFailure>,
+    /// What was published is being taken back.
+    withdrawing: bool,
     /// The worker exits here, whatever is under way.
     exits: Tick,
 }
@@ -49,8 +51,14 @@ impl WorkerMachine {
             self.event(WorkerEvent::Stopping {
                 failure: failure.clone(),
             });
+            // First of all: Java's leader gives leases to whom it takes for alive.
+            let withdrawing = table_works && self.has_published();
+            if withdrawing {
+                self.push(WorkerEffect::Withdraw);
+            }
             self.stopping = Some(Stopping {
                 failure,
+                withdrawing,
                 exits: grace_ends + LAST_WRITES,
             });
             self.decline_hand_offs(now);
@@ -60,11 +68,19 @@ impl WorkerMachine {
         }
         if !table_works {
             self.doubts.clear();
+            self.withdrawn();
             // Nothing can be committed or given back any more, so there is nothing to wait for.
             for id in self.tenure_ids() {
                 self.lose(id, LossReason::Lapsed, None);
             }
             self.ops.clear();
+        }
+    }
+
+    /// What was published is taken back, or cannot be.
+    pub(super) fn withdrawn(&mut self) {
+        if let Some(stopping) = &mut self.stopping {
+            stopping.withdrawing = false;
         }
     }
 
@@ -170,7 +186,10 @@ impl WorkerMachine {
             .ops
             .values()
             .filter(|op| !matches!(op.kind, OpKind::Create | OpKind::CreateChild | OpKind::Delete));
-        let done = self.tenures.is_empty() && open.clone().next().is_none() && self.next_doubt().is_none();
+        let done = !stopping.withdrawing
+            && self.tenures.is_empty()
+            && open.clone().next().is_none()
+            && self.next_doubt().is_none();
         if !done && now < stopping.exits {
             return;
         }

@@ -71,6 +71,7 @@ impl Fleet {
         plan(&FleetView {
             leases: &leases.iter().collect::<Vec<_>>(),
             expired: &expired,
+            peers: None,
             me,
             limits,
             seed,
@@ -82,7 +83,7 @@ impl Fleet {
         let mut requested = 0;
         for planned in moves {
             let write = match planned {
-                Move::Take(key) => LeaseWrite::take(&view[key], me, Session(1)),
+                Move::Take(key) | Move::Steal { key, .. } => LeaseWrite::take(&view[key], me, Session(1)),
                 Move::RequestHandOff { key, .. } => LeaseWrite::request_hand_off(&view[key], me),
             };
             if self.write(&write) && matches!(planned, Move::RequestHandOff { .. }) {

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use super::world::{FAILOVER_MS, World};
 use crate::{
     InitialPosition, LeaseKey, Position, Session, ShardFilter, Tick, WorkerId,
+    coordination::Coordination,
     fetch::{FetchFailure, FetchFailureKind},
     lineage,
     retry::Backoff,
@@ -345,6 +346,14 @@ impl Fleet {
             WorkerEffect::ListLeases => {
                 let result = if down { Err(trouble) } else { Ok(self.world.list()) };
                 return self.answer(life, WorkerInput::Leases(result));
+            }
+            WorkerEffect::Coordinate => {
+                let result = if down {
+                    Err(trouble)
+                } else {
+                    Ok(Coordination::default())
+                };
+                return self.answer(life, WorkerInput::Coordination(result));
             }
             WorkerEffect::ListShards(filter) => return self.list_shards(life, *filter, down),
             WorkerEffect::Get { op, key } => {

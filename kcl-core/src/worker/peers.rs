@@ -1,0 +1,277 @@
+//! Workers of Java KCL in the same fleet: what they can be asked for, who of them balances, and what they want to see.
+//!
+//! Workers of this crate mark their rows with a session, and Java's do not. Those of 3.x pass a lease on when they are
+//! asked for it, and one of them, the leader, balances the fleet by what all publish about themselves. Those of 2.x (and those of
+//! 3.x as long as the application has not left 2.x behind) hear no request: between them, leases are stolen.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use super::{StoreFailure, WorkerEffect, WorkerMachine};
+use crate::{
+    assign::{Manner, Move, PeerView},
+    coordination::{ClientVersion, Coordination, LeaderLock},
+    ids::{LeaseKey, WorkerId},
+    lease::Lease,
+    store::StoreOperation,
+    time::{Tick, Timestamp},
+};
+
+/// How often Java's workers publish their metrics, and how often this one looks for them.
+const REPORT_INTERVAL: Duration = Duration::from_secs(30);
+
+/// Java's leader takes a worker for gone when its metrics are this old.
+const METRICS_LAPSE: Duration = Duration::from_secs(60);
+
+/// What this worker knows of its neighbours from Java, and what it does for them.
+#[derive(Debug)]
+pub(super) struct Peers {
+    looking: bool,
+    looked: bool,
+    failures: u32,
+    next_look: Tick,
+    /// The workers that publish metrics.
+    reporting: BTreeMap<WorkerId, Report>,
+    /// The leader's lock, and since when it is as it is.
+    leader: Option<(LeaderLock, Tick)>,
+    version: Option<ClientVersion>,
+    /// The holders of rows without a session, since when they are seen and no row of theirs has one.
+    strangers: BTreeMap<WorkerId, Tick>,
+    /// Leases that strangers were asked for by this worker, or for it, since when.
+    asked: BTreeMap<LeaseKey, Tick>,
+    /// Whether this worker ever had its share. From then on a leader's balance is not disturbed.
+    settled: bool,
+    /// Whether somebody reads what this worker would publish.
+    audience: bool,
+    publishing: bool,
+    published: bool,
+    next_publish: Tick,
+}
+
+/// A worker's metrics, as seen over time.
+#[derive(Debug)]
+struct Report {
+    updated_at: Option<Timestamp>,
+    since: Tick,
+    moved: bool,
+}
+
+impl Peers {
+    pub(super) fn new(now: Tick) -> Self {
+        Self {
+            looking: false,
+            looked: false,
+            failures: 0,
+            next_look: now,
+            reporting: BTreeMap::new(),
+            leader: None,
+            version: None,
+            strangers: BTreeMap::new(),
+            asked: BTreeMap::new(),
+            settled: false,
+            audience: false,
+            publishing: false,
+            published: false,
+            next_publish: now,
+        }
+    }
+
+    /// When to look, or to publish, next.
+    pub(super) fn next_deadline(&self) -> Option<Tick> {
+        let look = (!self.looking).then_some(self.next_look);
+        let publish = (!self.publishing && self.audience).then_some(self.next_publish);
+        [look, publish].into_iter().flatten().min()
+    }
+
+    /// Whether the Java workers of this application use the algorithms of 2.x, where nobody leads and nobody passes on.
+    fn is_2x(&self) -> bool {
+        matches!(self.version, Some(ClientVersion::UpgradeFrom2x | ClientVersion::TwoX))
+    }
+
+    /// Whether a leader balances this fleet: its lock was seen to change within the time that the lock gives it.
+    fn is_led(&self, now: Tick) -> bool {
+        let lives = |(lock, since): &(LeaderLock, Tick)| now.since(*since) <= lock.lease_duration;
+        !self.is_2x() && self.leader.as_ref().is_some_and(lives)
+    }
+
+    /// Whether a Java worker may live that reads what workers publish. What was seen but once may be alive.
+    fn has_audience(&self, now: Tick) -> bool {
+        let lately = |report: &Report| now.since(report.since) <= METRICS_LAPSE;
+        self.is_led(now)
+            || self.reporting.values().any(lately)
+            || (self.version == Some(ClientVersion::UpgradeFrom2x) && !self.strangers.is_empty())
+    }
+
+    fn accept(&mut self, now: Tick, me: &WorkerId, coordination: Coordination) {
+        self.version = coordination.client_version;
+        self.leader = coordination.leader.map(|lock| match self.leader.take() {
+            Some((known, since)) if known == lock => (lock, since),
+            _ => (lock, now),
+        });
+        let mut before = std::mem::take(&mut self.reporting);
+        for metrics in coordination.workers {
+            if metrics.worker == *me {
+                continue;
+            }
+            let updated_at = metrics.updated_at;
+            let report = match before.remove(&metrics.worker) {
+                Some(known) if known.updated_at == updated_at => known,
+                known => Report {
+                    updated_at,
+                    since: now,
+                    moved: known.is_some(),
+                },
+            };
+            self.reporting.insert(metrics.worker, report);
+        }
+        self.audience = self.has_audience(now);
+    }
+
+    /// Takes in a scan of the table.
+    fn note_rows(&mut self, now: Tick, me: &WorkerId, table: &BTreeMap<LeaseKey, Arc<Lease>>) {
+        let mut strangers = BTreeSet::new();
+        let mut kin = BTreeSet::new();
+        let mut asked = BTreeMap::new();
+        for lease in table.values() {
+            let Some(holder) = lease.holder().filter(|holder| *holder != me) else {
+                continue;
+            };
+            if lease.session.is_some() {
+                kin.insert(holder);
+                continue;
+            }
+            strangers.insert(holder);
+            if lease.is_in_hand_off() && lease.owner.as_ref() == Some(me) {
+                asked.insert(lease.key.clone(), *self.asked.get(&lease.key).unwrap_or(&now));
+            }
+        }
+        self.strangers = strangers
+            .difference(&kin)
+            .map(|worker| ((*worker).clone(), *self.strangers.get(*worker).unwrap_or(&now)))
+            .collect();
+        self.asked = asked;
+    }
+
+    /// How a stranger answers to requests.
+    fn manner(&self, now: Tick, worker: &WorkerId, since: Tick, patience: Duration) -> Option<Manner> {
+        let has_algorithms_of_3x = self.reporting.contains_key(worker) && !self.is_2x();
+        if has_algorithms_of_3x || (self.looked && self.failures > 0) {
+            // Where one cannot find out, asking does no harm: after a while what was asked for is taken.
+            return None;
+        }
+        // A lease that was just passed on has no session either, until its receiver has seen it.
+        let certain = self.looked && now.since(since) >= patience;
+        Some(if certain { Manner::Deaf } else { Manner::Unknown })
+    }
+
+    fn view(&self, now: Tick, patience: Duration) -> PeerView {
+        let manners = self.strangers.iter().filter_map(|(worker, since)| {
+            let manner = self.manner(now, worker, *since, patience)?;
+            Some((worker.clone(), manner))
+        });
+        // Only one that was seen to move is certain to live, and to take what is meant for it.
+        let idle = self
+            .reporting
+            .iter()
+            .filter(|(_, report)| report.moved && now.since(report.since) <= METRICS_LAPSE);
+        PeerView {
+            manners: manners.collect(),
+            idle: idle
+                .filter(|_| !self.is_2x())
+                .map(|(worker, _)| worker.clone())
+                .collect(),
+        }
+    }
+}
+
+impl WorkerMachine {
+    pub(super) fn advance_peers(&mut self, now: Tick) {
+        if self.peers.next_look <= now && !self.peers.looking {
+            self.peers.looking = true;
+            self.push(WorkerEffect::Coordinate);
+        }
+        if self.peers.audience && self.peers.next_publish <= now && !self.peers.publishing {
+            (self.peers.publishing, self.peers.published) = (true, true);
+            self.push(WorkerEffect::Publish);
+        }
+    }
+
+    pub(super) fn coordination_read(&mut self, now: Tick, result: Result<Coordination, StoreFailure>) {
+        (self.peers.looking, self.peers.looked) = (false, true);
+        self.peers.next_look = now + REPORT_INTERVAL;
+        match result {
+            Ok(coordination) => {
+                self.peers.failures = 0;
+                self.peers.accept(now, &self.config.worker, coordination);
+            }
+            Err(failure) => {
+                self.peers.failures = self.peers.failures.saturating_add(1);
+                self.coordination_failed(StoreOperation::Coordinate, &failure, self.peers.failures);
+            }
+        }
+    }
+
+    pub(super) fn published(&mut self, now: Tick, result: Result<(), StoreFailure>) {
+        self.peers.publishing = false;
+        self.peers.next_publish = now + REPORT_INTERVAL;
+        if let Err(failure) = result {
+            self.coordination_failed(StoreOperation::Publish, &failure, 1);
+        }
+    }
+
+    /// Nothing of it stops a worker: its leases are safe without. A trouble that goes on, such as a permission that is
+    /// missing where no Java worker ever was, is told once.
+    fn coordination_failed(&mut self, operation: StoreOperation, failure: &StoreFailure, failures: u32) {
+        if failures == 1 {
+            self.trouble(operation, failure.message().to_owned(), failures);
+        }
+    }
+
+    /// Whether this worker published metrics that it should take back before it ends.
+    pub(super) fn has_published(&self) -> bool {
+        self.peers.published
+    }
+
+    pub(super) fn note_peers(&mut self, now: Tick) {
+        self.peers.note_rows(now, &self.config.worker, &self.table);
+    }
+
+    pub(super) fn peer_view(&self, now: Tick) -> PeerView {
+        self.peers.view(now, self.config.renew_interval())
+    }
+
+    /// Where a leader of Java's balances the fleet, this worker asks for its share once, when it is new, and leaves the
+    /// balance to the leader then: two that balance by different measures would move leases to and fro for ever.
+    pub(super) fn defer_to_leader(&mut self, now: Tick, view: &PeerView, moves: &mut Vec<Move>) {
+        let is_known = self.peers.looked && !view.manners.values().any(|manner| *manner == Manner::Unknown);
+        self.peers.settled |= is_known && moves.is_empty();
+        if self.peers.settled && self.peers.is_led(now) {
+            moves.retain(|planned| matches!(planned, Move::Take(_)));
+        }
+    }
+
+    /// Takes leases that strangers were asked for and did not pass on. One of 2.x never does; one of 3.x is given as long as
+    /// Java's leader would give it.
+    pub(super) fn claim_unanswered(&mut self, now: Tick) {
+        let patience = self.config.hand_off_timeout + self.config.failover_time;
+        let view = self.peer_view(now);
+        let due: Vec<Arc<Lease>> = self
+            .peers
+            .asked
+            .iter()
+            .filter_map(|(key, since)| Some((self.table.get(key)?, since)))
+            .filter(|(row, since)| {
+                let deaf = row.holder().and_then(|holder| view.manners.get(holder)) == Some(&Manner::Deaf);
+                deaf || now.since(**since) >= patience
+            })
+            .map(|(row, _)| Arc::clone(row))
+            .filter(|row| !self.busy.contains(&row.key))
+            .collect();
+        for row in due {
+            self.take(now, &row);
+        }
+    }
+}

@@ -1,0 +1,305 @@
+//! A worker among workers of Java KCL, whose rows have no session.
+
+use super::bench::{Bench, exit, held, key, seconds, worker, writes};
+use crate::{
+    Lease, LeaseKey, LeaseWrite, Timestamp,
+    coordination::{ClientVersion, Coordination, LeaderLock, WorkerMetrics},
+    store::StoreOperation,
+    worker::{StoreFailure, WorkerEffect, WorkerEvent, WorkerInput},
+};
+
+/// What a Java fleet keeps beside its leases.
+#[derive(Clone, Default)]
+struct Java {
+    rows: Coordination,
+    beats: u64,
+}
+
+impl Java {
+    /// With these workers, which publish metrics.
+    fn reporting(workers: &[&str]) -> Self {
+        let metrics = |name: &&str| WorkerMetrics::of_cpu(worker(name), Timestamp::default(), Vec::new());
+        let mut java = Self::default();
+        java.rows.workers = workers.iter().map(metrics).collect();
+        java
+    }
+
+    fn led_by(mut self, name: &str) -> Self {
+        self.rows.leader = Some(LeaderLock {
+            owner: worker(name),
+            version: "0".to_owned(),
+            lease_duration: seconds(120),
+        });
+        self
+    }
+
+    fn version(mut self, version: ClientVersion) -> Self {
+        self.rows.client_version = Some(version);
+        self
+    }
+
+    /// All write their rows once more.
+    fn beat(&mut self) {
+        self.beats += 1;
+        let at = Timestamp::from_epoch_millis(i64::try_from(self.beats).unwrap() * 30_000);
+        for metrics in &mut self.rows.workers {
+            metrics.updated_at = Some(at);
+        }
+        if let Some(lock) = &mut self.rows.leader {
+            lock.version = self.beats.to_string();
+        }
+    }
+}
+
+/// A fleet of Java workers that renew, and the worker `me`.
+struct Fleet {
+    bench: Bench,
+    rows: Vec<Lease>,
+    /// What a look at the coordination rows gives; nothing where it is refused.
+    java: Option<Java>,
+    effects: Vec<WorkerEffect>,
+}
+
+impl Fleet {
+    fn new(holders: &[&str], java: Option<Java>) -> Self {
+        let row = |(number, holder): (usize, &&str)| {
+            let mut row = held(u8::try_from(number + 1).unwrap(), holder, 0);
+            row.session = None;
+            row
+        };
+        Self {
+            bench: Bench::new(),
+            rows: holders.iter().enumerate().map(row).collect(),
+            java,
+            effects: Vec::new(),
+        }
+    }
+
+    /// One second passes: the Java workers renew, and whatever `me` asks for is answered.
+    fn second(&mut self) -> Vec<LeaseWrite> {
+        let me = worker("me");
+        for row in self.rows.iter_mut().filter(|row| row.holder() != Some(&me)) {
+            row.counter += 1;
+        }
+        let mut pending = self.bench.after(seconds(1));
+        pending.extend(self.bench.listed(self.rows.clone()));
+        let mut written = Vec::new();
+        while !pending.is_empty() {
+            let mut next = Vec::new();
+            for (op, write) in writes(&pending) {
+                let row = self.rows.iter_mut().find(|row| row.key == write.key).unwrap();
+                let holds = write.expect.holds(Some(row));
+                assert!(holds, "{write:?} on {row:?}");
+                *row = write.patch.apply(row);
+                next.extend(self.bench.applied(op, &write));
+                written.push(write);
+            }
+            for effect in &pending {
+                next.extend(match effect {
+                    WorkerEffect::Coordinate => {
+                        let answer = match &mut self.java {
+                            Some(java) => Ok(java.rows.clone()),
+                            None => Err(StoreFailure::Unusable("no permission".to_owned())),
+                        };
+                        self.bench.handle(WorkerInput::Coordination(answer))
+                    }
+                    WorkerEffect::Publish => self.bench.handle(WorkerInput::Published(Ok(()))),
+                    _ => Vec::new(),
+                });
+            }
+            self.effects.append(&mut pending);
+            pending = next;
+        }
+        written
+    }
+
+    /// So many seconds pass; every 30 the Java workers say that they live, if they do.
+    fn pass(&mut self, count: u32, alive: bool) -> Vec<LeaseWrite> {
+        let mut all = Vec::new();
+        for second in 0..count {
+            if let Some(java) = self.java.as_mut().filter(|_| alive && second % 30 == 0) {
+                java.beat();
+            }
+            all.extend(self.second());
+        }
+        all
+    }
+
+    fn publications(&self) -> usize {
+        let published = |effect: &&WorkerEffect| matches!(effect, WorkerEffect::Publish);
+        self.effects.iter().filter(published).count()
+    }
+
+    fn held_by(&self, name: &str) -> Vec<LeaseKey> {
+        let rows = self.rows.iter().filter(|row| row.owner == Some(worker(name)));
+        rows.map(|row| row.key.clone()).collect()
+    }
+}
+
+fn asks(write: &LeaseWrite) -> bool {
+    matches!(&write.patch.checkpoint_owner, Some(Some(_)))
+}
+
+fn takes(write: &LeaseWrite) -> bool {
+    write.patch.owner == Some(Some(worker("me"))) && write.patch.increment_counter
+}
+
+#[test]
+fn given_holders_that_hear_no_requests_when_a_worker_joins_then_it_takes_its_share_one_by_one() {
+    let mut fleet = Fleet::new(&["java"; 6], Some(Java::default()));
+    // A row without a session may be one that was just passed on to a worker of this kind.
+    assert_eq!(fleet.pass(4, true), []);
+    for round in 1..=3 {
+        let written = fleet.second();
+        assert_eq!(written.iter().filter(|write| takes(write)).count(), 1, "round {round}");
+    }
+    fleet.pass(30, true);
+    assert_eq!((fleet.held_by("me").len(), fleet.held_by("java").len()), (3, 3));
+    assert_eq!(fleet.publications(), 0, "nobody reads it");
+}
+
+#[test]
+fn given_holders_of_3x_when_a_worker_joins_then_it_asks_and_steals_nothing() {
+    let mut fleet = Fleet::new(&["java"; 4], Some(Java::reporting(&["java"])));
+    let written = fleet.pass(20, true);
+    assert!(written.len() >= 2 && written.iter().all(asks), "{written:?}");
+    assert_eq!(written.len(), 2, "{written:?}");
+}
+
+#[test]
+fn wound_07_given_a_holder_that_never_passes_a_lease_on_when_it_was_asked_then_the_lease_is_taken() {
+    let mut fleet = Fleet::new(&["java"; 2], Some(Java::reporting(&["java"])));
+    let asked = fleet.pass(5, true);
+    assert!(asked.len() == 1 && asks(&asked[0]), "{asked:?}");
+    // As long as Java's leader would give it: its time for a hand-off and the failover time.
+    assert_eq!(fleet.pass(30, true), []);
+    let taken = fleet.pass(10, true);
+    assert!(
+        taken.iter().any(|write| takes(write) && write.key == asked[0].key),
+        "{taken:?}"
+    );
+}
+
+#[test]
+fn given_an_application_that_still_uses_the_algorithms_of_2x_when_its_workers_publish_then_they_are_not_asked() {
+    for version in [ClientVersion::UpgradeFrom2x, ClientVersion::TwoX] {
+        let java = Java::reporting(&["java"]).version(version);
+        let mut fleet = Fleet::new(&["java"; 4], Some(java));
+        let written = fleet.pass(10, true);
+        assert!(written.iter().all(|write| !asks(write)), "{written:?}");
+        assert_eq!(fleet.held_by("me").len(), 2);
+    }
+}
+
+#[test]
+fn wound_18_given_coordination_rows_that_cannot_be_read_when_a_worker_joins_then_it_says_so_once_and_asks() {
+    let mut fleet = Fleet::new(&["java"; 2], None);
+    let written = fleet.pass(5, true);
+    assert!(written.len() == 1 && asks(&written[0]), "{written:?}");
+    fleet.pass(100, true);
+    let told = fleet.effects.iter().filter(|effect| {
+        let WorkerEffect::Event(WorkerEvent::StoreTrouble { operation, .. }) = effect else {
+            return false;
+        };
+        *operation == StoreOperation::Coordinate
+    });
+    assert_eq!(told.count(), 1);
+}
+
+#[test]
+fn given_a_leader_that_balances_when_a_worker_had_its_share_then_it_does_not_disturb_the_balance() {
+    let java = Java::reporting(&["java"]).led_by("java");
+    let mut fleet = Fleet::new(&["java"; 4], Some(java));
+    assert_eq!(fleet.pass(5, true).len(), 2, "a new one asks for its share");
+    // Both are passed on, and then the leader moves them back, by a measure of its own.
+    for row in &mut fleet.rows {
+        (row.checkpoint_owner, row.counter) = (None, row.counter + 1);
+    }
+    fleet.pass(5, true);
+    assert_eq!(fleet.held_by("me").len(), 2);
+    for row in &mut fleet.rows {
+        (row.owner, row.session, row.counter) = (Some(worker("java")), None, row.counter + 1);
+    }
+    assert_eq!(fleet.pass(90, true), []);
+
+    // The leader dies and its lock is not renewed. Then the fleet is as one without a leader.
+    let dead = fleet.pass(130, false);
+    assert!(dead.iter().any(asks), "{dead:?}");
+}
+
+#[test]
+fn given_a_leader_when_leases_are_free_then_they_are_taken_without_it() {
+    let java = Java::reporting(&["java"]).led_by("java");
+    let mut fleet = Fleet::new(&["java"; 4], Some(java));
+    fleet.pass(5, true);
+    (fleet.rows[3].owner, fleet.rows[3].checkpoint_owner) = (None, None);
+    let written = fleet.second();
+    assert!(
+        written.iter().any(|write| takes(write) && write.key == key(4)),
+        "{written:?}"
+    );
+}
+
+#[test]
+fn given_workers_of_3x_without_leases_when_leases_are_free_then_their_share_is_left_to_them_for_a_while() {
+    let mut fleet = Fleet::new(&["nobody"; 40], Some(Java::reporting(&["java-1", "java-2", "java-3"])));
+    fleet.rows.iter_mut().for_each(|row| row.owner = None);
+    let rows = std::mem::take(&mut fleet.rows);
+    // They are seen to live.
+    fleet.pass(31, true);
+    fleet.java.as_mut().unwrap().beat();
+    fleet.pass(30, true);
+    fleet.rows = rows;
+    fleet.second();
+    let share = fleet.held_by("me").len();
+    assert!((10..20).contains(&share), "{share}");
+    fleet.pass(60, true);
+    assert_eq!(fleet.held_by("me").len(), 40, "nothing lies about for ever");
+}
+
+#[test]
+fn given_a_java_fleet_when_it_looks_for_metrics_then_they_are_published_every_30_seconds_until_it_is_gone() {
+    let mut fleet = Fleet::new(&["java"; 2], Some(Java::reporting(&["java"]).led_by("java")));
+    fleet.pass(120, true);
+    assert!((4..=5).contains(&fleet.publications()), "{}", fleet.publications());
+    fleet.pass(200, false);
+    let last = fleet.publications();
+    fleet.pass(200, false);
+    assert_eq!(fleet.publications(), last);
+}
+
+#[test]
+fn given_published_metrics_when_the_worker_stops_then_it_takes_them_back_before_it_ends() {
+    let mut fleet = Fleet::new(&["java"], Some(Java::reporting(&["java"])));
+    fleet.pass(5, true);
+    let effects = fleet.bench.handle(WorkerInput::Shutdown);
+    assert!(effects.contains(&WorkerEffect::Withdraw), "{effects:?}");
+    assert_eq!(exit(&effects), None);
+    assert!(exit(&fleet.bench.handle(WorkerInput::Withdrawn)).is_some());
+}
+
+#[test]
+fn given_a_worker_that_holds_everything_when_time_passes_then_it_scans_once_in_a_failover_time() {
+    let mut bench = Bench::consuming(&[1, 2]);
+    let mut scans = 0;
+    for _ in 0..60 {
+        let mut pending = bench.after(seconds(1));
+        while !pending.is_empty() {
+            let mut next = Vec::new();
+            for (op, write) in writes(&pending) {
+                next.extend(bench.applied(op, &write));
+            }
+            if pending.contains(&WorkerEffect::ListLeases) {
+                scans += 1;
+                let rows = vec![bench.row(1), bench.row(2)];
+                next.extend(bench.listed(rows));
+            }
+            pending = next;
+        }
+    }
+    assert!((5..=7).contains(&scans), "{scans}");
+    // Somebody who wants a lease is heard all the same.
+    let effects = bench.asked_for_first();
+    let started = |effect: &WorkerEffect| matches!(effect, WorkerEffect::Event(WorkerEvent::HandOffStarted { .. }));
+    assert!(effects.iter().any(started), "{effects:?}");
+}
