@@ -56,21 +56,26 @@ def client_environment(served):
 
 # What was started and has not ended, so that nothing outlives an interrupted run.
 _live = set()
+ending = False
 
 
-def start(command, out, environment=None, cwd=None):
+def start(command, out, environment=None, cwd=None, errors=None):
     """Starts a command in a session of its own, so that what it starts in turn ends with it."""
-    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, cwd=cwd, env=environment, start_new_session=True)
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=errors or out, cwd=cwd, env=environment, start_new_session=True)
     _live.add(process)
+    if ending:
+        stop_sessions([process])
     return process
 
 
-def end_with_signals():
-    """Lets SIGINT and SIGTERM end all that was started, and then this."""
+def end_with_signals(last=lambda: None):
+    """Lets SIGINT and SIGTERM end all that was started, and then this, after `last`."""
 
     def end(number, _frame):
-        for process in list(_live):
-            stop_session(process)
+        global ending
+        ending = True
+        stop_sessions(list(_live))
+        last()
         # Not an exception: threads that wait for clients would first wait for them all.
         os._exit(128 + number)
 
@@ -94,18 +99,27 @@ def run(command, log, limit, environment=None, cwd=None):
 
 def stop_session(process):
     """Ends a process and all that it started: politely, and after five seconds by force."""
-    _live.discard(process)
+    stop_sessions([process])
+
+
+def stop_sessions(processes):
+    """Ends several together, so that their five seconds do not add up."""
+    _live.difference_update(processes)
     for sign, patience in ((signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0)):
-        try:
-            os.killpg(process.pid, sign)
-        except ProcessLookupError:
-            break
+        left = [process for process in processes if _signal_session(process, sign)]
         deadline = time.monotonic() + patience
-        while time.monotonic() < deadline:
-            process.poll()
-            try:
-                os.killpg(process.pid, 0)
-            except ProcessLookupError:
-                return
+        while left and time.monotonic() < deadline:
             time.sleep(0.05)
+            left = [process for process in left if _signal_session(process, 0)]
+        if not left:
+            break
+
+
+def _signal_session(process, sign):
+    """Whether there was something to signal."""
     process.poll()
+    try:
+        os.killpg(process.pid, sign)
+    except ProcessLookupError:
+        return False
+    return True
