@@ -39,6 +39,10 @@ bench-brokers *ARGS:
 interop *ARGS:
     integration/interop/run {{ARGS}}
 
+# Workers of Java KCL and of this project on one lease table: they share, take over, hand off and reshard.
+interop-fleet *ARGS:
+    integration/interop/fleet {{ARGS}}
+
 # Coverage-guided fuzzing of the wire formats, so many seconds each.
 fuzz SECONDS="600":
     scripts/fuzz {{SECONDS}}

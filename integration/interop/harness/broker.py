@@ -38,11 +38,11 @@ class Served:
 
 
 @contextlib.contextmanager
-def serving(endpoint, tls, logs):
+def serving(endpoint, tls, logs, binary=None):
     if endpoint:
         yield Served(endpoint)
         return
-    binary = build(logs)
+    binary = binary or build(logs)
     log = os.path.join(logs, "broker.log")
     command = [binary, "broker", "--listen", "127.0.0.1:0"]
     certificate = None
