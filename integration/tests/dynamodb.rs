@@ -251,8 +251,8 @@ async fn cost(workers: usize, shards: i32, records: u64) -> Minute {
 #[tokio::test(start_paused = true)]
 async fn given_settled_fleets_when_counted_then_the_table_costs_no_more_than_its_page_says() {
     for (workers, shards, records, read_units) in [
-        (1, 1, 0, 60.0),
-        (1, 1, 2, 60.0),
+        (1, 1, 0, 6.0),
+        (1, 1, 2, 6.0),
         (2, 10, 0, 120.0),
         (2, 10, 2, 120.0),
         (2, 50, 0, 480.0),
@@ -261,7 +261,9 @@ async fn given_settled_fleets_when_counted_then_the_table_costs_no_more_than_its
         let per_lease = minute.updates / f64::from(shards);
         assert!(per_lease <= 18.1, "{per_lease} updates per lease: {minute:?}");
         let per_worker = minute.scans / workers as f64;
-        assert!(per_worker <= 60.1, "{per_worker} scans per worker: {minute:?}");
+        // A worker that holds everything learns from its renewals who else wants something.
+        let scans = if workers == 1 { 6.4 } else { 60.1 };
+        assert!(per_worker <= scans, "{per_worker} scans per worker: {minute:?}");
         assert!(minute.read_units <= read_units + 1.0, "{minute:?}");
         assert!(minute.others < 0.1, "{minute:?}");
         // No row is written with more than a kilobyte, and no index is written that nobody asked for.

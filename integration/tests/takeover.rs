@@ -186,7 +186,10 @@ async fn wound_10_an_idle_fleet_moves_no_lease_and_stays_within_its_store_budget
         lists <= 61 * WORKERS * MINUTES,
         "{lists} scans in {MINUTES} minutes by {WORKERS} workers"
     );
-    assert_eq!(counts.total(), updates + lists, "{:?}", counts.snapshot());
+    // And every half minute a look for workers of Java KCL.
+    let looks = counts.calls(StoreOperation::Coordinate);
+    assert!(looks <= 3 * WORKERS * MINUTES, "{looks} looks by {WORKERS} workers");
+    assert_eq!(counts.total(), updates + lists + looks, "{:?}", counts.snapshot());
     for worker in fleet {
         worker.stop().await.unwrap();
     }
