@@ -57,6 +57,8 @@ struct Fleet {
     rows: Vec<Lease>,
     /// What a look at the coordination rows gives; nothing where it is refused.
     java: Option<Java>,
+    /// The Java workers renew no more.
+    dead: bool,
     effects: Vec<WorkerEffect>,
 }
 
@@ -71,6 +73,7 @@ impl Fleet {
             bench: Bench::new(),
             rows: holders.iter().enumerate().map(row).collect(),
             java,
+            dead: false,
             effects: Vec::new(),
         }
     }
@@ -78,7 +81,8 @@ impl Fleet {
     /// One second passes: the Java workers renew, and whatever `me` asks for is answered.
     fn second(&mut self) -> Vec<LeaseWrite> {
         let me = worker("me");
-        for row in self.rows.iter_mut().filter(|row| row.holder() != Some(&me)) {
+        let theirs = self.rows.iter_mut().filter(|row| row.holder() != Some(&me));
+        for row in theirs.filter(|_| !self.dead) {
             row.counter += 1;
         }
         let mut pending = self.bench.after(seconds(1));
@@ -228,7 +232,7 @@ fn given_a_leader_that_balances_when_a_worker_had_its_share_then_it_does_not_dis
 }
 
 #[test]
-fn given_a_leader_when_leases_are_free_then_they_are_taken_without_it() {
+fn wound_03_given_a_leader_that_lives_and_assigns_nothing_when_leases_are_free_then_they_are_taken() {
     let java = Java::reporting(&["java"]).led_by("java");
     let mut fleet = Fleet::new(&["java"; 4], Some(java));
     fleet.pass(5, true);
@@ -255,6 +259,26 @@ fn given_workers_of_3x_without_leases_when_leases_are_free_then_their_share_is_l
     assert!((10..20).contains(&share), "{share}");
     fleet.pass(60, true);
     assert_eq!(fleet.held_by("me").len(), 40, "nothing lies about for ever");
+}
+
+#[test]
+fn wound_01_given_a_leader_that_was_killed_when_its_lock_stays_then_its_leases_run_on_within_the_failover_time() {
+    let java = Java::reporting(&["java"]).led_by("java");
+    let mut fleet = Fleet::new(&["java"; 4], Some(java));
+    let before = fleet.pass(5, true).len();
+    fleet.dead = true;
+    let after = fleet.pass(12, false);
+    assert_eq!((before, fleet.held_by("me").len()), (2, 4), "{after:?}");
+    assert!(fleet.rows.iter().all(|row| row.holder() == Some(&worker("me"))));
+}
+
+#[test]
+fn wound_11_given_an_upgrade_from_2x_when_a_worker_has_no_leases_then_it_publishes_all_the_same() {
+    let java = Java::default().version(ClientVersion::UpgradeFrom2x);
+    let mut fleet = Fleet::new(&["java"], Some(java));
+    fleet.pass(40, true);
+    assert_eq!(fleet.held_by("me"), []);
+    assert!(fleet.publications() >= 1);
 }
 
 #[test]
