@@ -11,7 +11,10 @@ use std::{
 
 use async_trait::async_trait;
 use fastrand::Rng;
-use kcl_core::{Expect, Lease, LeaseKey, LeaseListing, LeaseStore, LeaseWrite, StoreError, WriteOutcome};
+use kcl_core::{
+    Expect, Lease, LeaseKey, LeaseListing, LeaseStore, LeaseWrite, StoreError, WorkerId, WriteOutcome,
+    coordination::{Coordination, WorkerMetrics},
+};
 
 /// How long one way takes, in microseconds.
 const WAY_US: std::ops::RangeInclusive<u64> = 500..=15_000;
@@ -110,5 +113,19 @@ impl LeaseStore for NetworkedStore {
         let (key, expect) = (key.clone(), expect.clone());
         self.send(|store| async move { store.delete(&key, &expect).await })
             .await
+    }
+
+    async fn coordination(&self) -> Result<Coordination, StoreError> {
+        self.send(|store| async move { store.coordination().await }).await
+    }
+
+    async fn publish(&self, metrics: &WorkerMetrics) -> Result<(), StoreError> {
+        let metrics = metrics.clone();
+        self.send(|store| async move { store.publish(&metrics).await }).await
+    }
+
+    async fn withdraw(&self, worker: &WorkerId) -> Result<(), StoreError> {
+        let worker = worker.clone();
+        self.send(|store| async move { store.withdraw(&worker).await }).await
     }
 }

@@ -8,7 +8,8 @@ use std::{
 
 use async_trait::async_trait;
 use kcl_core::{
-    Expect, Lease, LeaseKey, LeaseListing, LeaseStore, LeaseWrite, StoreError, StoreOperation, WriteOutcome,
+    Expect, Lease, LeaseKey, LeaseListing, LeaseStore, LeaseWrite, StoreError, StoreOperation, WorkerId, WriteOutcome,
+    coordination::{Coordination, WorkerMetrics},
 };
 
 /// How a call on a lease store ended.
@@ -135,6 +136,14 @@ impl StoreCounts {
         self.add(operation, CallOutcome::of_write(answer));
     }
 
+    /// Metrics that are published or withdrawn: nothing is expected of what they replace, so that none is refused.
+    pub(crate) fn publication(&self, answer: &Result<(), StoreError>) {
+        let outcome = answer
+            .as_ref()
+            .map_or_else(CallOutcome::of_error, |()| CallOutcome::Applied);
+        self.add(StoreOperation::Publish, outcome);
+    }
+
     fn add(&self, operation: StoreOperation, outcome: CallOutcome) {
         *self.lock().entry((operation, outcome)).or_default() += 1;
     }
@@ -225,6 +234,24 @@ impl LeaseStore for ObservedLeaseStore {
     async fn delete(&self, key: &LeaseKey, expect: &Expect) -> Result<WriteOutcome, StoreError> {
         let answer = self.inner.delete(key, expect).await;
         self.counts.write(StoreOperation::Delete, &answer);
+        answer
+    }
+
+    async fn coordination(&self) -> Result<Coordination, StoreError> {
+        let answer = self.inner.coordination().await;
+        self.counts.read(StoreOperation::Coordinate, &answer);
+        answer
+    }
+
+    async fn publish(&self, metrics: &WorkerMetrics) -> Result<(), StoreError> {
+        let answer = self.inner.publish(metrics).await;
+        self.counts.publication(&answer);
+        answer
+    }
+
+    async fn withdraw(&self, worker: &WorkerId) -> Result<(), StoreError> {
+        let answer = self.inner.withdraw(worker).await;
+        self.counts.publication(&answer);
         answer
     }
 }

@@ -9,7 +9,8 @@ use std::{
 
 use async_trait::async_trait;
 use kcl_core::{
-    Expect, Lease, LeaseKey, LeaseListing, LeaseStore, LeaseWrite, StoreError, StoreOperation, WriteOutcome,
+    Expect, Lease, LeaseKey, LeaseListing, LeaseStore, LeaseWrite, StoreError, StoreOperation, WorkerId, WriteOutcome,
+    coordination::{Coordination, WorkerMetrics},
 };
 
 use self::plan::Verdict;
@@ -133,16 +134,24 @@ impl FaultyLeaseStore {
         Ok(row)
     }
 
-    async fn faulty_write<Written>(
+    async fn faulty_coordination(&self) -> Result<Coordination, StoreError> {
+        let verdict = self.verdict(StoreOperation::Coordinate, None).await?;
+        let coordination = self.inner.coordination().await?;
+        lose_read(verdict, StoreOperation::Coordinate)?;
+        Ok(coordination)
+    }
+
+    async fn faulty_write<T, Written>(
         &self,
         operation: StoreOperation,
-        key: &LeaseKey,
+        key: Option<&LeaseKey>,
         write: Written,
-    ) -> Result<WriteOutcome, StoreError>
+    ) -> Result<T, StoreError>
     where
-        Written: Future<Output = Result<WriteOutcome, StoreError>> + Send,
+        T: Send,
+        Written: Future<Output = Result<T, StoreError>> + Send,
     {
-        let verdict = self.verdict(operation, Some(key)).await?;
+        let verdict = self.verdict(operation, key).await?;
         let outcome = write.await?;
         match verdict {
             Verdict::LoseAnswer => Err(StoreError::Ambiguous {
@@ -185,7 +194,7 @@ impl LeaseStore for FaultyLeaseStore {
 
     async fn create(&self, lease: &Lease) -> Result<WriteOutcome, StoreError> {
         let write = self.inner.create(lease);
-        let answer = self.faulty_write(StoreOperation::Create, &lease.key, write).await;
+        let answer = self.faulty_write(StoreOperation::Create, Some(&lease.key), write).await;
         self.counts.write(StoreOperation::Create, &answer);
         answer
     }
@@ -193,15 +202,35 @@ impl LeaseStore for FaultyLeaseStore {
     async fn update(&self, write: &LeaseWrite) -> Result<WriteOutcome, StoreError> {
         let key = &write.key;
         let write = self.inner.update(write);
-        let answer = self.faulty_write(StoreOperation::Update, key, write).await;
+        let answer = self.faulty_write(StoreOperation::Update, Some(key), write).await;
         self.counts.write(StoreOperation::Update, &answer);
         answer
     }
 
     async fn delete(&self, key: &LeaseKey, expect: &Expect) -> Result<WriteOutcome, StoreError> {
         let write = self.inner.delete(key, expect);
-        let answer = self.faulty_write(StoreOperation::Delete, key, write).await;
+        let answer = self.faulty_write(StoreOperation::Delete, Some(key), write).await;
         self.counts.write(StoreOperation::Delete, &answer);
+        answer
+    }
+
+    async fn coordination(&self) -> Result<Coordination, StoreError> {
+        let answer = self.faulty_coordination().await;
+        self.counts.read(StoreOperation::Coordinate, &answer);
+        answer
+    }
+
+    async fn publish(&self, metrics: &WorkerMetrics) -> Result<(), StoreError> {
+        let write = self.inner.publish(metrics);
+        let answer = self.faulty_write(StoreOperation::Publish, None, write).await;
+        self.counts.publication(&answer);
+        answer
+    }
+
+    async fn withdraw(&self, worker: &WorkerId) -> Result<(), StoreError> {
+        let write = self.inner.withdraw(worker);
+        let answer = self.faulty_write(StoreOperation::Publish, None, write).await;
+        self.counts.publication(&answer);
         answer
     }
 }
