@@ -18,7 +18,10 @@ mod observe;
 mod sqlite;
 
 #[cfg(feature = "dynamodb")]
-pub use self::dynamodb::{Billing, DynamoDbConfig, DynamoDbLeaseStore, OwnerIndex};
+pub use self::dynamodb::{
+    Billing, ClientVersionRow, ClientVersionStep, DynamoDbConfig, DynamoDbLeaseStore, Layout, MigrationOutcome,
+    OwnerIndex,
+};
 pub use self::{
     fault::{Fault, FaultPlan, FaultRule, FaultyLeaseStore, InjectedFault},
     memory::MemoryLeaseStore,

@@ -1,6 +1,6 @@
 //! A lease as one item, and back.
 
-use std::{collections::HashMap, fmt::Display, str::FromStr};
+use std::collections::HashMap;
 
 use aws_sdk_dynamodb::{primitives::Blob, types::AttributeValue};
 use bytes::Bytes;
@@ -9,11 +9,14 @@ use kcl_core::{
     ShardId, StreamName, Timestamp, UnreadableRow, WorkerId,
 };
 
-use super::schema::{
-    AT_TIMESTAMP, CHECKPOINT, CHECKPOINT_OWNER, CHECKPOINT_SUB, CHECKPOINT_TIMESTAMP, CHILDREN, ENDING_HASH_KEY,
-    ENTITY_LEASE, ENTITY_TYPE, LATEST, LEASE_COUNTER, LEASE_KEY, LEASE_OWNER, OWNER_SWITCHES, PARENTS, PENDING,
-    PENDING_STATE, PENDING_SUB, PENDING_TIMESTAMP, SESSION, SESSION_COUNTER, SHARD_END, SHARD_ID, STARTING_HASH_KEY,
-    STREAM, STREAM_IDENTIFIER, TRIM_HORIZON,
+use super::{
+    attributes::{Attributes, missing},
+    schema::{
+        AT_TIMESTAMP, CHECKPOINT, CHECKPOINT_OWNER, CHECKPOINT_SUB, CHECKPOINT_TIMESTAMP, CHILDREN, ENDING_HASH_KEY,
+        ENTITY_LEASE, ENTITY_TYPE, LATEST, LEASE_COUNTER, LEASE_KEY, LEASE_OWNER, OWNER_SWITCHES, PARENTS, PENDING,
+        PENDING_STATE, PENDING_SUB, PENDING_TIMESTAMP, SESSION, SESSION_COUNTER, SHARD_END, SHARD_ID,
+        STARTING_HASH_KEY, STREAM, STREAM_IDENTIFIER, TRIM_HORIZON,
+    },
 };
 
 /// A row as the service gives it.
@@ -94,51 +97,8 @@ fn lease(row: &Attributes<'_>, at_timestamp: Option<Timestamp>) -> Result<Lease,
     Ok(lease)
 }
 
-fn missing(name: &str) -> String {
-    format!("{name}: missing")
-}
-
-/// A row's attributes by name. Errors begin with the name.
-struct Attributes<'a>(&'a Item);
-
-impl<'a> Attributes<'a> {
-    /// An attribute that is there and is not null.
-    fn any(&self, name: &str) -> Option<&'a AttributeValue> {
-        self.0.get(name).filter(|value| !value.is_null())
-    }
-
-    fn wrong_type(name: &str, value: &AttributeValue, wanted: &str) -> String {
-        format!("{name}: is of type {}, and should be {wanted}", type_of(value))
-    }
-
-    fn text(&self, name: &str) -> Result<Option<&'a str>, String> {
-        match self.any(name) {
-            None => Ok(None),
-            Some(AttributeValue::S(text)) => Ok(Some(text)),
-            Some(other) => Err(Self::wrong_type(name, other, "S")),
-        }
-    }
-
-    fn id<T: FromStr<Err: Display>>(&self, name: &str) -> Result<Option<T>, String> {
-        let parsed = self.text(name)?.map(str::parse).transpose();
-        parsed.map_err(|error| format!("{name}: {error}"))
-    }
-
-    fn number<T: FromStr>(&self, name: &str) -> Result<Option<T>, String> {
-        match self.any(name) {
-            None => Ok(None),
-            Some(AttributeValue::N(digits)) => match digits.parse() {
-                Ok(number) => Ok(Some(number)),
-                Err(_) => Err(format!("{name}: {digits} is no whole number in range")),
-            },
-            Some(other) => Err(Self::wrong_type(name, other, "N")),
-        }
-    }
-
-    fn required<T>(&self, name: &str, read: fn(&Self, &str) -> Result<Option<T>, String>) -> Result<T, String> {
-        read(self, name)?.ok_or_else(|| missing(name))
-    }
-
+/// What only leases have.
+impl Attributes<'_> {
     /// A set of shards. Sets have no order; here they are sorted, so that equal rows read equal.
     fn shards(&self, name: &str) -> Result<Vec<ShardId>, String> {
         let texts = match self.any(name) {
@@ -218,21 +178,6 @@ impl<'a> Attributes<'a> {
                 "{STREAM_IDENTIFIER}: {identifier:?} is not account:stream:epoch"
             )),
         }
-    }
-}
-
-fn type_of(value: &AttributeValue) -> &'static str {
-    match value {
-        AttributeValue::S(_) => "S",
-        AttributeValue::N(_) => "N",
-        AttributeValue::B(_) => "B",
-        AttributeValue::Bool(_) => "BOOL",
-        AttributeValue::L(_) => "L",
-        AttributeValue::M(_) => "M",
-        AttributeValue::Ss(_) => "SS",
-        AttributeValue::Ns(_) => "NS",
-        AttributeValue::Bs(_) => "BS",
-        _ => "another kind",
     }
 }
 

@@ -20,6 +20,23 @@ pub enum Billing {
     },
 }
 
+/// Which tables are created where there is no lease table yet.
+///
+/// Workers of Java KCL keep more than leases: what they publish about themselves, and who leads them. The versions disagree
+/// where. Those before 3.5 keep it in two tables of its own, and fail on a lease table that holds anything else. Those from
+/// 3.5 on use these tables if they find them, and otherwise put everything into the lease table.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Layout {
+    /// The two tables are created too, empty and paid by request. The default: workers of every version of Java KCL can
+    /// join, and those of 3.5 do nothing that would keep older ones from it.
+    #[default]
+    SeparateTables,
+    /// Only the lease table is created. For applications that no worker of Java KCL before 3.5 ever joins, and where the
+    /// permission to create the others is missing.
+    SingleTable,
+}
+
 /// Settings of a [`DynamoDbLeaseStore`](super::DynamoDbLeaseStore).
 ///
 /// Those about the table hold for a table that is created; one that exists is used as it is.
@@ -35,6 +52,15 @@ pub enum Billing {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct DynamoDbConfig {
+    /// Which tables are created together with the lease table. Default: all that any version of Java KCL may use.
+    pub layout: Layout,
+    /// The table in which workers of Java KCL keep who leads them and how far they have come from one version to the next.
+    /// Default: the lease table's name with `-CoordinatorState`. Java puts that behind the application's name: say it here if
+    /// the lease table has another one.
+    pub coordinator_table: Option<String>,
+    /// The table in which workers of Java KCL publish how busy they are. Default: the lease table's name with
+    /// `-WorkerMetricStats`, and the same holds for it.
+    pub worker_metrics_table: Option<String>,
     /// Whether a table that does not exist is created. Default: yes; tools that inspect a table turn it off, so that a
     /// mistyped name is an error.
     pub create: bool,
@@ -64,9 +90,24 @@ pub struct DynamoDbConfig {
     pub at_timestamp: Option<Timestamp>,
 }
 
+impl DynamoDbConfig {
+    pub(super) fn coordinator_table_of(&self, lease_table: &str) -> String {
+        let given = self.coordinator_table.clone();
+        given.unwrap_or_else(|| format!("{lease_table}-CoordinatorState"))
+    }
+
+    pub(super) fn worker_metrics_table_of(&self, lease_table: &str) -> String {
+        let given = self.worker_metrics_table.clone();
+        given.unwrap_or_else(|| format!("{lease_table}-WorkerMetricStats"))
+    }
+}
+
 impl Default for DynamoDbConfig {
     fn default() -> Self {
         Self {
+            layout: Layout::default(),
+            coordinator_table: None,
+            worker_metrics_table: None,
             create: true,
             billing: Billing::default(),
             tags: BTreeMap::new(),

@@ -1,44 +1,29 @@
 //! Making the table ready: looking at it, creating it, waiting for it.
 
+mod owner_index;
+
 use std::time::Duration;
 
 use aws_sdk_dynamodb::{
     Client,
     error::ProvideErrorMetadata as _,
     types::{
-        BillingMode, CreateGlobalSecondaryIndexAction, GlobalSecondaryIndexUpdate, KeyType,
-        PointInTimeRecoverySpecification, Projection, ProjectionType, ProvisionedThroughput, TableDescription,
-        TableStatus, Tag,
+        BillingMode, KeyType, PointInTimeRecoverySpecification, ProvisionedThroughput, TableDescription, TableStatus,
+        Tag,
     },
 };
 use kcl_core::{StoreError, StoreOperation};
 
+pub use self::owner_index::OwnerIndex;
 use super::{
-    config::{Billing, DynamoDbConfig},
+    config::{Billing, DynamoDbConfig, Layout},
     error::Request,
-    schema::{LEASE_KEY, LEASE_OWNER, OWNER_INDEX, foreign_key, has_owner_index, key_part, text_attribute},
+    schema::{COORDINATOR_KEY, LEASE_KEY, WORKER_KEY, foreign_key, key_part, text_attribute},
 };
 
 /// From the first look at a table that is being made to the second; each pause after it is twice as long.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
-
-/// What became of the index by owner, which workers of Java KCL 3.x find their leases with.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum OwnerIndex {
-    /// There is none, and [`DynamoDbConfig::owner_index`] does not ask for one.
-    Absent,
-    /// It was there before.
-    Present,
-    /// This store asked for it; the service fills it in the background.
-    Requested,
-    /// It is absent and could not be added; leases are kept all the same.
-    Refused {
-        /// Why, and what to do about it.
-        problem: String,
-    },
-}
 
 /// What is known of a table that can be used.
 #[derive(Debug)]
@@ -49,7 +34,28 @@ pub(super) struct Ready {
 
 /// Makes the table ready for leases, creating it if need be.
 pub(super) async fn prepare(client: &Client, name: &str, config: &DynamoDbConfig) -> Result<Ready, StoreError> {
-    let preparation = Preparation { client, name, config };
+    let others = [
+        // That one with leaders is there is what workers of Java go by, so it comes after the other.
+        (config.worker_metrics_table_of(name), WORKER_KEY),
+        (config.coordinator_table_of(name), COORDINATOR_KEY),
+    ];
+    let beside = others.each_ref().map(|(name, key)| Preparation {
+        client,
+        name,
+        key,
+        beside: &[],
+        config,
+    });
+    let preparation = Preparation {
+        client,
+        name,
+        key: LEASE_KEY,
+        beside: match config.layout {
+            Layout::SeparateTables => &beside,
+            Layout::SingleTable => &[],
+        },
+        config,
+    };
     let table = preparation.usable().await?;
     if config.point_in_time_recovery {
         preparation.turn_backups_on().await?;
@@ -70,6 +76,9 @@ pub(super) async fn prepare(client: &Client, name: &str, config: &DynamoDbConfig
 struct Preparation<'a> {
     client: &'a Client,
     name: &'a str,
+    key: &'static str,
+    /// Tables that are created with this one.
+    beside: &'a [Self],
     config: &'a DynamoDbConfig,
 }
 
@@ -113,8 +122,20 @@ impl Preparation<'_> {
         }
     }
 
-    /// The table, once rows can be read and written. Other workers may be creating it at the same time.
+    /// The table, once rows can be read and written, with those that were created with it.
     async fn usable(&self) -> Result<TableDescription, StoreError> {
+        let (table, is_new) = self.usable_alone().await?;
+        if is_new {
+            for beside in self.beside {
+                beside.usable_alone().await.map_err(Self::or_without)?;
+            }
+        }
+        Ok(table)
+    }
+
+    /// The table, once rows can be read and written, and whether it was asked for here. Other workers may be creating it at
+    /// the same time.
+    async fn usable_alone(&self) -> Result<(TableDescription, bool), StoreError> {
         let mut patience = self.patience();
         let mut is_asked_for = false;
         loop {
@@ -123,7 +144,7 @@ impl Preparation<'_> {
                 Some(table) => {
                     self.check_key(&table)?;
                     match table.table_status() {
-                        Some(TableStatus::Active | TableStatus::Updating) => return Ok(table),
+                        Some(TableStatus::Active | TableStatus::Updating) => return Ok((table, is_asked_for)),
                         Some(TableStatus::Creating) | None => "created",
                         Some(TableStatus::Deleting) => "deleted",
                         Some(status) => {
@@ -135,6 +156,10 @@ impl Preparation<'_> {
                     }
                 }
                 None if self.config.create => {
+                    // Before it: who finds the lease table need not ask for them, and who stops in between does so again.
+                    for beside in self.beside {
+                        beside.create().await.map_err(Self::or_without)?;
+                    }
                     self.create().await?;
                     // It may be there at once.
                     if !std::mem::replace(&mut is_asked_for, true) {
@@ -166,9 +191,30 @@ impl Preparation<'_> {
         }
     }
 
+    /// The failure of a table that leases can be kept without.
+    fn or_without(failure: StoreError) -> StoreError {
+        match failure {
+            StoreError::Unusable { problem, source } => StoreError::Unusable {
+                problem: format!(
+                    "{problem}. This table is for workers of Java KCL: with `Layout::SingleTable` only the lease table is created"
+                ),
+                source,
+            },
+            other => other,
+        }
+    }
+
+    fn is_lease_table(&self) -> bool {
+        self.key == LEASE_KEY
+    }
+
     fn check_key(&self, table: &TableDescription) -> Result<(), StoreError> {
-        match foreign_key(table) {
+        match foreign_key(table, self.key) {
             None => Ok(()),
+            Some(key) if !self.is_lease_table() => Err(Self::unusable(format!(
+                "the table {} has the key {key}, and should have {} (S, HASH); give the name of another one",
+                self.name, self.key
+            ))),
             Some(key) => Err(Self::unusable(format!(
                 "the table {} is no lease table: its key is {key}, and a lease table's is {LEASE_KEY} (S, HASH); \
                  give the name of a lease table, or of a table that does not exist yet",
@@ -181,14 +227,15 @@ impl Preparation<'_> {
     async fn create(&self) -> Result<(), StoreError> {
         let config = self.config;
         let (billing, throughput) = match config.billing {
-            Billing::PayPerRequest => (BillingMode::PayPerRequest, None),
+            // What is set aside is meant for the leases.
             Billing::Provisioned {
                 read_units,
                 write_units,
-            } => (
+            } if self.is_lease_table() => (
                 BillingMode::Provisioned,
                 Some(throughput(read_units.into(), write_units.into())),
             ),
+            _ => (BillingMode::PayPerRequest, None),
         };
         let tags = config.tags.iter().map(|(key, value)| {
             let tag = Tag::builder().key(key).value(value).build();
@@ -199,15 +246,15 @@ impl Preparation<'_> {
             .client
             .create_table()
             .table_name(self.name)
-            .key_schema(key_part(LEASE_KEY, KeyType::Hash))
-            .attribute_definitions(text_attribute(LEASE_KEY))
+            .key_schema(key_part(self.key, KeyType::Hash))
+            .attribute_definitions(text_attribute(self.key))
             .billing_mode(billing)
             .set_provisioned_throughput(throughput)
             .deletion_protection_enabled(config.deletion_protection)
             .set_tags(Some(tags).filter(|tags| !tags.is_empty()));
         match create.send().await {
             Ok(_) => {
-                tracing::info!(table = self.name, "created the lease table");
+                tracing::info!(table = self.name, "created the table");
                 Ok(())
             }
             // The latter: many tables are being made at once, and this one can wait.
@@ -233,48 +280,6 @@ impl Preparation<'_> {
             }
         }
     }
-
-    /// Adds the index if it is wanted and absent. No failure of that keeps a worker from its leases.
-    async fn add_owner_index(&self, table: &TableDescription) -> OwnerIndex {
-        if has_owner_index(table) {
-            return OwnerIndex::Present;
-        }
-        if !self.config.owner_index {
-            return OwnerIndex::Absent;
-        }
-        let index = CreateGlobalSecondaryIndexAction::builder()
-            .index_name(OWNER_INDEX)
-            .key_schema(key_part(LEASE_OWNER, KeyType::Hash))
-            .key_schema(key_part(LEASE_KEY, KeyType::Range))
-            .projection(Projection::builder().projection_type(ProjectionType::KeysOnly).build())
-            .set_provisioned_throughput(provisioned(table))
-            .build()
-            .expect("name and key are set");
-        let update = self.client.update_table().table_name(self.name);
-        let added = update
-            .attribute_definitions(text_attribute(LEASE_OWNER))
-            .attribute_definitions(text_attribute(LEASE_KEY))
-            .global_secondary_index_updates(GlobalSecondaryIndexUpdate::builder().create(index).build())
-            .send()
-            .await;
-        match added {
-            Ok(_) => OwnerIndex::Requested,
-            Err(error) => {
-                self.index_is_there_after_all(self.request("UpdateTable").failed(error))
-                    .await
-            }
-        }
-    }
-
-    /// Of several workers that add the index at once, all but one are refused.
-    async fn index_is_there_after_all(&self, refused: StoreError) -> OwnerIndex {
-        match self.describe().await {
-            Ok(Some(table)) if has_owner_index(&table) => OwnerIndex::Present,
-            _ => OwnerIndex::Refused {
-                problem: with_causes(&refused),
-            },
-        }
-    }
 }
 
 fn throughput(read_units: i64, write_units: i64) -> ProvisionedThroughput {
@@ -283,26 +288,4 @@ fn throughput(read_units: i64, write_units: i64) -> ProvisionedThroughput {
         .write_capacity_units(write_units)
         .build()
         .expect("both are set")
-}
-
-/// The capacity that is set aside for a table, which its index then gets too; none where requests are paid.
-fn provisioned(table: &TableDescription) -> Option<ProvisionedThroughput> {
-    let by_request = table
-        .billing_mode_summary()
-        .is_some_and(|billing| billing.billing_mode() == Some(&BillingMode::PayPerRequest));
-    let set_aside = table.provisioned_throughput().filter(|_| !by_request)?;
-    match (set_aside.read_capacity_units(), set_aside.write_capacity_units()) {
-        (Some(read), Some(write)) if read > 0 && write > 0 => Some(throughput(read, write)),
-        _ => None,
-    }
-}
-
-fn with_causes(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }

@@ -96,6 +96,11 @@ fn meaning(code: &str, status: u16) -> Meaning {
     }
 }
 
+/// Whether the service says that the table of the request is not there, or not yet, or not any more.
+pub(super) fn says_no_table(error: &impl ProvideErrorMetadata) -> bool {
+    error.code().is_some_and(|code| meaning(code, 0) == Meaning::NoTable)
+}
+
 impl Request<'_> {
     /// Reads the failure of the request.
     pub(super) fn failed<E>(&self, error: SdkError<E, HttpResponse>) -> StoreError
@@ -151,13 +156,18 @@ impl Request<'_> {
                 ),
                 source,
             ),
-            Meaning::Invalid => unusable(
-                format!(
-                    "the table {table} refuses {action} ({message}); \
-                     give the name of a lease table, or of a table that does not exist yet"
-                ),
-                source,
-            ),
+            Meaning::Invalid => {
+                let advice = match operation {
+                    StoreOperation::Coordinate | StoreOperation::Publish => {
+                        "see whether `coordinator_table` and `worker_metrics_table` of the store's settings name the right tables"
+                    }
+                    _ => "give the name of a lease table, or of a table that does not exist yet",
+                };
+                unusable(
+                    format!("the table {table} refuses {action} ({message}); {advice}"),
+                    source,
+                )
+            }
             Meaning::Unknown => unusable(
                 format!("the table {table} refuses {action} ({code}: {message})"),
                 source,
@@ -176,10 +186,12 @@ impl Request<'_> {
     /// No answer: a read has changed nothing, a write may have happened.
     pub(super) fn lost(&self, source: impl Into<BoxError>) -> StoreError {
         match self.operation {
-            StoreOperation::Create | StoreOperation::Update | StoreOperation::Delete => StoreError::Ambiguous {
-                operation: self.operation,
-                source: self.about(source),
-            },
+            StoreOperation::Create | StoreOperation::Update | StoreOperation::Delete | StoreOperation::Publish => {
+                StoreError::Ambiguous {
+                    operation: self.operation,
+                    source: self.about(source),
+                }
+            }
             _ => self.unavailable(source),
         }
     }

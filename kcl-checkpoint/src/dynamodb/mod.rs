@@ -1,5 +1,8 @@
 //! [`DynamoDbLeaseStore`]: a lease table in DynamoDB, in the format of Java KCL.
 
+mod answer;
+mod attributes;
+mod beside;
 mod codec;
 mod config;
 mod create;
@@ -22,18 +25,15 @@ use aws_sdk_dynamodb::{
     types::{ReturnValue, ReturnValuesOnConditionCheckFailure},
 };
 use kcl_core::{
-    Expect, Lease, LeaseKey, LeaseListing, LeaseStore, LeaseWrite, StoreError, StoreOperation, Timestamp, WriteOutcome,
+    Expect, Lease, LeaseKey, LeaseListing, LeaseStore, LeaseWrite, StoreError, StoreOperation, Timestamp, WorkerId,
+    WriteOutcome,
+    coordination::{Coordination, WorkerMetrics},
 };
 
-use self::{
-    codec::{Item, Row, Unstorable},
-    error::Request,
-    expression::Expressions,
-    scan::Segments,
-    schema::LEASE_KEY,
-};
+use self::{beside::Beside, codec::Row, expression::Expressions, scan::Segments, schema::LEASE_KEY};
 pub use self::{
-    config::{Billing, DynamoDbConfig},
+    beside::{ClientVersionRow, ClientVersionStep, MigrationOutcome},
+    config::{Billing, DynamoDbConfig, Layout},
     create::OwnerIndex,
 };
 
@@ -43,8 +43,12 @@ pub use self::{
 /// workers of one application can share a table. One table holds the leases of one application; Java names it after the
 /// application.
 ///
-/// - **Other rows.** Rows that say by `entityType` that they are no leases (the leader's lock, workers' metrics) are left
-///   alone and not listed. Rows that should be leases and cannot be read are listed apart, with the attribute that is wrong.
+/// - **Other rows.** Rows that say by `entityType` that they are no leases (the leader's lock, workers' metrics) are not
+///   listed: [`coordination`](LeaseStore::coordination) tells what they say, and what the tables say in which Java kept them
+///   before 3.5 ([`Layout`]). Rows that should be leases and cannot be read are listed apart, with the attribute that is wrong.
+/// - **Metrics.** [`publish`](LeaseStore::publish) writes where Java's workers look: into their table of metrics, or into the
+///   lease table once the application has moved. Where neither holds such rows, it writes nothing: workers of Java before 3.5
+///   fail on a lease table with other rows.
 /// - **Other attributes.** Writes change what they name and nothing else: what Java or you keep in a row stays. Beside
 ///   Java's attributes there are `ownerSession`, `ownerSessionCounter`, `stream` and `checkpointTimestamp`, which Java
 ///   leaves alone. A write of Java's makes the session void, which is what it should be.
@@ -53,8 +57,9 @@ pub use self::{
 ///   was applied would be refused, as if somebody else had been faster. Whoever gets [`StoreError::Ambiguous`] reads the
 ///   row; the worker does.
 /// - **Permissions.** `DescribeTable`, `Scan`, `GetItem`, `PutItem`, `UpdateItem`, `DeleteItem`; `CreateTable` (and
-///   `TagResource` with tags) if workers create the table; `UpdateContinuousBackups`, `UpdateTable` where
-///   [`DynamoDbConfig`] asks for backups or the index. Errors name the one that is missing.
+///   `TagResource` with tags) if workers create the tables; `UpdateContinuousBackups`, `UpdateTable` where
+///   [`DynamoDbConfig`] asks for backups or the index. On the two tables beside it: `Scan`, `GetItem` on that of leaders;
+///   `Scan`, `UpdateItem`, `DeleteItem` on that of metrics, even where they do not exist. Errors name the one that is missing.
 ///
 /// ```
 /// use aws_sdk_dynamodb::{Client, Config, config::{BehaviorVersion, Credentials, Region}};
@@ -89,10 +94,12 @@ pub struct DynamoDbLeaseStore {
     at_timestamp: Option<Timestamp>,
     segments: Arc<Segments>,
     owner_index: OwnerIndex,
+    beside: Arc<Beside>,
 }
 
 impl DynamoDbLeaseStore {
-    /// Opens the lease table of this name, and creates it if there is none yet. Several workers may do so at once.
+    /// Opens the lease table of this name, and creates it if there is none yet, with those beside it. Several workers may do so
+    /// at once.
     ///
     /// # Errors
     /// [`StoreError::Unusable`] if the table is not a lease table, cannot be created, or a permission is missing: the
@@ -120,9 +127,11 @@ impl DynamoDbLeaseStore {
         let patient = client.config().to_builder().timeout_config(timeouts);
         let reads = Client::from_conf(patient.clone().build());
         let writes = Client::from_conf(patient.retry_config(RetryConfig::disabled()).build());
+        let beside = Beside::new(&table, &config)?;
         // Boxed: with the requests of a creation in it, it would make every caller's future large.
         let ready = Box::pin(create::prepare(&reads, &table, &config)).await?;
         Ok(Self {
+            beside: Arc::new(beside),
             table: table.into(),
             reads,
             writes,
@@ -142,68 +151,6 @@ impl DynamoDbLeaseStore {
     #[must_use]
     pub const fn owner_index(&self) -> &OwnerIndex {
         &self.owner_index
-    }
-
-    fn request(&self, operation: StoreOperation, action: &'static str) -> Request<'_> {
-        Request {
-            table: &self.table,
-            operation,
-            action,
-        }
-    }
-
-    fn decode(&self, item: &Item) -> Row {
-        codec::decode(item, self.at_timestamp)
-    }
-
-    fn unstorable(&self, problem: &Unstorable) -> StoreError {
-        StoreError::Unusable {
-            problem: format!("the table {} cannot hold the lease: {problem}", self.table),
-            source: None,
-        }
-    }
-
-    async fn read(&self, request: Request<'_>, key: &str) -> Result<Option<Item>, StoreError> {
-        let get = self
-            .reads
-            .get_item()
-            .table_name(&*self.table)
-            .key(LEASE_KEY, codec::text(key));
-        match get.consistent_read(true).send().await {
-            Ok(answer) => Ok(answer.item),
-            Err(error) => Err(Request {
-                action: "GetItem",
-                operation: StoreOperation::Get,
-                ..request
-            }
-            .failed(error)),
-        }
-    }
-
-    /// The row after a write that was applied. One that cannot be read was written all the same.
-    fn applied(&self, request: Request<'_>, key: &str, item: Option<&Item>) -> Result<WriteOutcome, StoreError> {
-        let problem = match item.map(|item| self.decode(item)) {
-            Some(Row::Lease(lease)) => return Ok(WriteOutcome::Applied(*lease)),
-            Some(Row::Unreadable(row)) => request.unreadable(row),
-            Some(Row::Foreign { entity }) => request.foreign(key, &entity),
-            None => "the answer lacks the row".into(),
-        };
-        Err(request.lost(problem))
-    }
-
-    /// The row that a condition did not hold for: from the answer, or read now where the answer lacks it.
-    async fn conflict(&self, request: Request<'_>, key: &str, item: Option<Item>) -> Result<WriteOutcome, StoreError> {
-        let item = match item {
-            Some(item) => Some(item),
-            None => self.read(request, key).await?,
-        };
-        match item.map(|item| self.decode(&item)) {
-            None => Ok(WriteOutcome::Conflict(None)),
-            Some(Row::Lease(lease)) => Ok(WriteOutcome::Conflict(Some(*lease))),
-            // Only this row is in trouble: the error must not stop the work on others.
-            Some(Row::Unreadable(row)) => Err(request.unavailable(request.unreadable(row))),
-            Some(Row::Foreign { entity }) => Err(request.unavailable(request.foreign(key, &entity))),
-        }
     }
 }
 
@@ -226,7 +173,7 @@ macro_rules! stored_row {
 #[async_trait]
 impl LeaseStore for DynamoDbLeaseStore {
     async fn list(&self) -> Result<LeaseListing, StoreError> {
-        let rows = scan::scan(&self.reads, &self.table, &self.segments).await?;
+        let rows = self.scan(StoreOperation::List).await?;
         let mut listing = LeaseListing::default();
         for row in rows {
             match self.decode(&row) {
@@ -324,5 +271,17 @@ impl LeaseStore for DynamoDbLeaseStore {
                 Err(error) => Err(request.failed(error)),
             },
         }
+    }
+
+    async fn coordination(&self) -> Result<Coordination, StoreError> {
+        Box::pin(self.read_coordination()).await
+    }
+
+    async fn publish(&self, metrics: &WorkerMetrics) -> Result<(), StoreError> {
+        Box::pin(self.publish_metrics(metrics)).await
+    }
+
+    async fn withdraw(&self, worker: &WorkerId) -> Result<(), StoreError> {
+        Box::pin(self.withdraw_metrics(worker)).await
     }
 }

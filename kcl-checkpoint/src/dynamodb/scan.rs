@@ -2,11 +2,16 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use aws_sdk_dynamodb::{Client, types::ReturnConsumedCapacity};
+use aws_sdk_dynamodb::{
+    Client, config::http::HttpResponse, error::SdkError, operation::scan::ScanError, types::ReturnConsumedCapacity,
+};
 use futures::future::try_join_all;
-use kcl_core::{StoreError, StoreOperation};
+use kcl_core::StoreError;
 
-use super::{codec::Item, error::Request};
+use super::{
+    codec::Item,
+    error::{Request, says_no_table},
+};
 
 /// What one page holds at most. A part of this size takes one request, so a scan takes about as long as one.
 const SEGMENT_BYTES: u64 = 1024 * 1024;
@@ -53,9 +58,18 @@ struct Part {
 }
 
 /// All rows, in no order.
-pub(super) async fn scan(client: &Client, table: &str, segments: &Segments) -> Result<Vec<Item>, StoreError> {
+pub(super) async fn scan(client: &Client, request: Request<'_>, segments: &Segments) -> Result<Vec<Item>, StoreError> {
     let total = segments.count();
-    let parts = try_join_all((0..total).map(|segment| scan_segment(client, table, segment, total))).await?;
+    let part = |segment| {
+        let plan = Plan {
+            // Who plans from rows of a moment ago takes leases that were just taken.
+            consistent: true,
+            segment: (total > 1).then_some((segment, total)),
+        };
+        scan_part(client, request.table, plan)
+    };
+    let parts = try_join_all((0..total).map(part)).await;
+    let parts = parts.map_err(|error| request.failed(*error))?;
     let units: f64 = parts.iter().map(|part| part.units).sum();
     // Services that only look like DynamoDB may not say what a read takes: then the number stays.
     if units > 0.0 {
@@ -64,28 +78,47 @@ pub(super) async fn scan(client: &Client, table: &str, segments: &Segments) -> R
     Ok(parts.into_iter().flat_map(|part| part.rows).collect())
 }
 
-async fn scan_segment(client: &Client, table: &str, segment: u32, total: u32) -> Result<Part, StoreError> {
-    let request = Request {
-        table,
-        operation: StoreOperation::List,
-        action: "Scan",
+/// All rows of a small table, page by page; `None` if there is no such table.
+pub(super) async fn scan_if_there(
+    client: &Client,
+    request: Request<'_>,
+    consistent: bool,
+) -> Result<Option<Vec<Item>>, StoreError> {
+    let plan = Plan {
+        consistent,
+        segment: None,
     };
-    let is_divided = total > 1;
+    match scan_part(client, request.table, plan).await {
+        Ok(part) => Ok(Some(part.rows)),
+        Err(error) if says_no_table(&*error) => Ok(None),
+        Err(error) => Err(request.failed(*error)),
+    }
+}
+
+/// How a part of a table is read.
+#[derive(Clone, Copy, Debug)]
+struct Plan {
+    consistent: bool,
+    /// Which part of how many; none if it is the whole table.
+    segment: Option<(u32, u32)>,
+}
+
+type ScanFailure = Box<SdkError<ScanError, HttpResponse>>;
+
+async fn scan_part(client: &Client, table: &str, plan: Plan) -> Result<Part, ScanFailure> {
     let mut part = Part::default();
     let mut start = None;
     loop {
         let page = client
             .scan()
             .table_name(table)
-            // Who plans from rows of a moment ago takes leases that were just taken.
-            .consistent_read(true)
+            .consistent_read(plan.consistent)
             .return_consumed_capacity(ReturnConsumedCapacity::Total)
-            .set_segment(is_divided.then_some(segment.cast_signed()))
-            .set_total_segments(is_divided.then_some(total.cast_signed()))
+            .set_segment(plan.segment.map(|(segment, _)| segment.cast_signed()))
+            .set_total_segments(plan.segment.map(|(_, total)| total.cast_signed()))
             .set_exclusive_start_key(start)
             .send()
-            .await
-            .map_err(|error| request.failed(error))?;
+            .await?;
         part.rows.extend(page.items.unwrap_or_default());
         part.units += page
             .consumed_capacity

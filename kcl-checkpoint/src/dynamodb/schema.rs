@@ -37,6 +37,11 @@ pub(super) const STREAM: &str = "stream";
 pub(super) const CHECKPOINT_TIMESTAMP: &str = "checkpointTimestamp";
 pub(super) const PENDING_TIMESTAMP: &str = "pendingCheckpointTimestamp";
 
+/// The key of the table of leaders and migrations, where there is one.
+pub(super) const COORDINATOR_KEY: &str = "key";
+/// The key of the table of workers' metrics, where there is one.
+pub(super) const WORKER_KEY: &str = "wid";
+
 pub(super) const AT_TIMESTAMP: &str = "AT_TIMESTAMP";
 pub(super) const TRIM_HORIZON: &str = "TRIM_HORIZON";
 pub(super) const LATEST: &str = "LATEST";
@@ -63,8 +68,8 @@ pub(super) fn key_part(name: &str, kind: KeyType) -> KeySchemaElement {
         .expect("name and type are set")
 }
 
-/// Says how the key of a table differs from a lease table's, if it does.
-pub(super) fn foreign_key(table: &TableDescription) -> Option<String> {
+/// Says how the key of a table differs from `key`, if it does.
+pub(super) fn foreign_key(table: &TableDescription, key: &str) -> Option<String> {
     let type_of = |name: &str| {
         let definitions = table.attribute_definitions().iter();
         let found = definitions.filter(|attribute| attribute.attribute_name() == name);
@@ -75,8 +80,8 @@ pub(super) fn foreign_key(table: &TableDescription) -> Option<String> {
     };
     let parts = table.key_schema();
     if let [only] = parts
-        && only.attribute_name() == LEASE_KEY
-        && type_of(LEASE_KEY) == ScalarAttributeType::S
+        && only.attribute_name() == key
+        && type_of(key) == ScalarAttributeType::S
     {
         return None;
     }

@@ -14,7 +14,7 @@ use super::{
 };
 
 /// A row in the service's JSON.
-fn item(json: &str) -> Item {
+pub(super) fn item(json: &str) -> Item {
     let row: serde_json::Map<String, Value> = serde_json::from_str(json).unwrap();
     row.iter()
         .map(|(name, value)| (name.clone(), attribute(value)))
@@ -38,6 +38,7 @@ fn attribute(value: &Value) -> AttributeValue {
                 .map(|text| text.as_str().unwrap().to_owned())
                 .collect(),
         ),
+        "L" => AttributeValue::L(value.as_array().unwrap().iter().map(attribute).collect()),
         "M" => AttributeValue::M(
             value
                 .as_object()

@@ -92,7 +92,31 @@ pub(crate) async fn open_with(
 pub(crate) struct Refusing {
     pub(crate) broker: Broker,
     pub(crate) operation: &'static str,
+    /// On which table; on all of them if it is none.
+    pub(crate) table: Option<&'static str>,
     pub(crate) code: &'static str,
+}
+
+impl Refusing {
+    /// A broker at which the permission for this is missing.
+    pub(crate) fn denying(broker: &Broker, operation: &'static str, table: Option<&'static str>) -> Self {
+        Self {
+            broker: broker.clone(),
+            operation,
+            table,
+            code: "AccessDeniedException",
+        }
+    }
+
+    fn refuses(&self, request: &HttpRequest) -> bool {
+        let target = request.headers().get("x-amz-target").unwrap_or_default();
+        let body = request.body().bytes().unwrap_or_default();
+        let is_about = |table: &str| {
+            let name = format!(r#""TableName":"{table}""#).into_bytes();
+            body.windows(name.len()).any(|part| part == name)
+        };
+        target.ends_with(&format!(".{}", self.operation)) && self.table.is_none_or(is_about)
+    }
 }
 
 impl HttpClient for Refusing {
@@ -103,8 +127,7 @@ impl HttpClient for Refusing {
 
 impl HttpConnector for Refusing {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        let target = request.headers().get("x-amz-target").unwrap_or_default();
-        if !target.ends_with(&format!(".{}", self.operation)) {
+        if !self.refuses(&request) {
             return self.broker.http_client().call(request);
         }
         let body = format!(

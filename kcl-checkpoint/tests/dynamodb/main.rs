@@ -2,14 +2,24 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod beside;
 mod doors;
+mod layouts;
+mod migration;
+mod publish;
 mod rows;
 mod tables;
 mod trouble;
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::{
+    collections::HashMap,
+    sync::atomic::{AtomicU32, Ordering},
+};
 
-use aws_sdk_dynamodb::{Client, types::AttributeValue};
+use aws_sdk_dynamodb::{
+    Client,
+    types::{AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType},
+};
 use doors::{Network, client_of};
 use kcl_broker::Broker;
 use kcl_checkpoint::{
@@ -37,6 +47,39 @@ fn text(text: impl Into<String>) -> AttributeValue {
 #[expect(clippy::needless_pass_by_value, reason = "numbers are passed as they are")]
 fn number(number: impl ToString) -> AttributeValue {
     AttributeValue::N(number.to_string())
+}
+
+type Item = HashMap<String, AttributeValue>;
+
+/// The tables in which Java keeps what is no lease, beside the one that these tests use.
+const COORDINATOR: &str = "billing-CoordinatorState";
+const METRICS: &str = "billing-WorkerMetricStats";
+
+/// Makes a table whose key is this text.
+async fn make_table(client: &Client, table: &str, key: &str) {
+    let part = KeySchemaElement::builder().attribute_name(key).key_type(KeyType::Hash);
+    let definition = AttributeDefinition::builder()
+        .attribute_name(key)
+        .attribute_type(ScalarAttributeType::S);
+    let create = client
+        .create_table()
+        .table_name(table)
+        .billing_mode(BillingMode::PayPerRequest)
+        .key_schema(part.build().unwrap())
+        .attribute_definitions(definition.build().unwrap());
+    create.send().await.unwrap();
+}
+
+async fn put_row(client: &Client, table: &str, (key, value): (&str, &str), attributes: &[(&str, AttributeValue)]) {
+    let put = client.put_item().table_name(table).item(key, text(value));
+    let put = attributes
+        .iter()
+        .fold(put, |put, (name, value)| put.item(*name, value.clone()));
+    put.send().await.unwrap();
+}
+
+async fn rows(client: &Client, table: &str) -> Vec<Item> {
+    client.scan().table_name(table).send().await.unwrap().items.unwrap()
 }
 
 /// Checks every promise, each on a table of its own that two workers open at the same time.

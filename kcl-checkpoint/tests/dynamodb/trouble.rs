@@ -173,7 +173,7 @@ async fn given_a_request_that_is_lost_on_the_network_when_written_then_nothing_h
 async fn given_a_service_that_hangs_when_called_then_the_call_ends_and_a_write_may_have_happened() {
     let network = Network::start().await;
     let store = open_with(network.client(), |config| {
-        config.request_timeout = Duration::from_millis(50)
+        config.request_timeout = Duration::from_millis(300)
     })
     .await
     .unwrap();
@@ -214,6 +214,7 @@ async fn given_credentials_that_are_refused_when_called_then_they_are_named_and_
         let refusing = Refusing {
             broker: Broker::new(),
             operation: "UpdateItem",
+            table: None,
             code,
         };
         let store = open(client_over(refusing)).await;
