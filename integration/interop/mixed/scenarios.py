@@ -15,7 +15,8 @@ from workers import FAILOVER
 SHARDS = 8
 # So far a worker's number of leases may be from the average. KCL 3.x balances by throughput and not by number.
 UNEVEN = 1
-FAIR_WITHIN = 60
+# With 3.x the leader has to see a worker's metrics before it gives it anything, and those are published every 30 s.
+FAIR_WITHIN = {"kcl2": 60, "kcl3": 120}
 STILL_FOR = 15
 # How long a worker may take beyond the failover time until it has all leases of one that was killed. Java KCL 2.x looks
 # for leases every two failover times, and may need three looks: while a lease still seems alive it takes no more than its
@@ -70,7 +71,7 @@ def shared(fleet, workers, since):
         still = time.monotonic() - fleet.watch.changed
         return unfair() or (f"{still:.0f} s after the last move; {fleet.watch.told_shares()}" if still < STILL_FOR else None)
 
-    after = fleet.until("each has a fair share", FAIR_WITHIN, unfair)
+    after = fleet.until("each has a fair share", FAIR_WITHIN[fleet.kcl], unfair)
     fleet.until(f"the leases stay where they are for {STILL_FOR} s", 2 * STILL_FOR + 5, moving)
     back = fleet.watch.went_back(since)
     if back:

@@ -108,7 +108,9 @@ class Java(Worker):
             # One at a time, each two failover times later, is the default.
             values["maxLeasesToStealAtOneTime"] = 4
         else:
-            values.update(leaseAssignmentIntervalMillis=2000, workerMetricsReporterFreqInMillis=2000)
+            # How often workers publish their metrics stays as it is by default: the leader takes others for gone when theirs
+            # are twice as old, and not all publish as often as it is told to.
+            values["leaseAssignmentIntervalMillis"] = 2000
         if max_leases:
             values["maxLeasesForWorker"] = max_leases
         with open(path, "w", encoding="utf-8") as file:
