@@ -238,3 +238,36 @@ async fn wound_36_every_held_lease_has_a_consumer_that_moves_or_says_why() {
         worker.stop().await.unwrap();
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn workers_that_disagree_about_the_failover_time_leave_each_other_their_leases() {
+    // The patient one renews every ten seconds, and the other one takes holders for gone after three.
+    let world = World::new(52, 4);
+    let patient = world
+        .worker("patient")
+        .config(|config| config.failover_time = Duration::from_secs(30))
+        .logging();
+    patient.until(|report| held(report) == 4).await;
+    let hasty = world
+        .worker("hasty")
+        .config(|config| config.failover_time = Duration::from_secs(3))
+        .logging();
+    patient.until(|report| held(report) == 2).await;
+    hasty.until(|report| held(report) == 2).await;
+    let switches = |leases: Vec<Lease>| -> Vec<u64> {
+        let mut switches: Vec<_> = leases.into_iter().map(|lease| lease.owner_switches_since_checkpoint).collect();
+        switches.sort_unstable();
+        switches
+    };
+    let before = switches(world.leases().await);
+    world.pass(Duration::from_secs(300)).await;
+    assert_eq!(switches(world.leases().await), before);
+
+    // And of the patient one everybody waits for as long as it said.
+    patient.crash().await;
+    world.pass(Duration::from_secs(25)).await;
+    hasty.until(|report| held(report) == 2).await;
+    world.pass(Duration::from_secs(8)).await;
+    hasty.until(|report| held(report) == 4).await;
+    hasty.stop().await.unwrap();
+}

@@ -84,8 +84,8 @@ async fn an_empty_database_with_the_mark_of_another_program_is_refused() {
 async fn a_newer_schema_is_refused() {
     let (_directory, path) = directory();
     write_table(&path, 1).await;
-    by_hand(&path, "PRAGMA user_version = 2");
-    assert_refused(&path, &["newer release", "schema 2", "upgrade"]).await;
+    by_hand(&path, "PRAGMA user_version = 3");
+    assert_refused(&path, &["newer release", "schema 3", "upgrade"]).await;
 }
 
 #[tokio::test]

@@ -3,8 +3,10 @@
 //! [`examine`] takes two looks at the table, and at the stream's shards if they are known. What a table shows while workers
 //! change it, or what a stale read makes of it, is no finding: it has to be there in both looks. With one look only, such a
 //! finding is kept, named as unconfirmed, and never an error. Who lives is judged by counters that move from one look to the
-//! other, so that nothing is said about it unless the failover time lies between them.
+//! other, so that nothing is said about it unless the failover time lies between them. A leader's lock has a time of its own
+//! to stand still for. Whether a worker's metrics are fresh is judged by the clock, as Java's leader does.
 
+mod beside;
 mod finding;
 mod holders;
 mod ranges;
@@ -16,7 +18,7 @@ use std::{cmp::Reverse, time::Duration};
 
 pub use self::finding::{BlockedBy, Finding, Problem, Remedy, Severity};
 use self::view::View;
-use crate::{catalog::Shard, ids::StreamName, store::LeaseListing};
+use crate::{catalog::Shard, coordination::Coordination, ids::StreamName, store::LeaseListing, time::Timestamp};
 
 /// One look at the table, and at the stream.
 #[derive(Clone, Copy, Debug)]
@@ -25,6 +27,8 @@ pub struct Look<'a> {
     pub listing: &'a LeaseListing,
     /// All shards of the stream, listed after the scan was made; none if the stream was not asked.
     pub shards: Option<&'a [Shard]>,
+    /// What is kept beside the leases, and what time it was then; none if it was not asked for.
+    pub coordination: Option<(&'a Coordination, Timestamp)>,
 }
 
 /// What [`examine`] looks at.
@@ -51,7 +55,7 @@ pub struct Examination<'a> {
 ///     .with_hash_key_range(HashKeyRange::FULL);
 /// lease.owner = Some(WorkerId::new("worker-1")?);
 /// let table = LeaseListing::from_iter([lease]);
-/// let look = Look { listing: &table, shards: None };
+/// let look = Look { listing: &table, shards: None, coordination: None };
 ///
 /// // Nobody renewed the lease in half a minute.
 /// let findings = examine(&Examination {
@@ -100,6 +104,7 @@ pub fn examine(examination: &Examination<'_>) -> Vec<Finding> {
             confirmed: false,
         })),
     }
+    findings.extend(beside::findings(examination));
     findings.sort_by_key(|finding| Reverse(finding.severity));
     findings
 }

@@ -3,6 +3,8 @@
 //! Stores apply both through [`Expect::holds`] and [`Patch::apply`], so that memory, SQLite and every other table behave
 //! alike by construction. The operations that workers perform are built here, once: [`LeaseWrite`].
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
@@ -34,6 +36,9 @@ pub struct Lease {
     pub owner: Option<WorkerId>,
     /// The life of the owner that took the lease, where the owner says so.
     pub session: Option<Session>,
+    /// How long its owner may go without renewing it, in whole milliseconds, where the owner says so: others with less patience wait
+    /// as long all the same, see [`Lease::patience`].
+    pub failover_time: Option<Duration>,
     /// Grows with every write; a counter that stands still tells that its owner is gone.
     pub counter: u64,
     /// How far the shard has been handled.
@@ -62,6 +67,7 @@ impl Lease {
             stream: None,
             owner: None,
             session: None,
+            failover_time: None,
             counter: 0,
             checkpoint,
             pending_checkpoint: None,
@@ -91,6 +97,15 @@ impl Lease {
     #[must_use]
     pub fn holder(&self) -> Option<&WorkerId> {
         self.checkpoint_owner.as_ref().or(self.owner.as_ref())
+    }
+
+    /// How long an observer that takes holders for gone after `failover_time` waits for the holder of this lease: if that is
+    /// less often than its holder renews, as often as its holder renews. Workers whose settings differ would else take each
+    /// other's leases for ever.
+    #[must_use]
+    pub fn patience(&self, failover_time: Duration) -> Duration {
+        let promised = self.failover_time.filter(|_| self.session.is_some());
+        promised.unwrap_or_default().max(failover_time)
     }
 
     /// Whether the shard has been handled to its end, so that nobody needs to hold the lease.
@@ -169,8 +184,10 @@ pub struct Patch {
     pub increment_counter: bool,
     /// The new owner, or nobody.
     pub owner: Option<Option<WorkerId>>,
-    /// The new owner's session, or none.
+    /// The new owner's session, or none; then nothing says any longer how long the owner may go without renewal.
     pub session: Option<Option<Session>>,
+    /// How long the new owner may go without renewal.
+    pub failover_time: Option<Duration>,
     /// The new checkpoint.
     pub checkpoint: Option<Position>,
     /// The new pending checkpoint, or none.
@@ -216,7 +233,9 @@ impl Patch {
         }
         if let Some(session) = self.session {
             lease.session = session;
+            lease.failover_time = lease.failover_time.filter(|_| session.is_some());
         }
+        lease.failover_time = self.failover_time.or(lease.failover_time);
         if let Some(checkpoint) = &self.checkpoint {
             lease.checkpoint = checkpoint.clone();
         }
@@ -286,6 +305,14 @@ impl LeaseWrite {
             ..Patch::renewal()
         };
         Self::on(lease, patch)
+    }
+
+    /// The same write, by which the new owner also says how long it may go without renewal.
+    #[must_use]
+    pub fn with_failover_time(mut self, time: Duration) -> Self {
+        let millis = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        self.patch.failover_time = Some(Duration::from_millis(millis));
+        self
     }
 
     /// Asks the holder to finish what it is doing and pass the lease on to `worker`. The counter stays: the holder is

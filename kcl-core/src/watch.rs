@@ -117,10 +117,11 @@ impl LeaseWatch {
             let Some(seen) = here.or_else(|| self.seen.get(&lease.key)) else {
                 continue;
             };
-            if seen.counter == lease.counter && seen.unchanged_for(now) > failover_time {
+            let patience = lease.patience(failover_time);
+            if seen.counter == lease.counter && seen.unchanged_for(now) > patience {
                 expired.push(lease);
             }
-            let at = seen.expires_at(failover_time);
+            let at = seen.expires_at(patience);
             if at > now {
                 next = Some(next.map_or(at, |next| next.min(at)));
             }
@@ -150,12 +151,14 @@ impl LeaseWatch {
             .is_some_and(|seen| seen.moved && now.since(seen.first) <= time)
     }
 
-    /// Whether the lease has a holder and this holder is gone: it has not renewed for longer than `failover_time`.
+    /// Whether the lease has a holder and this holder is gone: it has not renewed for longer than `failover_time`, or than it
+    /// said that it may.
     ///
     /// A lease that nobody holds is free, not expired; and a row that is newer than the last look lives.
     #[must_use]
     pub fn is_expired(&self, now: Tick, lease: &Lease, failover_time: Duration) -> bool {
-        lease.holder().is_some() && self.unchanged_for(now, lease).is_some_and(|age| age > failover_time)
+        let patience = lease.patience(failover_time);
+        lease.holder().is_some() && self.unchanged_for(now, lease).is_some_and(|age| age > patience)
     }
 
     /// Starts to watch anew: every lease gets a whole failover time again. For an observer whose own clock cannot be

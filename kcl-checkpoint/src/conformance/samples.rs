@@ -1,5 +1,7 @@
 //! The leases that the checks write.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use kcl_core::{
     HashKey, HashKeyRange, Lease, LeaseKey, PendingCheckpoint, Position, RecordPosition, SequenceNumber, Session,
@@ -41,6 +43,7 @@ pub(super) fn held(number: u32, owner: &str) -> Lease {
     lease.owner = Some(worker(owner));
     lease.stream = Some(StreamName::new("a.stream-of_records").expect("a valid name"));
     lease.session = Some(Session(0x0123_4567_89ab_cdef));
+    lease.failover_time = Some(Duration::from_millis(10_001));
     lease.counter = 41;
     lease.owner_switches_since_checkpoint = 2;
     lease

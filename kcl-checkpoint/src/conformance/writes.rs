@@ -1,5 +1,7 @@
 //! Conditional writes: applied when their condition holds, without any effect when it does not.
 
+use std::time::Duration;
+
 use kcl_core::{Expect, Lease, LeaseWrite, Patch, PendingCheckpoint, Position, Session};
 
 use super::{
@@ -87,6 +89,13 @@ fn operations() -> Vec<(&'static str, Lease, Operation)> {
             "finish_shard",
             held(12, "worker-1"),
             Box::new(|lease| LeaseWrite::finish_shard(lease, vec![shard(101), shard(102)])),
+        ),
+        (
+            "take for so long",
+            unowned(14),
+            Box::new(|lease| {
+                LeaseWrite::take(lease, &worker("worker-2"), Session(1)).with_failover_time(Duration::from_secs(7))
+            }),
         ),
     ]
 }

@@ -1,6 +1,6 @@
 //! A lease as one item, and back.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
 use aws_sdk_dynamodb::{primitives::Blob, types::AttributeValue};
 use bytes::Bytes;
@@ -13,8 +13,8 @@ use super::{
     attributes::{Attributes, missing},
     schema::{
         AT_TIMESTAMP, CHECKPOINT, CHECKPOINT_OWNER, CHECKPOINT_SUB, CHECKPOINT_TIMESTAMP, CHILDREN, ENDING_HASH_KEY,
-        ENTITY_LEASE, ENTITY_TYPE, LATEST, LEASE_COUNTER, LEASE_KEY, LEASE_OWNER, OWNER_SWITCHES, PARENTS, PENDING,
-        PENDING_STATE, PENDING_SUB, PENDING_TIMESTAMP, SESSION, SESSION_COUNTER, SHARD_END, SHARD_ID,
+        ENTITY_LEASE, ENTITY_TYPE, FAILOVER_TIME, LATEST, LEASE_COUNTER, LEASE_KEY, LEASE_OWNER, OWNER_SWITCHES,
+        PARENTS, PENDING, PENDING_STATE, PENDING_SUB, PENDING_TIMESTAMP, SESSION, SESSION_COUNTER, SHARD_END, SHARD_ID,
         STARTING_HASH_KEY, STREAM, STREAM_IDENTIFIER, TRIM_HORIZON,
     },
 };
@@ -80,6 +80,10 @@ fn lease(row: &Attributes<'_>, at_timestamp: Option<Timestamp>) -> Result<Lease,
     lease.owner = row.id(LEASE_OWNER)?;
     lease.counter = row.required(LEASE_COUNTER, Attributes::number)?;
     lease.session = row.session(lease.counter)?;
+    lease.failover_time = match lease.session {
+        Some(_) => row.number(FAILOVER_TIME)?.map(Duration::from_millis),
+        None => None,
+    };
     let pending = row.position([PENDING, PENDING_SUB, PENDING_TIMESTAMP], at_timestamp)?;
     lease.pending_checkpoint = match pending {
         Some(position) => Some(PendingCheckpoint {
@@ -200,6 +204,10 @@ fn stream_identifier(lease: &Lease) -> Option<&str> {
     (lease.stream.is_some() && stream_of(identifier) == lease.stream).then_some(identifier)
 }
 
+pub(super) fn millis(time: Duration) -> AttributeValue {
+    number(u64::try_from(time.as_millis()).unwrap_or(u64::MAX))
+}
+
 /// The row of a lease that is created.
 pub(super) fn encode(lease: &Lease) -> Result<Item, Unstorable> {
     let mut item = Item::new();
@@ -214,6 +222,7 @@ pub(super) fn encode(lease: &Lease) -> Result<Item, Unstorable> {
     put(LEASE_COUNTER, Some(number(lease.counter)));
     put(SESSION, lease.session.map(session));
     put(SESSION_COUNTER, lease.session.map(|_| number(lease.counter)));
+    put(FAILOVER_TIME, lease.failover_time.map(millis));
     put(OWNER_SWITCHES, Some(number(lease.owner_switches_since_checkpoint)));
     put(CHECKPOINT_OWNER, lease.checkpoint_owner.as_ref().map(text));
     let checkpoint = PositionValues::of(&lease.checkpoint)?;

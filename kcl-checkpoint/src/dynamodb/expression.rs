@@ -11,9 +11,9 @@ use kcl_core::{Expect, LeaseWrite, Patch, WorkerId, lease::SwitchCount};
 use super::{
     codec::{self, PositionValues, Unstorable, number, text},
     schema::{
-        CHECKPOINT, CHECKPOINT_OWNER, CHECKPOINT_SUB, CHECKPOINT_TIMESTAMP, CHILDREN, ENDING_HASH_KEY, LEASE_COUNTER,
-        LEASE_KEY, LEASE_OWNER, OWNER_SWITCHES, PENDING, PENDING_STATE, PENDING_SUB, PENDING_TIMESTAMP, SESSION,
-        SESSION_COUNTER, STARTING_HASH_KEY,
+        CHECKPOINT, CHECKPOINT_OWNER, CHECKPOINT_SUB, CHECKPOINT_TIMESTAMP, CHILDREN, ENDING_HASH_KEY, FAILOVER_TIME,
+        LEASE_COUNTER, LEASE_KEY, LEASE_OWNER, OWNER_SWITCHES, PENDING, PENDING_STATE, PENDING_SUB, PENDING_TIMESTAMP,
+        SESSION, SESSION_COUNTER, STARTING_HASH_KEY,
     },
 };
 
@@ -144,6 +144,9 @@ impl Clauses<'_> {
 
     fn patch(&mut self, patch: &Patch, counter: Option<u64>) -> Result<(), Unstorable> {
         self.counter_and_session(patch, counter);
+        if let Some(time) = patch.failover_time {
+            self.set(FAILOVER_TIME, codec::millis(time));
+        }
         self.worker(LEASE_OWNER, patch.owner.as_ref());
         self.worker(CHECKPOINT_OWNER, patch.checkpoint_owner.as_ref());
         if let Some(checkpoint) = &patch.checkpoint {
@@ -194,6 +197,7 @@ impl Clauses<'_> {
             Some(None) => {
                 self.remove(SESSION);
                 self.remove(SESSION_COUNTER);
+                self.remove(FAILOVER_TIME);
             }
             Some(Some(session)) => {
                 self.set(SESSION, codec::session(session));

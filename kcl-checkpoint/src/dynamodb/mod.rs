@@ -50,7 +50,7 @@ pub use self::{
 ///   lease table once the application has moved. Where neither holds such rows, it writes nothing: workers of Java before 3.5
 ///   fail on a lease table with other rows.
 /// - **Other attributes.** Writes change what they name and nothing else: what Java or you keep in a row stays. Beside
-///   Java's attributes there are `ownerSession`, `ownerSessionCounter`, `stream` and `checkpointTimestamp`, which Java
+///   Java's attributes there are `ownerSession`, `ownerSessionCounter`, `ownerFailoverMillis`, `stream` and `checkpointTimestamp`, which Java
 ///   leaves alone. A write of Java's makes the session void, which is what it should be.
 /// - **Reads** are consistent, scans too.
 /// - **Retries.** Reads are tried again as the client is configured. Writes are sent once: a second attempt of a write that
@@ -145,6 +145,12 @@ impl DynamoDbLeaseStore {
     #[must_use]
     pub fn table(&self) -> &str {
         &self.table
+    }
+
+    /// The table in which workers of Java KCL keep who leads them, where there is one.
+    #[must_use]
+    pub fn coordinator_table(&self) -> &str {
+        self.beside.coordinator_table()
     }
 
     /// What became of the index by owner when the table was opened.

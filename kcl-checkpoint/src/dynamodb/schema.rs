@@ -31,6 +31,8 @@ pub(super) const ENTITY_LEASE: &str = "LEASE";
 pub(super) const SESSION: &str = "ownerSession";
 /// The counter as of which the session is true: whoever knows nothing of sessions moves `leaseCounter` away from it.
 pub(super) const SESSION_COUNTER: &str = "ownerSessionCounter";
+/// How long the owner may go without renewal, in milliseconds; as true as the session.
+pub(super) const FAILOVER_TIME: &str = "ownerFailoverMillis";
 /// The stream's name, where an application reads one stream.
 pub(super) const STREAM: &str = "stream";
 /// The time of `AT_TIMESTAMP` in milliseconds since 1970, which Java keeps in its workers' configuration.

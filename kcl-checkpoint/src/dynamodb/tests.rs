@@ -406,6 +406,12 @@ fn given_the_writes_of_a_worker_when_expressed_then_they_expect_and_change_what_
          ADD leaseCounter 1, ownerSwitchesSinceCheckpoint 1",
     );
     check(
+        &LeaseWrite::take(&lease, &worker("b"), Session(255)).with_failover_time(std::time::Duration::from_secs(10)),
+        UNCHANGED,
+        "SET ownerSession = '00000000000000ff', ownerSessionCounter = 6, ownerFailoverMillis = 10000, leaseOwner = 'b' \
+         REMOVE checkpointOwner ADD leaseCounter 1, ownerSwitchesSinceCheckpoint 1",
+    );
+    check(
         &LeaseWrite::request_hand_off(&lease, &worker("b")),
         UNCHANGED,
         "SET leaseOwner = 'b', checkpointOwner = 'a'",
@@ -413,7 +419,7 @@ fn given_the_writes_of_a_worker_when_expressed_then_they_expect_and_change_what_
     check(
         &LeaseWrite::release(&lease, None),
         UNCHANGED,
-        "REMOVE ownerSession, ownerSessionCounter, leaseOwner, checkpointOwner ADD leaseCounter 1",
+        "REMOVE ownerSession, ownerSessionCounter, ownerFailoverMillis, leaseOwner, checkpointOwner ADD leaseCounter 1",
     );
     let mut free = lease;
     free.owner = None;

@@ -3,6 +3,8 @@
 //! Positions are written as KCL writes them: a sentinel or the digits of a sequence number in one column, the place
 //! inside an aggregated record and the time of `AT_TIMESTAMP` beside it.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use kcl_core::{
     HashKey, HashKeyRange, Lease, LeaseKey, PendingCheckpoint, Position, RecordPosition, SequenceNumber, Session,
@@ -20,10 +22,10 @@ pub(super) const COLUMNS: &str = "lease_key, shard_id, owner, session, counter, 
     checkpoint, checkpoint_sub_sequence_number, checkpoint_timestamp, \
     pending_checkpoint, pending_checkpoint_sub_sequence_number, pending_checkpoint_timestamp, \
     pending_checkpoint_state, owner_switches_since_checkpoint, checkpoint_owner, \
-    parents, children, starting_hash_key, ending_hash_key, stream";
+    parents, children, starting_hash_key, ending_hash_key, stream, failover_ms";
 
 /// How many [`COLUMNS`] there are.
-const WIDTH: usize = 19;
+const WIDTH: usize = 20;
 
 const AT_TIMESTAMP: &str = "AT_TIMESTAMP";
 const TRIM_HORIZON: &str = "TRIM_HORIZON";
@@ -60,7 +62,12 @@ pub(super) fn encode(lease: &Lease) -> Result<[Value; WIDTH], Failure> {
         range.map(|range| range.start.to_string()).into(),
         range.map(|range| range.end.to_string()).into(),
         lease.stream.as_ref().map(text).into(),
+        lease.failover_time.map(millis).into(),
     ])
+}
+
+fn millis(time: Duration) -> i64 {
+    i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
 }
 
 fn text(id: &impl AsRef<str>) -> Value {
@@ -121,6 +128,9 @@ fn lease(row: &Row<'_>) -> Result<Lease, String> {
     lease.key = id(row, "lease_key", LeaseKey::new)?;
     lease.owner = optional_id(row, "owner", WorkerId::new)?;
     lease.session = session(row)?;
+    let failover: Option<i64> = column(row, "failover_ms")?;
+    let failover = failover.map(u64::try_from).transpose();
+    lease.failover_time = named("failover_ms", failover)?.map(Duration::from_millis);
     lease.counter = column::<i64>(row, "counter")?.cast_unsigned();
     lease.pending_checkpoint = pending_checkpoint(row)?;
     lease.owner_switches_since_checkpoint = column::<i64>(row, "owner_switches_since_checkpoint")?.cast_unsigned();

@@ -14,7 +14,7 @@ use super::{
 pub(super) const APPLICATION_ID: i32 = 0x4b63_6c4c;
 
 /// The layout that this crate reads and writes.
-pub(super) const SCHEMA_VERSION: i32 = 1;
+pub(super) const SCHEMA_VERSION: i32 = 2;
 
 /// How often the switch to the write-ahead log is tried while other processes open the same new file.
 const WAL_ATTEMPTS_MAX: u32 = 100;
@@ -42,6 +42,7 @@ CREATE TABLE leases (
     starting_hash_key                      TEXT,
     ending_hash_key                        TEXT,
     stream                                 TEXT,
+    failover_ms                            INTEGER,
     PRIMARY KEY (application, lease_key)
 ) STRICT, WITHOUT ROWID;
 ";

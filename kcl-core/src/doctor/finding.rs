@@ -1,8 +1,9 @@
 //! What can be wrong, in words, and what to do about it.
 
-use std::{collections::BTreeMap, fmt};
+use std::{collections::BTreeMap, fmt, time::Duration};
 
 use crate::{
+    coordination::ClientVersion,
     ids::{HashKeyRange, LeaseKey, Session, ShardId, StreamName, WorkerId},
     sequence::Position,
 };
@@ -208,6 +209,36 @@ pub enum Problem {
         /// For how long it was watched.
         seconds: u64,
     },
+    /// The lock of Java's leader is not renewed, and nobody takes it over.
+    StaleLeader {
+        /// Who holds it.
+        leader: WorkerId,
+        /// How long it may stand still.
+        lease_duration: Duration,
+        /// For how long it was watched.
+        seconds: u64,
+    },
+    /// Workers that hold leases and publish no metrics, in an application that comes from KCL 2.x.
+    NoMetrics {
+        /// Which algorithms the application uses.
+        version: ClientVersion,
+        /// The workers.
+        workers: Vec<WorkerId>,
+    },
+    /// The lease table holds rows that are no leases, on which workers of Java KCL before 3.5 fail.
+    ForeignRows {
+        /// Their keys.
+        rows: Vec<String>,
+        /// Workers that hold leases and do not say that they can deal with such rows.
+        unaware: Vec<WorkerId>,
+    },
+    /// A row beside the leases cannot be read.
+    UnreadableBeside {
+        /// Its key.
+        key: String,
+        /// Why it cannot be read, and in which table it is.
+        reason: String,
+    },
 }
 
 impl Problem {
@@ -237,6 +268,10 @@ impl Problem {
             Self::Blocked { .. } => "blocked_children",
             Self::DuplicateWorker { .. } => "duplicate_worker",
             Self::NoProgress { .. } => "no_progress",
+            Self::StaleLeader { .. } => "stale_leader",
+            Self::NoMetrics { .. } => "workers_without_metrics",
+            Self::ForeignRows { .. } => "rows_old_workers_fail_on",
+            Self::UnreadableBeside { .. } => "unreadable_row_beside_leases",
         }
     }
 

@@ -1,5 +1,6 @@
 //! Every finding by a table that has it, and the same table without it.
 
+mod beside;
 mod holders;
 mod rows;
 mod structure;
@@ -8,8 +9,8 @@ use std::{sync::Arc, time::Duration};
 
 use super::{Examination, Finding, Look, Severity, examine};
 use crate::{
-    HashKey, HashKeyRange, Lease, LeaseKey, LeaseListing, Position, Session, Shard, ShardId, StreamName, UnreadableRow,
-    WorkerId,
+    HashKey, HashKeyRange, Lease, LeaseKey, LeaseListing, Position, Session, Shard, ShardId, StreamName, Timestamp,
+    UnreadableRow, WorkerId, coordination::Coordination,
 };
 
 const FAILOVER: Duration = Duration::from_secs(10);
@@ -80,7 +81,12 @@ struct Case {
     shards: Option<Vec<Shard>>,
     between: Duration,
     stream: Option<StreamName>,
+    /// What is beside the leases at either look.
+    beside: Option<[Coordination; 2]>,
 }
+
+/// The time at the last look.
+const NOW: Timestamp = Timestamp::from_epoch_millis(1_763_740_800_000);
 
 impl Case {
     fn of(leases: impl IntoIterator<Item = Lease>) -> Self {
@@ -95,6 +101,7 @@ impl Case {
             shards: None,
             between: FAILOVER * 3,
             stream: None,
+            beside: None,
         }
     }
 
@@ -135,31 +142,31 @@ impl Case {
         self
     }
 
-    fn findings(&self) -> Vec<Finding> {
-        let look = |listing| Look {
+    fn look<'a>(&'a self, listing: &'a LeaseListing, which: usize, now: Timestamp) -> Look<'a> {
+        Look {
             listing,
             shards: self.shards.as_deref(),
-        };
+            coordination: self.beside.as_ref().map(|beside| (&beside[which], now)),
+        }
+    }
+
+    fn examined(&self, earlier: Option<(Look<'_>, Duration)>) -> Vec<Finding> {
         examine(&Examination {
             stream: self.stream.as_ref(),
-            earlier: Some((look(&self.earlier), self.between)),
-            last: look(&self.last),
+            earlier,
+            last: self.look(&self.last, 1, NOW),
             failover_time: FAILOVER,
         })
     }
 
+    fn findings(&self) -> Vec<Finding> {
+        let earlier = self.look(&self.earlier, 0, NOW.saturating_sub(self.between));
+        self.examined(Some((earlier, self.between)))
+    }
+
     /// What only the last look shows.
     fn once(&self) -> Vec<Finding> {
-        let last = Look {
-            listing: &self.last,
-            shards: self.shards.as_deref(),
-        };
-        examine(&Examination {
-            stream: self.stream.as_ref(),
-            earlier: None,
-            last,
-            failover_time: FAILOVER,
-        })
+        self.examined(None)
     }
 
     fn codes(&self) -> Vec<(&'static str, Severity)> {

@@ -154,6 +154,39 @@ impl fmt::Display for Problem {
                     named.join(", ")
                 )
             }
+            Self::StaleLeader {
+                leader,
+                lease_duration,
+                seconds,
+            } => write!(
+                f,
+                "{leader} leads the workers of Java KCL and has not renewed its lock in {seconds} s, though others may take it \
+                 after {} s: nobody leads, and workers of Java KCL 3.x get no leases assigned",
+                lease_duration.as_secs_f64()
+            ),
+            Self::NoMetrics { version, workers } => write!(
+                f,
+                "{} holds leases and has published no metrics in a minute: the application stays at {version}",
+                named(workers)
+            ),
+            Self::ForeignRows { rows, unaware } => {
+                write!(
+                    f,
+                    "the lease table holds rows that are no leases ({}), and workers of Java KCL before 3.5 fail on them",
+                    named(rows)
+                )?;
+                if unaware.is_empty() {
+                    return Ok(());
+                }
+                write!(
+                    f,
+                    "; {} holds leases and does not say that it can deal with them",
+                    named(unaware)
+                )
+            }
+            Self::UnreadableBeside { key, reason } => {
+                write!(f, "the row {key:?} cannot be read: {reason}")
+            }
         }
     }
 }
@@ -242,14 +275,38 @@ impl Problem {
                 "nothing is wrong if no record has come since; otherwise the handler fails, hangs or never checkpoints: the \
                  worker's log and report say which"
             }
+            Self::StaleLeader { .. } => {
+                "if workers of Java KCL 3.x run, see in their logs why none takes the lock: most often a permission on the table \
+                 of the lock is missing. If none runs any more, nothing is wrong: workers of this crate need no leader"
+            }
+            Self::NoMetrics { .. } => {
+                "a worker of KCL 2.x publishes none: give it the new version. One that has the new version needs the permission \
+                 dynamodb:UpdateItem on the table of metrics: see its log. Leases that nobody holds keep the application from \
+                 going on too"
+            }
+            Self::ForeignRows { unaware, .. } if unaware.is_empty() => {
+                "start no worker of Java KCL before 3.5 in this application, and roll none back to such a version"
+            }
+            Self::ForeignRows { .. } => {
+                "see which version these workers are: those of Java KCL before 3.5 take no leases any more, and keep those they \
+                 have; give them 3.5 or later. If they are of a later one, they lack the permission to publish metrics"
+            }
+            Self::UnreadableBeside { .. } => {
+                "workers go on as if the row were not there; mend or remove it with the table's own tools, or let a worker of \
+                 the version that wrote it do so"
+            }
         };
         Remedy::words(words)
     }
 }
 
 fn some(leases: &[LeaseKey]) -> String {
-    let named: Vec<&str> = leases.iter().take(NAMED).map(AsRef::as_ref).collect();
-    named.join(", ") + &more(leases.len())
+    named(leases)
+}
+
+fn named(things: &[impl AsRef<str>]) -> String {
+    let named: Vec<&str> = things.iter().take(NAMED).map(AsRef::as_ref).collect();
+    named.join(", ") + &more(things.len())
 }
 
 fn more(count: usize) -> String {

@@ -147,3 +147,22 @@ fn given_rows_in_any_order_when_judged_together_then_each_is_judged_as_alone() {
         }
     }
 }
+
+#[test]
+fn given_a_holder_that_renews_less_often_than_an_observer_expects_when_watched_then_it_is_given_its_own_time() {
+    let mut lease = held();
+    lease.failover_time = Some(Duration::from_secs(30));
+    let mut watch = LeaseWatch::default();
+    watch.observe(at(0), std::slice::from_ref(&lease));
+    watch.observe(at(29), std::slice::from_ref(&lease));
+    assert!(!watch.is_expired(at(29), &lease, FAILOVER));
+    assert_eq!(
+        watch.expiries(at(29), [&lease], FAILOVER),
+        (vec![], Some(at(30) + Duration::from_millis(1)))
+    );
+    watch.observe(at(31), std::slice::from_ref(&lease));
+    assert!(watch.is_expired(at(31), &lease, FAILOVER));
+    // Java took the lease since: what the owner before it said is void.
+    lease.session = None;
+    assert_eq!(lease.patience(FAILOVER), FAILOVER);
+}

@@ -202,7 +202,8 @@ impl WorkerMachine {
     }
 
     pub(super) fn take(&mut self, now: Tick, row: &Arc<Lease>) {
-        let write = LeaseWrite::take(row, &self.config.worker, self.config.session);
+        let write = LeaseWrite::take(row, &self.config.worker, self.config.session)
+            .with_failover_time(self.config.failover_time);
         self.send(now, OpKind::Take, row, write);
     }
 

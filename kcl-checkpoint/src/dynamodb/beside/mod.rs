@@ -75,6 +75,10 @@ impl Beside {
         })
     }
 
+    pub(super) fn coordinator_table(&self) -> &str {
+        &self.coordinator_table
+    }
+
     /// Takes note of what a scan of the lease table found.
     pub(super) fn saw(&self, in_lease_table: Coordination) {
         self.known().in_lease_table = Some(in_lease_table);
