@@ -17,7 +17,8 @@ SHARDS = 8
 UNEVEN = 1
 # With 3.x the leader has to see a worker's metrics before it gives it anything, and those are published every 30 s.
 FAIR_WITHIN = {"kcl2": 60, "kcl3": 120}
-STILL_FOR = 15
+# Longer than any of them waits from one look at the others to the next.
+STILL_FOR = 35
 # How long a worker may take beyond the failover time until it has all leases of one that was killed. Java KCL 2.x looks
 # for leases every two failover times, and may need three looks: while a lease still seems alive it takes no more than its
 # share of the others, and what stood still for three failover times is then taken alone. 3.x is told to assign leases
@@ -72,7 +73,7 @@ def shared(fleet, workers, since):
         return unfair() or (f"{still:.0f} s after the last move; {fleet.watch.told_shares()}" if still < STILL_FOR else None)
 
     after = fleet.until("each has a fair share", FAIR_WITHIN[fleet.kcl], unfair)
-    fleet.until(f"the leases stay where they are for {STILL_FOR} s", 2 * STILL_FOR + 5, moving)
+    fleet.until(f"the leases stay where they are for {STILL_FOR} s", 2 * STILL_FOR, moving)
     back = fleet.watch.went_back(since)
     if back:
         raise Failed(f"leases went to and fro: {', '.join(back)}; {fleet.watch.told_shares()}")
