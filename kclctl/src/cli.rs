@@ -15,6 +15,8 @@ use tracing_subscriber::{
     util::SubscriberInitExt as _,
 };
 
+#[cfg(feature = "dynamodb")]
+use crate::cmd::migrate;
 use crate::{
     aws::ConnectionArgs,
     cmd::{broker, consume, consumer, fault, leases, operations, put, stream, tag},
@@ -71,6 +73,8 @@ enum Command {
     Put(put::PutArgs),
     Consume(Box<consume::ConsumeArgs>),
     Leases(leases::LeasesArgs),
+    #[cfg(feature = "dynamodb")]
+    Migrate(migrate::MigrateArgs),
     #[command(subcommand)]
     Fault(fault::FaultCommand),
     Operations(operations::OperationsArgs),
@@ -112,6 +116,8 @@ async fn run(command: Command, connection: &ConnectionArgs) -> Result<(), Error>
         Command::Put(args) => Box::pin(put::run(args, connection)).await,
         Command::Consume(args) => Box::pin(consume::run(*args, connection)).await,
         Command::Leases(args) => Box::pin(leases::run(args, connection)).await,
+        #[cfg(feature = "dynamodb")]
+        Command::Migrate(args) => Box::pin(migrate::run(args, connection)).await,
         Command::Fault(command) => Box::pin(fault::run(command, connection)).await,
         Command::Operations(args) => Box::pin(operations::run(args, connection)).await,
     }

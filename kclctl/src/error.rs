@@ -96,6 +96,9 @@ pub(crate) enum Error {
     OwnDoor(#[from] OwnDoorError),
     #[error(transparent)]
     Leases(#[from] LeasesError),
+    #[cfg(feature = "dynamodb")]
+    #[error(transparent)]
+    Migrate(#[from] crate::migrate::MigrateError),
 }
 
 impl Error {
@@ -103,6 +106,8 @@ impl Error {
         ExitCode::from(match self {
             Self::Usage(_) | Self::LogFilter { .. } | Self::Config(_) | Self::Certificate(_) => WRONG_USAGE,
             Self::OwnDoor(OwnDoorError::NoEndpoint) => WRONG_USAGE,
+            #[cfg(feature = "dynamodb")]
+            Self::Migrate(crate::migrate::MigrateError::NotInDynamoDb { .. }) => WRONG_USAGE,
             Self::Put(error) if error.is_input() => BAD_INPUT,
             _ => FAILED,
         })

@@ -3,7 +3,7 @@
 use std::{fmt, path::PathBuf, str::FromStr, sync::Arc};
 
 #[cfg(feature = "dynamodb")]
-use kcl_checkpoint::{DynamoDbConfig, DynamoDbLeaseStore};
+use kcl_checkpoint::{DynamoDbConfig, DynamoDbLeaseStore, Layout};
 use kcl_checkpoint::{MemoryLeaseStore, SqliteConfig, SqliteLeaseStore};
 use kcl_core::{ApplicationName, InitialPosition, LeaseStore};
 
@@ -14,6 +14,34 @@ const FORMS: &str = "use `memory`, `sqlite:PATH` with the path of a file, `dynam
                      `dynamodb`, where the table has the application's name";
 #[cfg(not(feature = "dynamodb"))]
 const FORMS: &str = "use `memory`, or `sqlite:PATH` with the path of a file";
+
+/// The tables in which workers of Java KCL keep what is no lease, unless it is in the lease table.
+#[derive(Clone, Debug, Default, clap::Args)]
+#[command(next_help_heading = "Tables of Java KCL in DynamoDB")]
+pub(crate) struct BesideArgs {
+    /// The table of leaders and migrations [default: the application's name with `-CoordinatorState`].
+    #[arg(long, value_name = "NAME")]
+    coordinator_table: Option<String>,
+
+    /// The table of workers' metrics [default: the application's name with `-WorkerMetricStats`].
+    #[arg(long, value_name = "NAME")]
+    worker_metrics_table: Option<String>,
+}
+
+#[cfg(feature = "dynamodb")]
+impl BesideArgs {
+    /// Settings with the names that Java gives: after the application, whatever the lease table is called.
+    fn config(&self, application: &ApplicationName) -> DynamoDbConfig {
+        let named = |given: &Option<String>, kind: &str| {
+            let given = given.clone();
+            Some(given.unwrap_or_else(|| format!("{application}-{kind}")))
+        };
+        let mut config = DynamoDbConfig::default();
+        config.coordinator_table = named(&self.coordinator_table, "CoordinatorState");
+        config.worker_metrics_table = named(&self.worker_metrics_table, "WorkerMetricStats");
+        config
+    }
+}
 
 /// A lease table, as the command line names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,7 +56,8 @@ pub(crate) enum LeaseTable {
 }
 
 impl LeaseTable {
-    /// Opens the table for a worker that starts `from` there, and creates it if need be.
+    /// Opens the table for a worker that starts `from` there, and creates it if need be: with the tables of Java KCL, or as the
+    /// `single` one.
     #[cfg_attr(
         not(feature = "dynamodb"),
         expect(unused_variables, reason = "only tables in a service need to know")
@@ -37,6 +66,8 @@ impl LeaseTable {
         &self,
         application: &ApplicationName,
         from: InitialPosition,
+        beside: &BesideArgs,
+        single: bool,
         connection: &ConnectionArgs,
     ) -> Result<Arc<dyn LeaseStore>, Error> {
         Ok(match self {
@@ -44,24 +75,32 @@ impl LeaseTable {
             Self::Sqlite(path) => Arc::new(SqliteLeaseStore::open(path, application.clone()).await?),
             #[cfg(feature = "dynamodb")]
             Self::DynamoDb(name) => {
-                let mut config = DynamoDbConfig::default();
+                let mut config = beside.config(application);
+                if single {
+                    config.layout = Layout::SingleTable;
+                }
                 if let InitialPosition::AtTimestamp(at) = from {
                     // Workers of Java have the time in their configuration too, and not in the table.
                     config.at_timestamp = Some(at);
                 }
-                dynamodb(name.as_deref(), application, config, connection).await?
+                Arc::new(dynamodb(name.as_deref(), application, config, connection).await?)
             }
         })
     }
 
     /// Opens the table to look at it: one that does not exist is an error.
+    #[cfg_attr(
+        not(feature = "dynamodb"),
+        expect(unused_variables, reason = "only tables in a service need to know")
+    )]
     pub(crate) async fn open_existing(
         &self,
         application: &ApplicationName,
+        beside: &BesideArgs,
         connection: &ConnectionArgs,
     ) -> Result<Arc<dyn LeaseStore>, Error> {
         match self {
-            Self::Memory => self.open(application, InitialPosition::default(), connection).await,
+            Self::Memory => Ok(Arc::new(MemoryLeaseStore::new())),
             Self::Sqlite(path) => {
                 let mut config = SqliteConfig::default();
                 config.create = false;
@@ -72,12 +111,40 @@ impl LeaseTable {
             }
             #[cfg(feature = "dynamodb")]
             Self::DynamoDb(name) => {
-                let mut config = DynamoDbConfig::default();
-                config.create = false;
-                dynamodb(name.as_deref(), application, config, connection).await
+                let store = existing(name.as_deref(), application, beside, connection).await?;
+                Ok(Arc::new(store))
             }
         }
     }
+
+    /// Opens the table to look at what only tables in DynamoDB have; `None` if it is elsewhere.
+    #[cfg(feature = "dynamodb")]
+    pub(crate) async fn open_in_dynamodb(
+        &self,
+        application: &ApplicationName,
+        beside: &BesideArgs,
+        connection: &ConnectionArgs,
+    ) -> Result<Option<DynamoDbLeaseStore>, Error> {
+        match self {
+            Self::DynamoDb(name) => {
+                let store = existing(name.as_deref(), application, beside, connection).await?;
+                Ok(Some(store))
+            }
+            Self::Memory | Self::Sqlite(_) => Ok(None),
+        }
+    }
+}
+
+#[cfg(feature = "dynamodb")]
+async fn existing(
+    name: Option<&str>,
+    application: &ApplicationName,
+    beside: &BesideArgs,
+    connection: &ConnectionArgs,
+) -> Result<DynamoDbLeaseStore, Error> {
+    let mut config = beside.config(application);
+    config.create = false;
+    dynamodb(name, application, config, connection).await
 }
 
 #[cfg(feature = "dynamodb")]
@@ -86,10 +153,10 @@ async fn dynamodb(
     application: &ApplicationName,
     config: DynamoDbConfig,
     connection: &ConnectionArgs,
-) -> Result<Arc<dyn LeaseStore>, Error> {
+) -> Result<DynamoDbLeaseStore, Error> {
     let name = name.unwrap_or(application.as_str());
     let client = connection.dynamodb().await?;
-    Ok(Arc::new(DynamoDbLeaseStore::open_with(client, name, config).await?))
+    Ok(DynamoDbLeaseStore::open_with(client, name, config).await?)
 }
 
 impl FromStr for LeaseTable {

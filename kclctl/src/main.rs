@@ -9,6 +9,8 @@ mod consumer;
 mod error;
 mod lease_table;
 mod leases;
+#[cfg(feature = "dynamodb")]
+mod migrate;
 mod output;
 mod own_door;
 mod parse;

@@ -9,7 +9,7 @@ use crate::{
     aws::{ConnectionArgs, Kinesis},
     consume::{Sink, failure, serve_metrics, until_idle},
     error::Error,
-    lease_table::LeaseTable,
+    lease_table::{BesideArgs, LeaseTable},
     leases::TableArgs,
     parse,
     signals::Signals,
@@ -69,8 +69,15 @@ pub(crate) struct ConsumeArgs {
     #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = humantime::parse_duration)]
     checkpoint_interval: Duration,
 
+    /// Create no other table with a lease table in DynamoDB: for applications that no worker of Java KCL before 3.5 joins.
+    #[arg(long)]
+    single_table: bool,
+
     #[command(flatten)]
     tuning: TuningArgs,
+
+    #[command(flatten)]
+    beside: BesideArgs,
 }
 
 /// Settings that are right by default.
@@ -124,6 +131,12 @@ impl ConsumeArgs {
     }
 }
 
+async fn open_once(args: &ConsumeArgs, connection: &ConnectionArgs) -> Result<Arc<dyn LeaseStore>, Error> {
+    let ConsumeArgs { app, from, beside, .. } = args;
+    let table = &args.lease_table;
+    table.open(app, *from, beside, args.single_table, connection).await
+}
+
 /// Opens the lease table. One that cannot be reached is waited for, as a worker that runs waits for it; `None` if a signal
 /// comes first.
 async fn open_table(
@@ -133,7 +146,7 @@ async fn open_table(
 ) -> Result<Option<Arc<dyn LeaseStore>>, Error> {
     let mut retry_in = Duration::from_millis(500);
     loop {
-        let failure = match args.lease_table.open(&args.app, args.from, connection).await {
+        let failure = match open_once(args, connection).await {
             Err(Error::Store(failure)) if failure.is_retryable() => failure,
             opened => return opened.map(Some),
         };

@@ -5,6 +5,8 @@ pub(crate) mod consume;
 pub(crate) mod consumer;
 pub(crate) mod fault;
 pub(crate) mod leases;
+#[cfg(feature = "dynamodb")]
+pub(crate) mod migrate;
 pub(crate) mod operations;
 pub(crate) mod put;
 pub(crate) mod stream;

@@ -1,9 +1,13 @@
 //! `kclctl leases doctor`.
 
-use std::time::Duration;
+use std::{
+    io::{self, Write as _},
+    time::Duration,
+};
 
 use kcl_core::{
-    ApplicationName, LeaseListing, Shard, ShardFilter, StreamName,
+    ApplicationName, LeaseListing, Shard, ShardFilter, StoreError, StreamName, Timestamp,
+    coordination::{Coordination, LeaderLock},
     doctor::{Examination, Finding, Look, Remedy, Severity, examine},
 };
 use kcl_runtime::{KinesisSource, RecordSource as _};
@@ -15,19 +19,27 @@ use super::{
 };
 use crate::{
     aws::{ConnectionArgs, Kinesis},
-    clock::Stopwatch,
+    clock::{Stopwatch, wall},
     error::Error,
+    lease_table::BesideArgs,
     output,
 };
 
 /// Beyond twice the failover time, whatever workers mend by themselves must be mended.
 const MARGIN: Duration = Duration::from_millis(500);
+/// How often to look whether a leader renews its lock, and how long a lock may stand still to be worth the wait: Java's lasts
+/// two minutes.
+const LEADER_INTERVAL: Duration = Duration::from_secs(2);
+const LEADER_WATCH_MAX: Duration = Duration::from_mins(5);
 
 /// What is examined.
 #[derive(Debug, clap::Args)]
 pub(crate) struct DoctorArgs {
     #[command(flatten)]
     table: TableArgs,
+
+    #[command(flatten)]
+    beside: BesideArgs,
 
     /// The stream that the application reads: with it, leases are compared with the stream's shards.
     #[arg(long, value_name = "NAME")]
@@ -69,6 +81,8 @@ struct Row {
 /// One look at table and stream.
 struct Seen {
     listing: LeaseListing,
+    /// What is beside them and when it was read, or why it cannot be.
+    beside: Result<(Coordination, Timestamp), StoreError>,
     shards: Option<Vec<Shard>>,
 }
 
@@ -77,13 +91,14 @@ impl Seen {
         Look {
             listing: &self.listing,
             shards: self.shards.as_deref(),
+            coordination: self.beside.as_ref().ok().map(|(found, at)| (found, *at)),
         }
     }
 }
 
 /// Says what is wrong; an error if any of it is one.
 pub(crate) async fn doctor(args: DoctorArgs, connection: &ConnectionArgs) -> Result<(), Error> {
-    let table = args.table.open(connection).await?;
+    let table = args.table.open_with(&args.beside, connection).await?;
     let source = match &args.stream {
         Some(stream) => {
             let kinesis = Kinesis::connect(connection).await?;
@@ -94,11 +109,20 @@ pub(crate) async fn doctor(args: DoctorArgs, connection: &ConnectionArgs) -> Res
     let source = source.as_ref().map(|(source, stream)| (source, *stream));
     let stopwatch = Stopwatch::start();
     let first = look(&table, source).await?;
+    if let Err(error) = &first.beside {
+        note(&format!(
+            "leaders and metrics are left out: {}",
+            crate::error::chain(error)
+        ));
+    }
     let (last, between) = if args.once {
         (None, None)
     } else {
         let started = stopwatch.elapsed();
         tokio::time::sleep(args.failover_time * 2 + MARGIN).await;
+        if let Ok((Coordination { leader: Some(lock), .. }, _)) = &first.beside {
+            watch_leader(&table, lock, || stopwatch.elapsed().saturating_sub(started)).await?;
+        }
         let between = stopwatch.elapsed().saturating_sub(started);
         (Some(look(&table, source).await?), Some(between))
     };
@@ -124,9 +148,43 @@ pub(crate) async fn doctor(args: DoctorArgs, connection: &ConnectionArgs) -> Res
     Err(LeasesError::Unhealthy { errors }.into())
 }
 
+/// Waits until the leader has renewed its lock or has had the time for it, which may be longer than leases may stand still.
+async fn watch_leader(table: &Table, lock: &LeaderLock, elapsed: impl Fn() -> Duration) -> Result<(), Error> {
+    let needed = lock.lease_duration + MARGIN;
+    if needed > LEADER_WATCH_MAX {
+        return Ok(());
+    }
+    let mut is_told = false;
+    loop {
+        let left = needed.saturating_sub(elapsed());
+        if left.is_zero() {
+            return Ok(());
+        }
+        table.list().await?;
+        if table.coordination().await?.leader.as_ref() != Some(lock) {
+            return Ok(());
+        }
+        if !std::mem::replace(&mut is_told, true) {
+            let seconds = left.as_secs_f64().ceil();
+            note(&format!(
+                "waiting up to {seconds} s more to see whether the leader {} lives",
+                lock.owner
+            ));
+        }
+        tokio::time::sleep(left.min(LEADER_INTERVAL)).await;
+    }
+}
+
 /// The table first: a shard that has a lease then must be listed after.
 async fn look(table: &Table, source: Option<(&KinesisSource, &StreamName)>) -> Result<Seen, Error> {
     let listing = table.list().await?;
+    // What the lease table holds of it was read with the leases.
+    let beside = match table.coordination().await {
+        Ok(found) => Ok((found, wall())),
+        // Who may look at the leases need not have the permission for more.
+        Err(Error::Store(error @ StoreError::Unusable { .. })) => Err(error),
+        Err(error) => return Err(error),
+    };
     let shards = match source {
         None => None,
         Some((source, stream)) => {
@@ -137,7 +195,16 @@ async fn look(table: &Table, source: Option<(&KinesisSource, &StreamName)>) -> R
             })?)
         }
     };
-    Ok(Seen { listing, shards })
+    Ok(Seen {
+        listing,
+        beside,
+        shards,
+    })
+}
+
+fn note(text: &str) {
+    // Nothing is left to do if even stderr is gone.
+    let _ = writeln!(io::stderr().lock(), "note: {text}");
 }
 
 fn show(

@@ -4,10 +4,15 @@ use std::{fmt, future::Future, sync::Arc, time::Duration};
 
 use kcl_core::{
     ApplicationName, Expect, Lease, LeaseKey, LeaseListing, LeaseStore, LeaseWrite, StoreError, WriteOutcome,
+    coordination::Coordination,
 };
 
 use super::error::LeasesError;
-use crate::{aws::ConnectionArgs, error::Error, lease_table::LeaseTable};
+use crate::{
+    aws::ConnectionArgs,
+    error::Error,
+    lease_table::{BesideArgs, LeaseTable},
+};
 
 /// How often a request is made, and the first pause; each one is twice the one before.
 const ATTEMPTS: u32 = 6;
@@ -28,13 +33,24 @@ pub(crate) struct TableArgs {
 impl TableArgs {
     /// Opens the table, which must exist.
     pub(crate) async fn open(&self, connection: &ConnectionArgs) -> Result<Table, Error> {
+        self.open_with(&BesideArgs::default(), connection).await
+    }
+
+    /// Like `open`, for a command that looks at what is beside the leases too.
+    pub(crate) async fn open_with(&self, beside: &BesideArgs, connection: &ConnectionArgs) -> Result<Table, Error> {
+        self.check()?;
+        let store = self.lease_table.open_existing(&self.app, beside, connection).await?;
+        Ok(Table { store })
+    }
+
+    /// Nobody else can look at a table in memory.
+    fn check(&self) -> Result<(), Error> {
         if self.lease_table == LeaseTable::Memory {
             let problem = "the lease table `memory` lives in its worker and cannot be looked at; use sqlite:PATH or \
                            dynamodb:NAME";
             return Err(Error::Usage(problem.to_owned()));
         }
-        let store = self.lease_table.open_existing(&self.app, connection).await?;
-        Ok(Table { store })
+        Ok(())
     }
 }
 
@@ -64,6 +80,10 @@ pub(crate) struct Table {
 impl Table {
     pub(crate) async fn list(&self) -> Result<LeaseListing, Error> {
         Ok(again(|| self.store.list()).await?)
+    }
+
+    pub(crate) async fn coordination(&self) -> Result<Coordination, Error> {
+        Ok(again(|| self.store.coordination()).await?)
     }
 
     pub(crate) async fn get(&self, key: &LeaseKey) -> Result<Option<Lease>, Error> {
@@ -136,7 +156,7 @@ pub(crate) fn find(listing: &LeaseListing, keys: &[LeaseKey]) -> Result<Vec<Arc<
     Ok(found)
 }
 
-async fn again<T, F>(mut request: impl FnMut() -> F) -> Result<T, StoreError>
+pub(crate) async fn again<T, F>(mut request: impl FnMut() -> F) -> Result<T, StoreError>
 where
     F: Future<Output = Result<T, StoreError>>,
 {

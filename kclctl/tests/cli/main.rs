@@ -9,6 +9,8 @@ mod consumers;
 #[cfg(feature = "dynamodb")]
 mod lease_tables;
 mod leases;
+#[cfg(feature = "dynamodb")]
+mod migrate;
 mod own_door;
 mod put;
 mod refusals;
