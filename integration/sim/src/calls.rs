@@ -10,7 +10,8 @@ use kcl_core::{
 
 use crate::{
     mutant::Mutant,
-    node::{Asked, State},
+    node::{Ask, Asked, State},
+    peers,
     scenario::{FaultKind, Initial},
     servers::{TableAnswer, TableRequest},
     world::{Event, World},
@@ -86,11 +87,13 @@ impl World<'_> {
     /// Sends a request to the table. What becomes of it is decided by the trouble of the moment.
     pub(super) fn ask(&mut self, node: usize, op: Option<OpId>, mut request: TableRequest) {
         let number = self.rng.u64(..);
-        let writes = !matches!(request, TableRequest::List | TableRequest::Get(_));
-        let lists = matches!(request, TableRequest::List);
-        self.nodes[node].asked.insert(number, Asked { op, writes, lists });
+        let writes = request.writes();
+        let kind = Ask::of(&request);
+        self.nodes[node].asked.insert(number, Asked { op, kind });
         let timeout = self.scenario.failover_time / 3;
-        if let (TableRequest::Update(write), Some(mutant)) = (&mut request, self.mutant) {
+        // Planted bugs are ours, not those of peers.
+        let mutant = self.mutant.filter(|_| self.nodes[node].mind.peer().is_none());
+        if let (TableRequest::Update(write), Some(mutant)) = (&mut request, mutant) {
             mutant.expect(&mut write.expect);
             let last = write.patch.owner == Some(None)
                 || (write.patch.owner.is_none() && write.patch.checkpoint_owner == Some(None));
@@ -147,9 +150,16 @@ impl World<'_> {
             _ => None,
         };
         let before = key.and_then(|key| self.table.rows.get(&key).cloned());
+        let is_peer = self.nodes[node].mind.peer().is_some();
+        let requests = self.table.requests;
         let mut answer = self.table.call(request);
+        if is_peer {
+            // How often Java asks is not ours to judge.
+            self.table.requests = requests;
+        }
         if let (TableAnswer::Outcome(WriteOutcome::Applied(after)), Some(before)) = (&answer, &before) {
             let after = after.clone();
+            self.table.note_hand_off(self.now, before, &after);
             self.judge_write(node, request, before, &after);
             if matches!(request, TableRequest::Delete(..)) {
                 self.oracle.deleted(before);
@@ -160,7 +170,9 @@ impl World<'_> {
                 .leased(&lease.shard, self.scenario.initial == Initial::Latest);
         }
         if let Some(delay) = answer_in {
-            self.falsify(&mut answer);
+            if !is_peer {
+                self.falsify(node, request, &mut answer);
+            }
             self.at(delay, Event::Answer { node, number, answer });
         }
     }
@@ -177,6 +189,12 @@ impl World<'_> {
             )
         });
         self.oracle.written(Some(before), after);
+        self.count_move(before, after);
+        if self.nodes[node].mind.peer().is_some() {
+            // A zombie of Java's may write whatever its counter still lets it write.
+            return;
+        }
+        let process = &self.nodes[node];
         let keeps = write.patch.increment_counter && !matches!(write.patch.owner, Some(Some(_)));
         let holds =
             before.holder() == Some(&process.id) && before.session.is_none_or(|session| session <= process.session);
@@ -200,14 +218,20 @@ impl World<'_> {
     }
 
     /// What a planted bug makes of an answer.
-    fn falsify(&mut self, answer: &mut TableAnswer) {
+    fn falsify(&mut self, node: usize, request: &TableRequest, answer: &mut TableAnswer) {
         let Some(mutant) = self.mutant else { return };
+        let session = self.nodes[node].session;
         let moment = u64::try_from(self.now.as_millis()).unwrap_or(u64::MAX);
         match answer {
             TableAnswer::Listing(listing) => {
                 let nodes = &self.nodes;
                 let lives = |id: &WorkerId| nodes.iter().any(|node| node.id == *id && node.state != State::Gone);
                 mutant.listing(listing, moment, lives);
+                for lease in &mut listing.leases {
+                    if let Some(kept) = self.nodes[node].kept.get(&lease.key).filter(|_| !lease.is_finished()) {
+                        *lease = std::sync::Arc::new(kept.clone());
+                    }
+                }
             }
             TableAnswer::Row(Some(row))
             | TableAnswer::Outcome(WriteOutcome::Applied(row) | WriteOutcome::Conflict(Some(row)))
@@ -215,7 +239,44 @@ impl World<'_> {
             {
                 row.parents.clear();
             }
+            TableAnswer::Outcome(outcome) => {
+                if let TableRequest::Update(write) = request
+                    && let Some(row) = mutant.outcome(write, session, outcome)
+                {
+                    self.nodes[node].kept.insert(row.key.clone(), row.clone());
+                    *outcome = WriteOutcome::Applied(row);
+                }
+            }
             _ => {}
+        }
+    }
+
+    /// Counts how leases go between workers and peers.
+    fn count_move(&mut self, before: &kcl_core::Lease, after: &kcl_core::Lease) {
+        if self.peer_ids.is_empty() || before.holder() == after.holder() {
+            return;
+        }
+        let (Some(from), Some(to)) = (before.holder(), after.holder()) else {
+            return;
+        };
+        let given = before.is_in_hand_off() && before.owner.as_ref() == Some(to);
+        let way = match (self.peer_ids.contains(from), self.peer_ids.contains(to), given) {
+            (true, false, true) => "given by a peer to a worker",
+            (true, false, false) => "taken by a worker from a peer",
+            (false, true, true) => "given by a worker to a peer",
+            (false, true, false) => "taken by a peer from a worker",
+            (true, true, true) => "given by a peer to a peer",
+            (true, true, false) => "taken by a peer from a peer",
+            (false, false, _) => return,
+        };
+        *self.met.entry(way).or_insert(0) += 1;
+        let lives = |id: &WorkerId| {
+            self.nodes
+                .iter()
+                .any(|node| node.id == *id && node.state == State::Running)
+        };
+        if self.quiet && way == "taken by a worker from a peer" && !after.is_finished() && lives(from) {
+            *self.met.entry("  of these in quiet, and it lives").or_insert(0) += 1;
         }
     }
 
@@ -223,14 +284,26 @@ impl World<'_> {
         let Some(asked) = self.nodes[node].asked.remove(&number) else {
             return;
         };
-        let input = match (answer, asked.op) {
+        if let (Some(OpId(op)), true) = (asked.op, self.nodes[node].mind.peer().is_some()) {
+            let answer = Some(answer);
+            return self.tell_peer(node, peers::Input::Table { op, answer });
+        }
+        let input = match (answer, asked) {
             (TableAnswer::Listing(listing), _) => WorkerInput::Leases(Ok(listing)),
-            (TableAnswer::Row(row), Some(op)) => WorkerInput::Read { op, result: Ok(row) },
-            (TableAnswer::Outcome(outcome), Some(op)) => WorkerInput::Written {
+            (TableAnswer::Coordination(coordination), _) => WorkerInput::Coordination(Ok(coordination)),
+            (
+                TableAnswer::Done(_),
+                Asked {
+                    kind: Ask::Withdraw, ..
+                },
+            ) => WorkerInput::Withdrawn,
+            (TableAnswer::Done(_), _) => WorkerInput::Published(Ok(())),
+            (TableAnswer::Row(row), Asked { op: Some(op), .. }) => WorkerInput::Read { op, result: Ok(row) },
+            (TableAnswer::Outcome(outcome), Asked { op: Some(op), .. }) => WorkerInput::Written {
                 op,
                 result: Ok(outcome),
             },
-            (_, None) => unreachable!("only scans have no operation"),
+            (_, Asked { op: None, .. }) => unreachable!("what concerns one lease has an operation"),
         };
         self.tell_worker(node, input);
     }
@@ -240,26 +313,29 @@ impl World<'_> {
         let Some(asked) = self.nodes[node].asked.remove(&number) else {
             return;
         };
-        let failure = if timed_out && asked.writes {
+        if let (Some(OpId(op)), true) = (asked.op, self.nodes[node].mind.peer().is_some()) {
+            return self.tell_peer(node, peers::Input::Table { op, answer: None });
+        }
+        let writes = matches!(asked.kind, Ask::Write | Ask::Publish | Ask::Withdraw);
+        let failure = if timed_out && writes {
             StoreFailure::Ambiguous("no answer".to_owned())
         } else {
             StoreFailure::Retry("refused".to_owned())
         };
-        let input = match asked {
-            Asked { lists: true, .. } => WorkerInput::Leases(Err(failure)),
-            Asked {
-                op: Some(op),
-                writes: true,
-                ..
-            } => WorkerInput::Written {
+        let input = match (asked.kind, asked.op) {
+            (Ask::List, _) => WorkerInput::Leases(Err(failure)),
+            (Ask::Coordinate, _) => WorkerInput::Coordination(Err(failure)),
+            (Ask::Publish, _) => WorkerInput::Published(Err(failure)),
+            (Ask::Withdraw, _) => WorkerInput::Withdrawn,
+            (Ask::Write, Some(op)) => WorkerInput::Written {
                 op,
                 result: Err(failure),
             },
-            Asked { op: Some(op), .. } => WorkerInput::Read {
+            (Ask::Read, Some(op)) => WorkerInput::Read {
                 op,
                 result: Err(failure),
             },
-            Asked { op: None, .. } => unreachable!("only scans have no operation"),
+            (Ask::Write | Ask::Read, None) => unreachable!("what concerns one lease has an operation"),
         };
         self.tell_worker(node, input);
     }

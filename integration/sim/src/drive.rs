@@ -177,11 +177,15 @@ impl World<'_> {
         if self.mutant == Some(Mutant::SilentLease) && tenure.0.is_multiple_of(3) {
             return;
         }
+        if start == Position::ShardEnd {
+            let what = format!("{}: a finished shard was begun by {}", lease.key, self.nodes[node].id);
+            return self.oracle.broken("order", what);
+        }
         let config = self.shard_config();
         let seed = self.rng.u64(..);
         let process = &mut self.nodes[node];
         let opened_at = process.clock.wall(self.now);
-        let log = self.oracle.tenure(&lease.shard, &start);
+        let log = self.oracle.tenure_of(&process.id, &lease.shard, &start);
         self.trace.note(self.now, lease.shard.as_str(), &[tenure.0], || {
             format!("{} starts at {start}", process.id)
         });

@@ -6,10 +6,12 @@
 
 mod calls;
 mod drive;
+mod drive_peers;
 mod judge;
 mod mutant;
 mod node;
 mod oracle;
+mod peers;
 mod queue;
 mod scenario;
 mod servers;
@@ -21,7 +23,8 @@ mod world;
 pub use self::{
     mutant::Mutant,
     oracle::{Oracle, TenureLog, Violation},
-    scenario::{Fault, FaultKind, Handler, Initial, Scenario, Workload},
+    peers::Kind as PeerKind,
+    scenario::{Fault, FaultKind, Handler, Initial, PeerChoice, Peers, Scenario, Workload},
     shrink::shrink,
     world::{Outcome, Watch, live},
 };

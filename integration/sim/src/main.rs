@@ -12,7 +12,7 @@ use std::{
 };
 
 use clap::Parser;
-use fleet_sim::{Mutant, Outcome, Scenario, Watch, live, shrink};
+use fleet_sim::{Mutant, Outcome, PeerChoice, PeerKind, Scenario, Violation, Watch, live, shrink};
 
 /// Where the seeds are kept that once failed; they run first.
 const KEPT: &str = "integration/seeds/failed.txt";
@@ -38,12 +38,52 @@ struct Args {
     /// How many threads.
     #[arg(long, default_value_t = 1)]
     threads: usize,
+    /// Do not stop at the first violation: say in a line what each seed broke, and keep none of them.
+    #[arg(long)]
+    go_on: bool,
     /// Plant a bug, by name.
     #[arg(long)]
     mutant: Option<String>,
+    /// Which workers of Java share the fleets: none, those of 2.x, those of 3.x, or either in every fleet; or drawn, which
+    /// is either in a quarter of the fleets.
+    #[arg(long, value_enum, default_value_t = Peers::None)]
+    peers: Peers,
     /// Where failed seeds are kept.
     #[arg(long, default_value = KEPT)]
     kept: PathBuf,
+}
+
+/// The workers of Java that a run is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Peers {
+    None,
+    Drawn,
+    #[value(name = "2x")]
+    TwoX,
+    #[value(name = "3x")]
+    ThreeX,
+    Any,
+}
+
+impl From<Peers> for PeerChoice {
+    fn from(peers: Peers) -> Self {
+        match peers {
+            Peers::None => Self::None,
+            Peers::Drawn => Self::Drawn,
+            Peers::TwoX => Self::TwoX,
+            Peers::ThreeX => Self::ThreeX,
+            Peers::Any => Self::Any,
+        }
+    }
+}
+
+/// What asks for the same life again, whatever is drawn by then.
+fn name_peers(scenario: &Scenario) -> &'static str {
+    match scenario.peers.map(|peers| peers.kind) {
+        None => "none",
+        Some(PeerKind::TwoX) => "2x",
+        Some(PeerKind::ThreeX) => "3x",
+    }
 }
 
 #[derive(Debug, Default)]
@@ -55,12 +95,22 @@ struct Sum {
     put: u64,
     delivered: u64,
     faults: BTreeMap<&'static str, u64>,
-    failed: Vec<u64>,
+    met: BTreeMap<&'static str, u64>,
+    /// Lives with peers, by kind, and how long they were.
+    mixed: BTreeMap<&'static str, (u64, Duration)>,
+    failed: Vec<(Scenario, Violation)>,
 }
 
 impl Sum {
-    fn add(&mut self, outcome: &Outcome) {
+    fn add(&mut self, scenario: &Scenario, outcome: &Outcome) {
         self.seeds += 1;
+        if scenario.peers.is_some() {
+            let mixed = self.mixed.entry(name_peers(scenario)).or_default();
+            *mixed = (mixed.0 + 1, mixed.1 + outcome.at);
+        }
+        for (name, count) in &outcome.met {
+            *self.met.entry(name).or_insert(0) += count;
+        }
         self.simulated += outcome.at;
         self.events += outcome.events;
         self.checks += outcome.checks;
@@ -82,6 +132,13 @@ impl Sum {
         for (name, count) in other.faults {
             *self.faults.entry(name).or_insert(0) += count;
         }
+        for (name, count) in other.met {
+            *self.met.entry(name).or_insert(0) += count;
+        }
+        for (name, (lives, time)) in other.mixed {
+            let mixed = self.mixed.entry(name).or_default();
+            *mixed = (mixed.0 + lives, mixed.1 + time);
+        }
         self
     }
 
@@ -98,6 +155,13 @@ impl Sum {
         println!("records put / delivered      {:>14} / {}", self.put, self.delivered);
         for (name, count) in &self.faults {
             println!("  {name:26} {count:>14}");
+        }
+        for (name, (lives, time)) in &self.mixed {
+            let hours = time.as_secs_f64() / 3600.0;
+            println!("lives with peers of {name}       {lives:>14} of {hours:.1} h");
+        }
+        for (name, count) in &self.met {
+            println!("  {name:31} {count:>9}");
         }
         println!("violations                   {:>14}", self.failed.len());
     }
@@ -117,7 +181,7 @@ fn main() -> ExitCode {
         }
     };
     match args.seed {
-        Some(seed) => one(seed, args.history, mutant),
+        Some(seed) => one(&Scenario::draw_with(seed, args.peers.into()), args.history, mutant),
         None => many(&args, mutant),
     }
 }
@@ -126,10 +190,9 @@ fn find_mutant(name: &str) -> Option<Mutant> {
     Mutant::ALL.into_iter().find(|mutant| mutant.to_string() == name)
 }
 
-fn one(seed: u64, history: bool, mutant: Option<Mutant>) -> ExitCode {
-    let scenario = Scenario::draw(seed);
+fn one(scenario: &Scenario, history: bool, mutant: Option<Mutant>) -> ExitCode {
     let outcome = live(
-        &scenario,
+        scenario,
         Watch {
             timelines: !history,
             history,
@@ -139,6 +202,7 @@ fn one(seed: u64, history: bool, mutant: Option<Mutant>) -> ExitCode {
     if let Some(text) = &outcome.history {
         print!("{text}");
     }
+    let seed = scenario.seed;
     println!(
         "seed={seed} fingerprint={:016x} events={}",
         outcome.fingerprint, outcome.events
@@ -146,7 +210,7 @@ fn one(seed: u64, history: bool, mutant: Option<Mutant>) -> ExitCode {
     match &outcome.violation {
         None => ExitCode::SUCCESS,
         Some(_) => {
-            explain(&scenario, mutant);
+            explain(scenario, mutant);
             ExitCode::FAILURE
         }
     }
@@ -178,6 +242,9 @@ fn explain(scenario: &Scenario, mutant: Option<Mutant>) {
         "fleet: {} workers, {} shards, failover {:?}, {:?}, manual checkpoints {}",
         smallest.workers, smallest.shards, smallest.failover_time, smallest.initial, smallest.manual
     );
+    if let Some(peers) = smallest.peers {
+        println!("of the workers, {} are of Java {}", peers.count, name_peers(&smallest));
+    }
     if let Some(broken) = outcome.violation {
         println!(
             "seed={seed} broke {} after {:.3} s: {}",
@@ -187,7 +254,8 @@ fn explain(scenario: &Scenario, mutant: Option<Mutant>) {
         );
     }
     let planted = mutant.map(|mutant| format!(" --mutant {mutant}")).unwrap_or_default();
-    println!("again: cargo run --release --package fleet-sim -- --seed {seed}{planted}");
+    let peers = name_peers(scenario);
+    println!("again: cargo run --release --package fleet-sim -- --seed {seed} --peers {peers}{planted}");
 }
 
 fn many(args: &Args, mutant: Option<Mutant>) -> ExitCode {
@@ -211,22 +279,24 @@ fn many(args: &Args, mutant: Option<Mutant>) -> ExitCode {
         while !stop.load(Ordering::Relaxed) && until.is_none_or(|until| started.elapsed() < until) {
             let turn = next.fetch_add(1, Ordering::Relaxed);
             let kept_count = kept.len() as u64;
-            let seed = match usize::try_from(turn).ok().and_then(|turn| kept.get(turn)) {
-                Some(seed) => *seed,
+            let scenario = match usize::try_from(turn).ok().and_then(|turn| kept.get(turn)) {
+                Some((seed, peers)) => Scenario::draw_with(*seed, *peers),
                 None if until.is_none() && turn - kept_count >= args.seeds => break,
-                None => args.from + turn - kept_count,
+                None => Scenario::draw_with(args.from + turn - kept_count, args.peers.into()),
             };
             let outcome = live(
-                &Scenario::draw(seed),
+                &scenario,
                 Watch {
                     mutant,
                     ..Watch::default()
                 },
             );
-            sum.add(&outcome);
-            if outcome.violation.is_some() {
-                sum.failed.push(seed);
-                stop.store(true, Ordering::Relaxed);
+            sum.add(&scenario, &outcome);
+            if let Some(violation) = outcome.violation {
+                sum.failed.push((scenario, violation));
+                if !args.go_on {
+                    stop.store(true, Ordering::Relaxed);
+                }
             }
         }
         sum
@@ -239,10 +309,18 @@ fn many(args: &Args, mutant: Option<Mutant>) -> ExitCode {
         sums.fold(Sum::default(), Sum::join)
     });
     sum.print(started.elapsed());
-    for seed in &sum.failed {
-        explain(&Scenario::draw(*seed), mutant);
+    for (scenario, violation) in &sum.failed {
+        if args.go_on {
+            let (seed, peers) = (scenario.seed, name_peers(scenario));
+            println!(
+                "seed={seed} peers={peers} broke {}: {}",
+                violation.promise, violation.what
+            );
+            continue;
+        }
+        explain(scenario, mutant);
         if mutant.is_none() {
-            keep(&args.kept, *seed, &kept);
+            keep(&args.kept, scenario, &kept);
         }
     }
     if sum.failed.is_empty() {
@@ -260,19 +338,31 @@ fn now() -> Instant {
     Instant::now()
 }
 
-fn read_kept(path: &PathBuf) -> Vec<u64> {
+/// A line is a seed and, if workers of Java were there when it failed, which.
+fn read_kept(path: &PathBuf) -> Vec<(u64, PeerChoice)> {
     let text = std::fs::read_to_string(path).unwrap_or_default();
-    text.lines()
-        .filter_map(|line| line.split_whitespace().next()?.parse().ok())
-        .collect()
+    let line = |line: &str| {
+        let mut words = line.split_whitespace();
+        let seed = words.next()?.parse().ok()?;
+        let peers = words
+            .next()
+            .and_then(|word| <Peers as clap::ValueEnum>::from_str(word, false).ok());
+        Some((seed, peers.map_or(PeerChoice::None, PeerChoice::from)))
+    };
+    text.lines().filter_map(line).collect()
 }
 
-fn keep(path: &PathBuf, seed: u64, kept: &[u64]) {
-    if kept.contains(&seed) {
+fn keep(path: &PathBuf, scenario: &Scenario, kept: &[(u64, PeerChoice)]) {
+    let seed = scenario.seed;
+    if kept
+        .iter()
+        .any(|(kept, peers)| Scenario::draw_with(*kept, *peers) == *scenario)
+    {
         return;
     }
     let mut text = std::fs::read_to_string(path).unwrap_or_default();
-    text.push_str(&format!("{seed}\n"));
+    let peers = scenario.peers.map(|_| format!(" {}", name_peers(scenario)));
+    text.push_str(&format!("{seed}{}\n", peers.unwrap_or_default()));
     let written = path
         .parent()
         .map_or(Ok(()), std::fs::create_dir_all)

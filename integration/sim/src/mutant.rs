@@ -5,7 +5,7 @@ use std::fmt;
 
 use std::sync::Arc;
 
-use kcl_core::{Expect, LeaseListing, Position, WorkerId};
+use kcl_core::{Expect, Lease, LeaseListing, LeaseWrite, Position, Session, WorkerId, WriteOutcome};
 
 /// A planted bug.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -35,11 +35,15 @@ pub enum Mutant {
     SilentLease,
     /// Every scan is made ten times. Breaks frugal.
     Spendthrift,
+    /// A renewal that is refused because Java took the lease counts as done. Breaks single-owner.
+    KeepStolen,
+    /// A finished lease that has an owner does not look finished, as Java leaves it. Breaks liveness: its children wait.
+    OwnedIsOpen,
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::ProgressOnDelivery,
         Self::SkipFailed,
         Self::ReadAnew,
@@ -52,6 +56,8 @@ impl Mutant {
         Self::ForgetLastCheckpoint,
         Self::SilentLease,
         Self::Spendthrift,
+        Self::KeepStolen,
+        Self::OwnedIsOpen,
     ];
 
     /// The promise that it breaks.
@@ -63,7 +69,8 @@ impl Mutant {
             Self::IgnoreParents => "lineage",
             Self::Unfenced => "fenced",
             Self::StaleCheckpoint => "monotonic",
-            Self::ImmortalWorkers | Self::DeafConsumers => "single-owner",
+            Self::ImmortalWorkers | Self::DeafConsumers | Self::KeepStolen => "single-owner",
+            Self::OwnedIsOpen => "liveness",
             Self::ForgetLastCheckpoint => "bounded-replay",
             Self::SilentLease => "visible",
             Self::Spendthrift => "frugal",
@@ -78,6 +85,9 @@ impl Mutant {
                 Self::ImmortalWorkers if lease.holder().is_some_and(|holder| !lives(holder)) => {
                     lease.counter = lease.counter.wrapping_add(moment);
                 }
+                Self::OwnedIsOpen if lease.is_finished() && lease.owner.is_some() => {
+                    lease.checkpoint = Position::TrimHorizon;
+                }
                 _ => {}
             }
         }
@@ -88,6 +98,25 @@ impl Mutant {
         if self == Self::Unfenced {
             *expect = Expect::exists();
         }
+    }
+
+    /// What a worker hears of a write: the row, if it should believe that it was applied.
+    pub(super) fn outcome(self, write: &LeaseWrite, session: Session, outcome: &WriteOutcome) -> Option<Lease> {
+        let keeps = write.patch.increment_counter && write.patch.owner.is_none();
+        let WriteOutcome::Conflict(Some(row)) = outcome else {
+            return None;
+        };
+        let moved = write.expect.counter.is_some_and(|counter| counter != row.counter);
+        // A row that moved and has an owner without a session was written by Java.
+        let by_java = moved && row.owner.is_some() && row.session.is_none() && !row.is_finished();
+        (self == Self::KeepStolen && keeps && by_java).then(|| {
+            let mut mine = row.clone();
+            mine.owner = write.expect.owner.clone().flatten();
+            mine.checkpoint_owner = write.expect.checkpoint_owner.clone().flatten();
+            mine.session = Some(session);
+            mine.counter = write.expect.counter.unwrap_or_default();
+            write.patch.apply(&mine)
+        })
     }
 
     /// What a write commits.

@@ -3,12 +3,16 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use kcl_core::{
-    Batch, Session, ShardId, Tick, Timestamp, WorkerId,
+    Batch, Lease, LeaseKey, Session, ShardId, Tick, Timestamp, WorkerId,
     shard::{Call, ShardMachine},
     worker::{OpId, TenureId, WorkerMachine},
 };
 
-use crate::oracle::TenureLog;
+use crate::{
+    oracle::TenureLog,
+    peers::{Peer, ReaderId},
+    servers::TableRequest,
+};
 
 /// A monotonic clock that may run fast or slow, and a wall clock that is a little off.
 #[derive(Clone, Copy, Debug)]
@@ -90,6 +94,54 @@ pub(super) struct Consumer {
     pub(super) wake_at: Option<Duration>,
 }
 
+/// What thinks in a process.
+#[derive(Debug)]
+pub(super) enum Mind {
+    Worker(Box<WorkerMachine>),
+    Peer(Box<Peer>),
+}
+
+impl Mind {
+    pub(super) fn worker(&self) -> Option<&WorkerMachine> {
+        match self {
+            Self::Worker(worker) => Some(worker),
+            Self::Peer(_) => None,
+        }
+    }
+
+    pub(super) fn peer(&self) -> Option<&Peer> {
+        match self {
+            Self::Peer(peer) => Some(peer),
+            Self::Worker(_) => None,
+        }
+    }
+
+    pub(super) fn worker_mut(&mut self) -> Option<&mut WorkerMachine> {
+        match self {
+            Self::Worker(worker) => Some(worker),
+            Self::Peer(_) => None,
+        }
+    }
+
+    pub(super) fn peer_mut(&mut self) -> Option<&mut Peer> {
+        match self {
+            Self::Peer(peer) => Some(peer),
+            Self::Worker(_) => None,
+        }
+    }
+}
+
+/// What a peer reads with.
+#[derive(Debug)]
+pub(super) struct Reader {
+    pub(super) shard: ShardId,
+    pub(super) log: TenureLog,
+    /// What the application has been given and has not handled.
+    pub(super) batch: Option<Batch>,
+    /// When its iterator was given out.
+    pub(super) given: Duration,
+}
+
 /// A worker's process, for one life.
 #[derive(Debug)]
 pub(super) struct Node {
@@ -97,9 +149,11 @@ pub(super) struct Node {
     pub(super) session: Session,
     pub(super) state: State,
     pub(super) clock: NodeClock,
-    pub(super) worker: WorkerMachine,
+    pub(super) mind: Mind,
     pub(super) wake_at: Option<Duration>,
     pub(super) consumers: BTreeMap<TenureId, Consumer>,
+    /// The consumers of a peer.
+    pub(super) readers: BTreeMap<ReaderId, Reader>,
     /// What was handled by tenures whose consumer has ended cleanly, until their last write.
     pub(super) drained: BTreeMap<ShardId, TenureLog>,
     /// Requests to the table that wait for an answer.
@@ -108,6 +162,8 @@ pub(super) struct Node {
     pub(super) stopping: bool,
     /// Whether another process runs under its id by design of the scenario.
     pub(super) has_twin: bool,
+    /// Rows that a planted bug makes it believe in.
+    pub(super) kept: BTreeMap<LeaseKey, Lease>,
     /// The slot of the fleet that it fills.
     pub(super) slot: usize,
 }
@@ -116,6 +172,31 @@ pub(super) struct Node {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Asked {
     pub(super) op: Option<OpId>,
-    pub(super) writes: bool,
-    pub(super) lists: bool,
+    pub(super) kind: Ask,
+}
+
+/// What was asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ask {
+    List,
+    Read,
+    Write,
+    Coordinate,
+    Publish,
+    Withdraw,
+}
+
+impl Ask {
+    pub(super) fn of(request: &TableRequest) -> Self {
+        match request {
+            TableRequest::List => Self::List,
+            TableRequest::Get(_) => Self::Read,
+            TableRequest::Coordinate => Self::Coordinate,
+            TableRequest::Publish(_) => Self::Publish,
+            TableRequest::Withdraw(_) => Self::Withdraw,
+            TableRequest::Create(_) | TableRequest::Update(_) | TableRequest::Delete(..) | TableRequest::Lock(_) => {
+                Self::Write
+            }
+        }
+    }
 }

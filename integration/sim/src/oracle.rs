@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use kcl_core::{Batch, Lease, LeaseKey, Position, SequenceNumber, ShardId};
+use kcl_core::{Batch, Lease, LeaseKey, Position, SequenceNumber, ShardId, WorkerId};
 
 /// A promise that was broken, and how.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,6 +63,8 @@ impl Former {
 #[derive(Clone, Debug)]
 pub struct TenureLog {
     shard: ShardId,
+    /// Whose it is, where that is told.
+    by: Option<WorkerId>,
     /// The index of the next record that may be delivered for the first time; unknown before the first delivery where
     /// the start names no record.
     next: Option<usize>,
@@ -161,9 +163,20 @@ impl Oracle {
         };
         TenureLog {
             shard: shard.clone(),
+            by: None,
             next,
             start: start.clone(),
             handled_to: None,
+        }
+    }
+
+    /// A tenure of this worker's begins to read a shard behind `start`.
+    #[must_use]
+    pub fn tenure_of(&self, worker: &WorkerId, shard: &ShardId, start: &Position) -> TenureLog {
+        let by = Some(worker.clone());
+        TenureLog {
+            by,
+            ..self.tenure(shard, start)
         }
     }
 
@@ -219,6 +232,8 @@ impl Oracle {
         let Some(first) = batch.first() else { return };
         self.delivered += batch.len() as u64;
         let shard = tenure.shard.clone();
+        let by = tenure.by.clone();
+        let by = || by.as_ref().map_or("somebody", WorkerId::as_str);
         let mixed = self.former.as_ref().is_some_and(|former| {
             let is_former = former.has(&first.sequence_number);
             !is_former && former.has_position(tenure.handled_to.as_ref().unwrap_or(&tenure.start))
@@ -239,19 +254,25 @@ impl Oracle {
         let expected = tenure.next;
         tenure.next.get_or_insert(index);
         self.check("order", contiguous, || {
-            format!("{shard}: a batch that begins at record {index} has gaps")
+            format!("{shard}: a batch that begins at record {index} has gaps, at {}", by())
         });
         self.check("order", expected.is_none_or(|next| next == index), || {
-            format!("{shard}: record {index} was delivered where {expected:?} was next")
+            format!(
+                "{shard}: record {index} was delivered to {} where {expected:?} was next",
+                by()
+            )
         });
         let parents = self.parents.get(&shard).cloned().unwrap_or_default();
-        let ready = parents.iter().all(|parent| {
+        let waits_for = parents.iter().find(|parent| {
             table
                 .get(parent.as_str())
-                .is_none_or(|parent| parent.borrow().is_finished())
+                .is_some_and(|parent| !parent.borrow().is_finished())
         });
-        self.check("lineage", ready, || {
-            format!("{shard}: record {index} was delivered before its parents were done")
+        self.check("lineage", waits_for.is_none(), || {
+            format!(
+                "{shard}: record {index} was delivered to {} before its parents were done: {waits_for:?}",
+                by()
+            )
         });
     }
 

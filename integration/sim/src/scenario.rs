@@ -5,6 +5,8 @@ use std::time::Duration;
 use fastrand::Rng;
 use kcl_core::InitialPosition;
 
+use crate::PeerKind;
+
 /// A fleet's life, drawn from a seed. Everything that happens follows from it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Scenario {
@@ -38,6 +40,33 @@ pub struct Scenario {
     pub quiet: Duration,
     /// The trouble.
     pub faults: Vec<Fault>,
+    /// The workers of Java among them, if there are any.
+    pub peers: Option<Peers>,
+}
+
+/// The workers of Java in a fleet: the last ones of those at the start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Peers {
+    /// Which. Java does not run both in one application either.
+    pub kind: PeerKind,
+    /// How many; at least one worker of ours remains.
+    pub count: usize,
+}
+
+/// Which lives have workers of Java.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PeerChoice {
+    /// None.
+    #[default]
+    None,
+    /// A quarter of all, as the seed says.
+    Drawn,
+    /// All, with workers of 2.x.
+    TwoX,
+    /// All, with workers of 3.x.
+    ThreeX,
+    /// All, with either.
+    Any,
 }
 
 /// Where the application starts.
@@ -308,7 +337,41 @@ impl Scenario {
             troubled,
             quiet: failover_time * 6 + Duration::from_secs(300),
             faults,
+            peers: None,
         }
+    }
+
+    /// The life that `seed` stands for, with workers of Java in it if it is one of those. They are drawn apart from
+    /// everything else, which stays as it is, but for what they do not survive: they start at the trim horizon, since Java
+    /// loses records at LATEST, and keep their stream, since Java takes the end of a stream for the end of its shards.
+    #[must_use]
+    pub fn draw_with(seed: u64, choice: PeerChoice) -> Self {
+        let mut scenario = Self::draw(seed);
+        let mut rng = Rng::with_seed(seed ^ 0x1a7a);
+        let (is_one, either) = (rng.u8(..4) == 0, rng.bool());
+        let kind = match choice {
+            PeerChoice::None => return scenario,
+            PeerChoice::Drawn if !is_one => return scenario,
+            PeerChoice::TwoX => PeerKind::TwoX,
+            PeerChoice::ThreeX => PeerKind::ThreeX,
+            PeerChoice::Drawn | PeerChoice::Any if either => PeerKind::TwoX,
+            PeerChoice::Drawn | PeerChoice::Any => PeerKind::ThreeX,
+        };
+        let count = rng.usize(1..scenario.workers);
+        scenario.peers = Some(Peers { kind, count });
+        scenario.initial = Initial::TrimHorizon;
+        let ends = |kind: &FaultKind| matches!(kind, FaultKind::DeleteStream | FaultKind::RecreateStream { .. });
+        scenario.faults.retain(|fault| !ends(&fault.kind));
+        // A leader of Java's that died is replaced after two minutes, and its successor judges everybody anew.
+        scenario.quiet += scenario.failover_time * 6 + Duration::from_secs(300);
+        scenario
+    }
+
+    /// Which worker of Java fills a slot, if one does.
+    #[must_use]
+    pub fn peer_in(&self, slot: usize) -> Option<PeerKind> {
+        let peers = self.peers?;
+        (slot < self.workers && slot >= self.workers - peers.count).then_some(peers.kind)
     }
 
     /// The whole life.

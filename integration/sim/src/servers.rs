@@ -1,6 +1,6 @@
 //! The two servers of the world: the lease table, and the service, which is the broker's own engine.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use kcl_broker::{
     ApiError, Engine, EngineConfig, ErrorKind, Limits,
@@ -11,7 +11,8 @@ use kcl_broker::{
 };
 use kcl_core::{
     Batch, Expect, HashKey, Lease, LeaseKey, LeaseListing, LeaseWrite, Position, Record, SequenceNumber, Shard,
-    ShardFilter, ShardId, StreamName, Timestamp, WriteOutcome,
+    ShardFilter, ShardId, StreamName, Timestamp, WorkerId, WriteOutcome,
+    coordination::{Coordination, LeaderLock, WorkerMetrics},
     fetch::{Fetch, FetchFailure, FetchFailureKind},
 };
 
@@ -28,6 +29,27 @@ pub(super) enum TableRequest {
     Create(Lease),
     Update(LeaseWrite),
     Delete(LeaseKey, Expect),
+    /// What workers keep beside the leases.
+    Coordinate,
+    /// A worker says how it is.
+    Publish(WorkerMetrics),
+    /// A worker takes back what it said.
+    Withdraw(WorkerId),
+    Lock(LockWrite),
+}
+
+impl TableRequest {
+    /// Whether a row changes, so that no answer means that it may have.
+    pub(super) fn writes(&self) -> bool {
+        !matches!(self, Self::List | Self::Get(_) | Self::Coordinate)
+    }
+}
+
+/// A write on the leader's lock: what version it must have, or that there is none, and what it becomes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct LockWrite {
+    pub(super) expect: Option<String>,
+    pub(super) put: Option<LeaderLock>,
 }
 
 /// The table's answer.
@@ -36,6 +58,9 @@ pub(super) enum TableAnswer {
     Listing(LeaseListing),
     Row(Option<Lease>),
     Outcome(WriteOutcome),
+    Coordination(Coordination),
+    /// Whether a write beside the leases was applied.
+    Done(bool),
 }
 
 /// The lease table: rows, and nothing else.
@@ -46,6 +71,12 @@ pub(super) struct Table {
     pub(super) requests: u64,
     /// What scans give while they are stale.
     pub(super) stale: Option<LeaseListing>,
+    /// What workers keep beside the leases.
+    pub(super) coordination: Coordination,
+    /// Since when each lease is in the hand-off that it is in.
+    pub(super) asked_since: BTreeMap<LeaseKey, Duration>,
+    /// When each lease last went to another holder.
+    pub(super) moved_at: BTreeMap<LeaseKey, Duration>,
 }
 
 impl Table {
@@ -91,6 +122,38 @@ impl Table {
                     row => WriteOutcome::Conflict(row),
                 })
             }
+            TableRequest::Coordinate => TableAnswer::Coordination(self.coordination.clone()),
+            TableRequest::Publish(metrics) => {
+                let workers = &mut self.coordination.workers;
+                workers.retain(|other| other.worker != metrics.worker);
+                workers.push(metrics.clone());
+                workers.sort_by(|one, other| one.worker.cmp(&other.worker));
+                TableAnswer::Done(true)
+            }
+            TableRequest::Withdraw(worker) => {
+                self.coordination.workers.retain(|other| other.worker != *worker);
+                TableAnswer::Done(true)
+            }
+            TableRequest::Lock(write) => {
+                let lock = &mut self.coordination.leader;
+                let holds = lock.as_ref().map(|lock| &lock.version) == write.expect.as_ref();
+                if holds {
+                    lock.clone_from(&write.put);
+                }
+                TableAnswer::Done(holds)
+            }
+        }
+    }
+
+    /// Notes when hand-offs begin and end, and when leases move.
+    pub(super) fn note_hand_off(&mut self, now: Duration, before: &Lease, after: &Lease) {
+        if before.holder() != after.holder() {
+            self.moved_at.insert(after.key.clone(), now);
+        }
+        if !after.is_in_hand_off() {
+            self.asked_since.remove(&after.key);
+        } else if before.checkpoint_owner != after.checkpoint_owner || before.owner != after.owner {
+            self.asked_since.insert(after.key.clone(), now);
         }
     }
 }

@@ -5,13 +5,12 @@ use std::time::Duration;
 use kcl_core::{
     ShardFilter,
     fetch::{FetchFailure, FetchFailureKind},
-    worker::WorkerInput,
 };
 
 use crate::{
     node::State,
     scenario::FaultKind,
-    world::{Event, World, worker_id},
+    world::{Event, World},
 };
 
 impl World<'_> {
@@ -28,7 +27,11 @@ impl World<'_> {
                 }
             }
             FaultKind::Twin { worker } => {
-                if let Some(node) = self.running(worker) {
+                // Java has no answer to twins, and what comes of them there is not ours to judge.
+                if let Some(node) = self
+                    .running(worker)
+                    .filter(|node| self.nodes[*node].mind.peer().is_none())
+                {
                     self.nodes[node].has_twin = true;
                     let id = self.nodes[node].id.clone();
                     self.start(worker, id);
@@ -38,7 +41,7 @@ impl World<'_> {
                 if self.slots.len() < self.scenario.workers + 5 {
                     self.slots.push(None);
                     let slot = self.slots.len() - 1;
-                    self.start(slot, worker_id(slot, 0));
+                    self.start(slot, self.worker_id(slot, 0));
                 }
             }
             FaultKind::RollingDeploy => self.at(Duration::ZERO, Event::Deploy { slot: 0 }),
@@ -142,11 +145,12 @@ impl World<'_> {
         let process = &mut self.nodes[node];
         process.state = State::Gone;
         process.consumers.clear();
+        process.readers.clear();
         self.lapsed.insert(process.id.clone());
         let id = if same_id {
             process.id.clone()
         } else {
-            worker_id(slot, node as u64 + 1)
+            self.worker_id(slot, node as u64 + 1)
         };
         self.trace
             .note(self.now, self.nodes[node].id.as_str(), &[], || "dies".to_owned());
@@ -161,8 +165,8 @@ impl World<'_> {
         }
         if let Some(node) = self.running(slot) {
             self.nodes[node].stopping = true;
-            self.tell_worker(node, WorkerInput::Shutdown);
-            let id = worker_id(slot, node as u64 + 1);
+            self.shut_down(node);
+            let id = self.worker_id(slot, node as u64 + 1);
             let soon = Duration::from_secs(self.rng.u64(1..=40));
             self.at(soon, Event::Start { slot, id });
         }

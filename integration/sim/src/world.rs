@@ -15,8 +15,9 @@ use kcl_core::{
 
 use crate::{
     mutant::Mutant,
-    node::{Node, NodeClock, State},
+    node::{Mind, Node, NodeClock, State},
     oracle::{Oracle, Violation},
+    peers::{self, Peer, ReaderId},
     queue::Queue,
     scenario::{FaultKind, Scenario},
     servers::{Service, Table, TableAnswer, TableRequest},
@@ -65,6 +66,15 @@ pub(super) enum Event {
         node: usize,
         tenure: TenureId,
         number: u64,
+    },
+    ToPeer {
+        node: usize,
+        input: peers::Input,
+    },
+    /// A peer's application handled what it was given.
+    PeerHandled {
+        node: usize,
+        reader: ReaderId,
     },
     /// A request reaches the table; its answer needs so long, if it comes at all.
     AtTable {
@@ -126,6 +136,8 @@ pub struct Outcome {
     pub delivered: u64,
     /// Faults that struck, by kind.
     pub faults: BTreeMap<&'static str, u64>,
+    /// How leases went between workers and peers, by way.
+    pub met: BTreeMap<&'static str, u64>,
     /// The last lines of every worker and shard, if they were kept.
     pub timelines: String,
     /// The whole history, if it was asked for.
@@ -157,6 +169,7 @@ pub fn live(scenario: &Scenario, watch: Watch) -> Outcome {
         put: world.oracle.put,
         delivered: world.oracle.delivered,
         faults: world.struck,
+        met: world.met,
         timelines: world.trace.timelines(),
         history: world.trace.whole(),
     }
@@ -181,6 +194,9 @@ pub(super) struct World<'a> {
     /// The faults that last and have not ended.
     pub(super) active: BTreeMap<usize, FaultKind>,
     pub(super) struck: BTreeMap<&'static str, u64>,
+    pub(super) met: BTreeMap<&'static str, u64>,
+    /// The ids of all peers that there ever were.
+    pub(super) peer_ids: BTreeSet<WorkerId>,
     /// Iterators that were given out before this are forgotten.
     pub(super) iterators_since: Duration,
     records: u64,
@@ -213,6 +229,8 @@ impl<'a> World<'a> {
             trace: Trace::new(watch.timelines, watch.history),
             active: BTreeMap::new(),
             struck: BTreeMap::new(),
+            met: BTreeMap::new(),
+            peer_ids: BTreeSet::new(),
             iterators_since: Duration::ZERO,
             records: 0,
             requests_before: 0,
@@ -229,7 +247,7 @@ impl<'a> World<'a> {
                 at,
                 Event::Start {
                     slot,
-                    id: worker_id(slot, 0),
+                    id: world.worker_id(slot, 0),
                 },
             );
         }
@@ -277,7 +295,7 @@ impl<'a> World<'a> {
     fn happen(&mut self, event: Event) {
         let Some(event) = self.held_up(event) else { return };
         match event {
-            Event::WakeWorker { node } => self.wake_worker(node),
+            Event::WakeWorker { node } => self.wake(node),
             Event::WakeShard { node, tenure } => self.wake_shard(node, tenure),
             Event::ToWorker { node, input } => self.tell_worker(node, input),
             Event::ToShard { node, tenure, input } => self.tell_shard(node, tenure, input),
@@ -288,6 +306,8 @@ impl<'a> World<'a> {
                 iterator,
             } => self.service_answered(node, tenure, input, iterator),
             Event::CallEnds { node, tenure, number } => self.call_ends(node, tenure, number),
+            Event::ToPeer { node, input } => self.tell_peer(node, input),
+            Event::PeerHandled { node, reader } => self.peer_handled(node, reader),
             Event::AtTable {
                 node,
                 number,
@@ -321,6 +341,8 @@ impl<'a> World<'a> {
             | Event::ToShard { node, .. }
             | Event::FromService { node, .. }
             | Event::CallEnds { node, .. }
+            | Event::ToPeer { node, .. }
+            | Event::PeerHandled { node, .. }
             | Event::Answer { node, .. }
             | Event::Refused { node, .. }
             | Event::TimedOut { node, .. } => *node,
@@ -346,13 +368,28 @@ impl<'a> World<'a> {
         let seed = self.rng.u64(..);
         let skew_ms = self.rng.i64(-900..=900);
         let clock = NodeClock::new(self.now, 1.0, skew_ms);
-        let config = WorkerConfig {
-            failover_time: self.scenario.failover_time,
-            scan_interval: self.scenario.scan_interval,
-            initial_position: self.scenario.initial.into(),
-            ..WorkerConfig::new(id.clone(), session)
+        let mind = match self.scenario.peer_in(slot) {
+            Some(kind) => {
+                self.peer_ids.insert(id.clone());
+                let config = peers::Config {
+                    id: id.clone(),
+                    kind,
+                    failover: self.scenario.failover_time,
+                    idle: self.scenario.idle_at_tip,
+                };
+                let (tick, wall) = (clock.tick(self.now), clock.wall(self.now));
+                Mind::Peer(Box::new(Peer::new(config, tick, wall, seed)))
+            }
+            None => {
+                let config = WorkerConfig {
+                    failover_time: self.scenario.failover_time,
+                    scan_interval: self.scenario.scan_interval,
+                    initial_position: self.scenario.initial.into(),
+                    ..WorkerConfig::new(id.clone(), session)
+                };
+                Mind::Worker(Box::new(WorkerMachine::new(config, clock.tick(self.now), seed)))
+            }
         };
-        let worker = WorkerMachine::new(config, clock.tick(self.now), seed);
         let index = self.nodes.len();
         self.trace
             .note(self.now, id.as_str(), &[session.0], || "starts".to_owned());
@@ -361,17 +398,19 @@ impl<'a> World<'a> {
             session,
             state: State::Running,
             clock,
-            worker,
+            mind,
             wake_at: None,
             consumers: BTreeMap::new(),
+            readers: BTreeMap::new(),
             drained: BTreeMap::new(),
             asked: BTreeMap::new(),
             stopping: false,
             has_twin: false,
+            kept: BTreeMap::new(),
             slot,
         });
         self.slots[slot] = Some(index);
-        self.drain_worker(index);
+        self.drain(index);
     }
 
     pub(super) fn shard_config(&self) -> ShardConfig {
@@ -437,14 +476,20 @@ impl<'a> World<'a> {
         for slot in 0..self.slots.len() {
             let gone = self.slots[slot].is_none_or(|node| self.nodes[node].state == State::Gone);
             if gone && slot < self.scenario.workers {
-                let id = worker_id(slot, 1_000 + self.lives);
+                let id = self.worker_id(slot, 1_000 + self.lives);
                 self.at(Duration::from_secs(1), Event::Start { slot, id });
             }
         }
     }
-}
 
-/// The name of the worker in a slot, in its how-manieth new identity.
-pub(super) fn worker_id(slot: usize, identity: u64) -> WorkerId {
-    WorkerId::new(format!("worker-{slot:02}.{identity}")).expect("a valid name")
+    /// The name of the worker in a slot, in its how-manieth new identity. Some peers come before all workers in order, and
+    /// some after them.
+    pub(super) fn worker_id(&self, slot: usize, identity: u64) -> WorkerId {
+        let name = match self.scenario.peer_in(slot) {
+            None => "worker",
+            Some(_) if slot.is_multiple_of(2) => "java",
+            Some(_) => "xjava",
+        };
+        WorkerId::new(format!("{name}-{slot:02}.{identity}")).expect("a valid name")
+    }
 }

@@ -1,20 +1,31 @@
 //! Every planted bug is found, within the seeds of the short run, and by the promise that it breaks.
 
-use fleet_sim::{Mutant, Scenario, Watch, live};
+use fleet_sim::{Mutant, PeerChoice, Scenario, Watch, live};
 
 /// The seeds of the short run begin here, and a planted bug must show within so many.
 const FIRST: u64 = 1;
 const WITHIN: u64 = 50;
 
 /// What may be seen first where a bug breaks more than one promise: a dead worker that looks alive leaves records
-/// unhandled, and a checkpoint that went back is seen at a hand-over too.
+/// unhandled, a checkpoint that went back is seen at a hand-over too, and a finished lease that looks open is begun.
 fn also_seen_as(mutant: Mutant) -> &'static [&'static str] {
     match mutant {
         Mutant::ImmortalWorkers => &["liveness"],
         Mutant::StaleCheckpoint => &["bounded-replay"],
         Mutant::SkipFailed => &["order"],
+        Mutant::OwnedIsOpen => &["order"],
         _ => &[],
     }
+}
+
+/// Two bugs show only among workers of Java.
+fn life(seed: u64, mutant: Mutant) -> Scenario {
+    let peers = match mutant {
+        Mutant::KeepStolen => PeerChoice::TwoX,
+        Mutant::OwnedIsOpen => PeerChoice::Any,
+        _ => PeerChoice::None,
+    };
+    Scenario::draw_with(seed, peers)
 }
 
 /// The documented table, between its two marks.
@@ -31,7 +42,7 @@ fn find_at(mutant: Mutant) -> Option<(u64, &'static str, u64)> {
         ..Watch::default()
     };
     (FIRST..FIRST + WITHIN).find_map(|seed| {
-        let outcome = live(&Scenario::draw(seed), watch);
+        let outcome = live(&life(seed, mutant), watch);
         Some((seed, outcome.violation?.promise, outcome.at.as_secs()))
     })
 }
