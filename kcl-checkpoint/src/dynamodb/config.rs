@@ -42,9 +42,11 @@ pub enum Layout {
 /// Those about the table hold for a table that is created; one that exists is used as it is.
 ///
 /// ```
-/// use kcl_checkpoint::{Billing, DynamoDbConfig};
+/// use kcl_checkpoint::{Billing, DynamoDbConfig, Layout};
 ///
 /// let mut config = DynamoDbConfig::default();
+/// // No worker of Java KCL before 3.5 will ever join.
+/// config.layout = Layout::SingleTable;
 /// config.billing = Billing::Provisioned { read_units: 10, write_units: 10 };
 /// config.tags.insert("team".to_owned(), "billing".to_owned());
 /// config.point_in_time_recovery = true;
