@@ -37,6 +37,9 @@ impl Coordination {
 /// one table. (`sup` in the row.)
 pub const SUPPORT_CODE: u64 = 1;
 
+/// The name of the metric that is a worker's CPU, in percent.
+pub const CPU: &str = "C";
+
 /// How busy a worker is: a row of `<application>-WorkerMetricStats`, or of the lease table.
 #[derive(Clone, Debug, PartialEq)]
 pub struct WorkerMetrics {
@@ -44,7 +47,7 @@ pub struct WorkerMetrics {
     pub worker: WorkerId,
     /// When the row was written, by the worker's clock, to the second.
     pub updated_at: Option<Timestamp>,
-    /// The last values of each metric, newest last; `C` is the CPU in percent, and -1 a value that could not be taken. Empty for
+    /// The last values of each metric, newest last; [`CPU`] is one, and -1 a value that could not be taken. Empty for
     /// a worker that measures nothing: then it is balanced by its leases' throughput.
     pub values: BTreeMap<String, Vec<f64>>,
     /// Up to which value of each metric the worker is well, in percent.
@@ -60,8 +63,8 @@ impl WorkerMetrics {
         let mut values = BTreeMap::new();
         let mut operating_ranges = BTreeMap::new();
         if !percentages.is_empty() {
-            values.insert("C".to_owned(), percentages);
-            operating_ranges.insert("C".to_owned(), 100.0);
+            values.insert(CPU.to_owned(), percentages);
+            operating_ranges.insert(CPU.to_owned(), 100.0);
         }
         Self {
             worker,

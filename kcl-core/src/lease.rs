@@ -39,6 +39,8 @@ pub struct Lease {
     /// How long its owner may go without renewing it, in whole milliseconds, where the owner says so: others with less patience wait
     /// as long all the same, see [`Lease::patience`].
     pub failover_time: Option<Duration>,
+    /// How many bytes a second of the shard's records were handled lately, where somebody measured it. Java's leader balances by it.
+    pub throughput: Option<u64>,
     /// Grows with every write; a counter that stands still tells that its owner is gone.
     pub counter: u64,
     /// How far the shard has been handled.
@@ -68,6 +70,7 @@ impl Lease {
             owner: None,
             session: None,
             failover_time: None,
+            throughput: None,
             counter: 0,
             checkpoint,
             pending_checkpoint: None,
@@ -188,6 +191,8 @@ pub struct Patch {
     pub session: Option<Option<Session>>,
     /// How long the new owner may go without renewal.
     pub failover_time: Option<Duration>,
+    /// How many bytes a second are handled.
+    pub throughput: Option<u64>,
     /// The new checkpoint.
     pub checkpoint: Option<Position>,
     /// The new pending checkpoint, or none.
@@ -236,6 +241,7 @@ impl Patch {
             lease.failover_time = lease.failover_time.filter(|_| session.is_some());
         }
         lease.failover_time = self.failover_time.or(lease.failover_time);
+        lease.throughput = self.throughput.or(lease.throughput);
         if let Some(checkpoint) = &self.checkpoint {
             lease.checkpoint = checkpoint.clone();
         }

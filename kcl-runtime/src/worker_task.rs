@@ -193,7 +193,7 @@ impl WorkerTask {
                     let read = async move { store.coordination().await };
                     self.read(StoreOperation::Coordinate, read, WorkerInput::Coordination);
                 }
-                WorkerEffect::Publish => self.publish(),
+                WorkerEffect::Publish { cpu } => self.publish(cpu),
                 WorkerEffect::Withdraw => {
                     let store = Arc::clone(&self.parts.store);
                     let worker = self.parts.machine.config().worker.clone();
@@ -215,9 +215,10 @@ impl WorkerTask {
     }
 
     /// Puts how busy this worker is where Java's workers look for it.
-    fn publish(&mut self) {
+    fn publish(&mut self, cpu: bool) {
         let worker = self.parts.machine.config().worker.clone();
-        let percentages = self.cpu.measure(self.parts.clock.now());
+        let mut percentages = self.cpu.measure(self.parts.clock.now());
+        percentages.retain(|_| cpu);
         let metrics = coordination::WorkerMetrics::of_cpu(worker, self.parts.clock.wall(), percentages);
         let store = Arc::clone(&self.parts.store);
         let publish = async move { store.publish(&metrics).await };
@@ -384,11 +385,13 @@ impl WorkerTask {
 
     /// Brings the gauges up to date.
     #[expect(clippy::cast_precision_loss, reason = "gauges are floats")]
-    fn measure(&self) {
+    fn measure(&mut self) {
         let wall = self.parts.clock.wall();
         let mut worst = Duration::ZERO;
-        for consumer in self.consumers.values() {
-            if let Some(age) = iterator_age(&consumer.status.borrow(), wall) {
+        for (tenure, consumer) in &self.consumers {
+            let status = consumer.status.borrow();
+            self.parts.machine.note_handled(*tenure, status.handled_bytes);
+            if let Some(age) = iterator_age(&status, wall) {
                 consumer.metrics.iterator_age.set(age.as_millis() as f64);
                 worst = worst.max(age);
             }

@@ -44,6 +44,7 @@ pub(super) fn held(number: u32, owner: &str) -> Lease {
     lease.stream = Some(StreamName::new("a.stream-of_records").expect("a valid name"));
     lease.session = Some(Session(0x0123_4567_89ab_cdef));
     lease.failover_time = Some(Duration::from_millis(10_001));
+    lease.throughput = Some(12_642);
     lease.counter = 41;
     lease.owner_switches_since_checkpoint = 2;
     lease

@@ -15,7 +15,7 @@ use super::{
         AT_TIMESTAMP, CHECKPOINT, CHECKPOINT_OWNER, CHECKPOINT_SUB, CHECKPOINT_TIMESTAMP, CHILDREN, ENDING_HASH_KEY,
         ENTITY_LEASE, ENTITY_TYPE, FAILOVER_TIME, LATEST, LEASE_COUNTER, LEASE_KEY, LEASE_OWNER, OWNER_SWITCHES,
         PARENTS, PENDING, PENDING_STATE, PENDING_SUB, PENDING_TIMESTAMP, SESSION, SESSION_COUNTER, SHARD_END, SHARD_ID,
-        STARTING_HASH_KEY, STREAM, STREAM_IDENTIFIER, TRIM_HORIZON,
+        STARTING_HASH_KEY, STREAM, STREAM_IDENTIFIER, THROUGHPUT, TRIM_HORIZON,
     },
 };
 
@@ -84,6 +84,7 @@ fn lease(row: &Attributes<'_>, at_timestamp: Option<Timestamp>) -> Result<Lease,
         Some(_) => row.number(FAILOVER_TIME)?.map(Duration::from_millis),
         None => None,
     };
+    lease.throughput = row.throughput()?;
     let pending = row.position([PENDING, PENDING_SUB, PENDING_TIMESTAMP], at_timestamp)?;
     lease.pending_checkpoint = match pending {
         Some(position) => Some(PendingCheckpoint {
@@ -114,6 +115,17 @@ impl Attributes<'_> {
         let mut shards = parsed.map_err(|error| format!("{name}: {error}"))?;
         shards.sort_unstable();
         Ok(shards)
+    }
+
+    /// Java's rows have fractions of bytes.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "as casts saturate"
+    )]
+    fn throughput(&self) -> Result<Option<u64>, String> {
+        let kib: Option<f64> = self.number(THROUGHPUT)?;
+        Ok(kib.map(|kib| (kib * 1024.0).round() as u64))
     }
 
     /// The session, if the row was last written by somebody who knows of sessions.
@@ -204,6 +216,13 @@ fn stream_identifier(lease: &Lease) -> Option<&str> {
     (lease.stream.is_some() && stream_of(identifier) == lease.stream).then_some(identifier)
 }
 
+/// Bytes a second as Java writes them. Six decimals are more than whole bytes need.
+#[expect(clippy::cast_precision_loss, reason = "far below 2^53 bytes a second")]
+pub(super) fn throughput(bytes: u64) -> AttributeValue {
+    let text = format!("{:.6}", bytes as f64 / 1024.0);
+    AttributeValue::N(text.trim_end_matches('0').trim_end_matches('.').to_owned())
+}
+
 pub(super) fn millis(time: Duration) -> AttributeValue {
     number(u64::try_from(time.as_millis()).unwrap_or(u64::MAX))
 }
@@ -223,6 +242,7 @@ pub(super) fn encode(lease: &Lease) -> Result<Item, Unstorable> {
     put(SESSION, lease.session.map(session));
     put(SESSION_COUNTER, lease.session.map(|_| number(lease.counter)));
     put(FAILOVER_TIME, lease.failover_time.map(millis));
+    put(THROUGHPUT, lease.throughput.map(throughput));
     put(OWNER_SWITCHES, Some(number(lease.owner_switches_since_checkpoint)));
     put(CHECKPOINT_OWNER, lease.checkpoint_owner.as_ref().map(text));
     let checkpoint = PositionValues::of(&lease.checkpoint)?;

@@ -13,7 +13,7 @@ use super::{
     schema::{
         CHECKPOINT, CHECKPOINT_OWNER, CHECKPOINT_SUB, CHECKPOINT_TIMESTAMP, CHILDREN, ENDING_HASH_KEY, FAILOVER_TIME,
         LEASE_COUNTER, LEASE_KEY, LEASE_OWNER, OWNER_SWITCHES, PENDING, PENDING_STATE, PENDING_SUB, PENDING_TIMESTAMP,
-        SESSION, SESSION_COUNTER, STARTING_HASH_KEY,
+        SESSION, SESSION_COUNTER, STARTING_HASH_KEY, THROUGHPUT,
     },
 };
 
@@ -146,6 +146,9 @@ impl Clauses<'_> {
         self.counter_and_session(patch, counter);
         if let Some(time) = patch.failover_time {
             self.set(FAILOVER_TIME, codec::millis(time));
+        }
+        if let Some(bytes) = patch.throughput {
+            self.set(THROUGHPUT, codec::throughput(bytes));
         }
         self.worker(LEASE_OWNER, patch.owner.as_ref());
         self.worker(CHECKPOINT_OWNER, patch.checkpoint_owner.as_ref());

@@ -18,6 +18,8 @@ pub(super) const PARENTS: &str = "parentShardId";
 pub(super) const CHILDREN: &str = "childShardIds";
 pub(super) const STARTING_HASH_KEY: &str = "startingHashKey";
 pub(super) const ENDING_HASH_KEY: &str = "endingHashKey";
+/// In units of 1,024 bytes a second, with up to six decimals.
+pub(super) const THROUGHPUT: &str = "throughputKBps";
 pub(super) const CHECKPOINT_OWNER: &str = "checkpointOwner";
 /// Where an application reads several streams: `account:stream:epoch`, in spite of its name.
 pub(super) const STREAM_IDENTIFIER: &str = "streamName";

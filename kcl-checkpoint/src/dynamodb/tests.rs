@@ -106,6 +106,7 @@ fn given_a_row_of_java_with_one_stream_when_read_then_every_attribute_has_its_pl
     wanted.owner = Some(worker("10.0.0.7:5d0f2b6e-9f7a-4d5c-8a6e-0d8b4b5f7a11"));
     wanted.counter = 1812;
     wanted.owner_switches_since_checkpoint = 1;
+    wanted.throughput = Some(12_642);
     assert_eq!(lease(decode(SINGLE)), wanted);
 }
 

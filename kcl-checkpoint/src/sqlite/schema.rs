@@ -43,6 +43,7 @@ CREATE TABLE leases (
     ending_hash_key                        TEXT,
     stream                                 TEXT,
     failover_ms                            INTEGER,
+    throughput                             INTEGER,
     PRIMARY KEY (application, lease_key)
 ) STRICT, WITHOUT ROWID;
 ";

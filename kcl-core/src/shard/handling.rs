@@ -36,6 +36,7 @@ pub(super) struct Handling {
     handled: Position,
     delivered: Position,
     handled_records: u64,
+    pub(super) handled_bytes: u64,
     /// Since when handled records are not committed, and how many.
     uncommitted_since: Option<Tick>,
     uncommitted_records: u64,
@@ -53,6 +54,7 @@ impl Handling {
             handled: start.clone(),
             delivered: start,
             handled_records: 0,
+            handled_bytes: 0,
             uncommitted_since: None,
             uncommitted_records: 0,
             checkpoint_requested: None,
@@ -284,6 +286,7 @@ impl ShardMachine {
         self.effects
             .push_back(ShardEffect::Event(ShardEvent::Handled { records, bytes }));
         self.handling.handled_records += records as u64;
+        self.handling.handled_bytes += bytes;
         self.handling.uncommitted_records += records as u64;
         self.handling.uncommitted_since.get_or_insert(now);
         if let Some(watermark) = self.handling.acks.watermark() {

@@ -238,6 +238,7 @@ impl ShardMachine {
             buffered_records: self.reading.buffer.records() + self.handling.outstanding_records(),
             buffered_bytes: self.reading.buffer.weight() + self.handling.outstanding_weight(),
             handled_records: self.handling.handled_records(),
+            handled_bytes: self.handling.handled_bytes,
         }
     }
 

@@ -87,6 +87,8 @@ pub struct ShardStatus {
     pub buffered_bytes: u64,
     /// Records handled in this tenure.
     pub handled_records: u64,
+    /// Their bytes.
+    pub handled_bytes: u64,
 }
 
 impl ShardStatus {

@@ -137,6 +137,8 @@ impl WorkerMachine {
                     return self.duplicate(now, row.key.clone());
                 }
                 newer_lives.insert(row.key.clone(), first_seen);
+            } else if row.is_in_hand_off() && self.may_be_stolen(now, &row) {
+                // If nobody moves it, the next scans tell.
             } else if row.is_in_hand_off() {
                 // Its consumer ended with an earlier life; nothing is left to finish before it is passed on.
                 self.send(
@@ -156,6 +158,13 @@ impl WorkerMachine {
             }
         }
         self.newer_lives = newer_lives;
+    }
+
+    /// Whether a row that names this worker as the one who passes it on may belong to a worker of Java KCL 2.x, which knows of no
+    /// such attribute and leaves it as it is when it steals a lease. Such a worker renews it.
+    fn may_be_stolen(&self, now: Tick, row: &Lease) -> bool {
+        let rested = self.watch.unchanged_for(now, row).unwrap_or_default();
+        row.session.is_none() && rested < self.config.renew_interval() + self.config.scan_interval
     }
 
     /// Plans what to take and what to ask for, and does it.

@@ -129,7 +129,10 @@ pub enum WorkerEffect {
     /// Read what Java's workers keep beside the leases; answer with [`WorkerInput::Coordination`].
     Coordinate,
     /// Publish how busy this worker is; answer with [`WorkerInput::Published`].
-    Publish,
+    Publish {
+        /// Whether the others publish their CPU, so that it is what they can be compared by.
+        cpu: bool,
+    },
     /// Take back what was published, once; answer with [`WorkerInput::Withdrawn`] also if that failed.
     Withdraw,
     /// Add a row; answer with [`WorkerInput::Written`].

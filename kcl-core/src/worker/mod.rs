@@ -255,6 +255,13 @@ impl WorkerMachine {
         .min()
     }
 
+    /// Notes how many bytes the consumer of a tenure has handled so far.
+    pub fn note_handled(&mut self, tenure: TenureId, bytes: u64) {
+        if let Some(tenure) = self.tenures.get_mut(&tenure) {
+            tenure.handled_bytes = bytes;
+        }
+    }
+
     /// The worker's configuration.
     #[must_use]
     pub fn config(&self) -> &WorkerConfig {

@@ -13,7 +13,7 @@ use std::{
 use super::{StoreFailure, WorkerEffect, WorkerMachine};
 use crate::{
     assign::{Manner, Move, PeerView},
-    coordination::{ClientVersion, Coordination, LeaderLock},
+    coordination::{CPU, ClientVersion, Coordination, LeaderLock},
     ids::{LeaseKey, WorkerId},
     lease::Lease,
     store::StoreOperation,
@@ -54,6 +54,7 @@ pub(super) struct Peers {
 /// A worker's metrics, as seen over time.
 #[derive(Debug)]
 struct Report {
+    measures_cpu: bool,
     updated_at: Option<Timestamp>,
     since: Tick,
     moved: bool,
@@ -77,6 +78,11 @@ impl Peers {
             published: false,
             next_publish: now,
         }
+    }
+
+    /// Whether somebody reads what this worker measures.
+    pub(super) const fn has_readers(&self) -> bool {
+        self.audience
     }
 
     /// When to look, or to publish, next.
@@ -117,9 +123,11 @@ impl Peers {
                 continue;
             }
             let updated_at = metrics.updated_at;
+            let measures_cpu = metrics.values.contains_key(CPU);
             let report = match before.remove(&metrics.worker) {
                 Some(known) if known.updated_at == updated_at => known,
                 known => Report {
+                    measures_cpu,
                     updated_at,
                     since: now,
                     moved: known.is_some(),
@@ -195,7 +203,10 @@ impl WorkerMachine {
         }
         if self.peers.audience && self.peers.next_publish <= now && !self.peers.publishing {
             (self.peers.publishing, self.peers.published) = (true, true);
-            self.push(WorkerEffect::Publish);
+            // The leader compares workers by what they have in common. Where Java's find no CPU to measure, which is anywhere but
+            // on ECS, EKS and EC2, one that does would be compared with none.
+            let cpu = self.peers.reporting.values().any(|report| report.measures_cpu);
+            self.push(WorkerEffect::Publish { cpu });
         }
     }
 

@@ -57,6 +57,10 @@ pub(super) struct Tenure {
     pub(super) wanted: Option<Position>,
     /// At least this has to be committed now.
     pub(super) urgent: Option<Position>,
+    /// How many bytes its consumer has handled.
+    pub(super) handled_bytes: u64,
+    /// How many that were when it was last written how many a second they are.
+    measured: (Tick, u64),
 }
 
 impl Tenure {
@@ -72,6 +76,8 @@ impl Tenure {
             failures: 0,
             wanted: None,
             urgent: None,
+            handled_bytes: 0,
+            measured: (now, 0),
         }
     }
 
@@ -106,6 +112,24 @@ impl Tenure {
             _ => (self.confirmed + renew_interval).max(self.not_before),
         };
         Some(due)
+    }
+
+    /// How many bytes a second were handled lately: the average of that since the last renewal and that before, as with KCL.
+    pub(super) fn throughput(&mut self, now: Tick) -> Option<u64> {
+        let (since, before) = std::mem::replace(&mut self.measured, (now, self.handled_bytes));
+        let millis = u64::try_from(now.since(since).as_millis()).ok()?;
+        let current = self
+            .handled_bytes
+            .saturating_sub(before)
+            .saturating_mul(1_000)
+            .checked_div(millis)?;
+        let earlier = self.lease.throughput.unwrap_or(current);
+        Some(earlier / 2 + current / 2)
+    }
+
+    /// Whether the next write keeps the lease.
+    pub(super) fn renews(&self) -> bool {
+        !matches!(self.stage, Stage::Closing(_))
     }
 
     /// The write to send now.

@@ -69,12 +69,18 @@ impl WorkerMachine {
                 reason: StopReason::LeaseLost,
             });
         }
-        let Some(tenure) = self.tenures.get(&id) else { return };
+        let measures = self.peers.has_readers();
+        let Some(tenure) = self.tenures.get_mut(&id) else {
+            return;
+        };
         if tenure
             .write_due(self.config.renew_interval())
             .is_some_and(|due| due <= now)
         {
-            let (row, write) = (tenure.lease.clone(), tenure.next_write());
+            let (row, mut write) = (tenure.lease.clone(), tenure.next_write());
+            if measures && tenure.renews() {
+                write.patch.throughput = tenure.throughput(now);
+            }
             let op = self.send(now, OpKind::Tenure(id), &row, write);
             if let Some(tenure) = self.tenures.get_mut(&id) {
                 tenure.write = Some((op, now));

@@ -5,7 +5,7 @@ use crate::{
     Lease, LeaseKey, LeaseWrite, Timestamp,
     coordination::{ClientVersion, Coordination, LeaderLock, WorkerMetrics},
     store::StoreOperation,
-    worker::{StoreFailure, WorkerEffect, WorkerEvent, WorkerInput},
+    worker::{StoreFailure, TenureId, WorkerEffect, WorkerEvent, WorkerInput},
 };
 
 /// What a Java fleet keeps beside its leases.
@@ -107,7 +107,7 @@ impl Fleet {
                         };
                         self.bench.handle(WorkerInput::Coordination(answer))
                     }
-                    WorkerEffect::Publish => self.bench.handle(WorkerInput::Published(Ok(()))),
+                    WorkerEffect::Publish { .. } => self.bench.handle(WorkerInput::Published(Ok(()))),
                     _ => Vec::new(),
                 });
             }
@@ -130,7 +130,7 @@ impl Fleet {
     }
 
     fn publications(&self) -> usize {
-        let published = |effect: &&WorkerEffect| matches!(effect, WorkerEffect::Publish);
+        let published = |effect: &&WorkerEffect| matches!(effect, WorkerEffect::Publish { .. });
         self.effects.iter().filter(published).count()
     }
 
@@ -326,4 +326,62 @@ fn given_a_worker_that_holds_everything_when_time_passes_then_it_scans_once_in_a
     let effects = bench.asked_for_first();
     let started = |effect: &WorkerEffect| matches!(effect, WorkerEffect::Event(WorkerEvent::HandOffStarted { .. }));
     assert!(effects.iter().any(started), "{effects:?}");
+}
+
+#[test]
+fn given_a_leader_that_balances_by_throughput_when_leases_are_renewed_then_the_rows_say_how_much_is_handled() {
+    let mut fleet = Fleet::new(&["java"], Some(Java::reporting(&["java"])));
+    let mut mine = held(2, "me", 4);
+    mine.throughput = None;
+    fleet.rows.push(mine);
+    fleet.pass(5, true);
+    for second in 0..20 {
+        // Ten thousand bytes a second.
+        fleet.bench.machine.note_handled(TenureId(1), second * 10_000);
+        fleet.second();
+    }
+    let row = fleet.rows.iter().find(|row| row.key == key(2)).unwrap();
+    let throughput = row.throughput.unwrap();
+    assert!((9_000..=10_000).contains(&throughput), "{throughput}");
+}
+
+#[test]
+fn given_a_fleet_without_java_when_leases_are_renewed_then_nothing_is_measured() {
+    let mut fleet = Fleet::new(&[], Some(Java::default()));
+    fleet.rows.push(held(1, "me", 4));
+    let renewals = fleet.pass(20, true);
+    assert!(renewals.len() > 3 && renewals.iter().all(|write| write.patch.throughput.is_none()));
+}
+
+#[test]
+fn given_workers_that_measure_no_cpu_when_metrics_are_published_then_they_have_none_either() {
+    let mut java = Java::reporting(&["java"]);
+    for (values, cpu) in [(Vec::new(), false), (vec![12.5], true)] {
+        java.rows.workers = vec![WorkerMetrics::of_cpu(worker("java"), Timestamp::default(), values)];
+        let mut fleet = Fleet::new(&["java"], Some(java.clone()));
+        fleet.pass(5, true);
+        assert!(
+            fleet.effects.contains(&WorkerEffect::Publish { cpu }),
+            "{:?}",
+            fleet.effects
+        );
+    }
+}
+
+#[test]
+fn given_a_lease_in_a_hand_off_that_2x_stole_when_it_is_renewed_then_it_is_left_to_the_thief() {
+    let mut fleet = Fleet::new(&["thief"], Some(Java::default()));
+    // What was left behind: this worker was asked for the lease by another one.
+    fleet.rows[0].checkpoint_owner = Some(worker("me"));
+    for _ in 0..30 {
+        fleet.rows[0].counter += 1;
+        assert_eq!(fleet.second(), []);
+    }
+    // Nobody renews it, so it is one that was passed on to this worker and asked for before it was taken.
+    let mut passed_on = Vec::new();
+    for _ in 0..6 {
+        passed_on.extend(fleet.second());
+    }
+    assert_eq!(passed_on.len(), 1, "{passed_on:?}");
+    assert_eq!(fleet.rows[0].holder(), Some(&worker("thief")));
 }
