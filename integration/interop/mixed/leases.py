@@ -6,7 +6,7 @@ import time
 
 from botocore.exceptions import ClientError
 
-# Hand-offs take at least one renewal of a worker, which is many looks.
+# A worker of Java takes some renewals to pass a lease on, which is many looks; one of Rust may be done between two.
 LOOK_EVERY = 0.1
 SENTINELS = {"AT_TIMESTAMP": -3, "TRIM_HORIZON": -2, "LATEST": -1, "SHARD_END": float("inf")}
 

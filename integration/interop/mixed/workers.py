@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -55,6 +56,12 @@ class Worker:
     def logged(self, text):
         with open(self.log, encoding="utf-8", errors="replace") as lines:
             return any(text in line for line in lines)
+
+    def handed_off_to(self, name):
+        """The leases of which its own log says that it passed them on to this worker."""
+        passed = re.compile(rf"hand-off finished lease=(\S+) to={re.escape(name)} ")
+        with open(self.log, encoding="utf-8", errors="replace") as lines:
+            return {found[1] for line in lines if (found := passed.search(line))}
 
 
 class Java(Worker):
