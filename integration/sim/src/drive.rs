@@ -115,10 +115,11 @@ impl World<'_> {
             WorkerEffect::Delete { op, key, expect } => self.ask(node, Some(op), TableRequest::Delete(key, expect)),
             WorkerEffect::Get { op, key } => self.ask(node, Some(op), TableRequest::Get(key)),
             WorkerEffect::Coordinate => self.ask(node, None, TableRequest::Coordinate),
-            WorkerEffect::Publish { .. } => {
+            WorkerEffect::Publish { cpu } => {
+                let busy = cpu.then(|| f64::from(self.rng.u8(1..100)));
                 let process = &self.nodes[node];
                 let wall = process.clock.wall(self.now);
-                let metrics = WorkerMetrics::of_cpu(process.id.clone(), wall, vec![f64::from(self.rng.u8(1..100))]);
+                let metrics = WorkerMetrics::of_cpu(process.id.clone(), wall, busy.into_iter().collect());
                 self.ask(node, None, TableRequest::Publish(metrics));
             }
             WorkerEffect::Withdraw => {

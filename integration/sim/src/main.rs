@@ -161,7 +161,7 @@ impl Sum {
             println!("lives with peers of {name}       {lives:>14} of {hours:.1} h");
         }
         for (name, count) in &self.met {
-            println!("  {name:31} {count:>9}");
+            println!("  {name:37} {count:>3}");
         }
         println!("violations                   {:>14}", self.failed.len());
     }

@@ -376,6 +376,7 @@ impl<'a> World<'a> {
                     kind,
                     failover: self.scenario.failover_time,
                     idle: self.scenario.idle_at_tip,
+                    measures_cpu: self.scenario.seed.is_multiple_of(2),
                 };
                 let (tick, wall) = (clock.tick(self.now), clock.wall(self.now));
                 Mind::Peer(Box::new(Peer::new(config, tick, wall, seed)))

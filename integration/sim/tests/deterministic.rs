@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use fleet_sim::{Scenario, Watch, live};
+use fleet_sim::{PeerChoice, Scenario, Watch, live};
 
 fn history_of_a_process(seed: u64) -> Vec<u8> {
     let output = Command::new(env!("CARGO_BIN_EXE_fleet-sim"))
@@ -41,4 +41,17 @@ fn watching_changes_nothing() {
         },
     );
     assert_eq!((quiet.fingerprint, quiet.events), (watched.fingerprint, watched.events));
+}
+
+#[test]
+fn fleets_with_workers_of_java_are_histories_of_their_own_and_leases_go_to_and_fro() {
+    let fingerprint = |choice| {
+        let outcome = live(&Scenario::draw_with(4, choice), Watch::default());
+        assert_eq!(outcome.met.is_empty(), choice == PeerChoice::None, "{:?}", outcome.met);
+        outcome.fingerprint
+    };
+    let choices = [PeerChoice::None, PeerChoice::TwoX, PeerChoice::ThreeX];
+    let (once, again) = (choices.map(fingerprint), choices.map(fingerprint));
+    assert_eq!(once, again);
+    assert!(once[0] != once[1] && once[1] != once[2]);
 }

@@ -114,8 +114,8 @@ impl Peer {
     fn advance_3x(&mut self, now: Tick) {
         if self.rounds.next_report <= now {
             self.rounds.next_report = now + leader::REPORTS;
-            let busy = f64::from(self.rng.u8(1..100));
-            let metrics = WorkerMetrics::of_cpu(self.config.id.clone(), self.wall, vec![busy]);
+            let busy = self.config.measures_cpu.then(|| f64::from(self.rng.u8(1..100)));
+            let metrics = WorkerMetrics::of_cpu(self.config.id.clone(), self.wall, busy.into_iter().collect());
             self.ask(Op::Publish, TableRequest::Publish(metrics));
         }
         if self.rounds.next_lock <= now && !self.rounds.locking {

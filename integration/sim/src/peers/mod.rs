@@ -44,6 +44,8 @@ pub(crate) struct Config {
     pub(crate) failover: Duration,
     /// Between two reads at the tip of a shard.
     pub(crate) idle: Duration,
+    /// Whether it finds a CPU to measure, which Java does on some machines only.
+    pub(crate) measures_cpu: bool,
 }
 
 /// A worker of Java, for one life.

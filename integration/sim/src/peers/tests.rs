@@ -39,6 +39,7 @@ impl World {
             kind,
             failover: FAILOVER,
             idle: Duration::from_secs(1),
+            measures_cpu: true,
         };
         let mut table = Table::default();
         for lease in leases {
