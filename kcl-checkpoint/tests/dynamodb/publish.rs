@@ -55,8 +55,8 @@ async fn wound_13_given_a_lease_table_with_leases_alone_when_published_then_no_o
     let (client, store) = (client_of(&broker), lease_table(&broker).await);
     let _ = store.create(&lease(0)).await.unwrap();
     store.publish(&metrics("rust", 0)).await.unwrap();
-    store.withdraw(&worker("rust")).await.unwrap();
     assert_eq!(rows(&client, TABLE).await.len(), 1);
+    store.withdraw(&worker("rust")).await.unwrap();
     // Nor does it as long as the application has the tables for it, whatever it holds.
     make_table(&client, COORDINATOR, "key").await;
     put_leader(&client, TABLE, "leaseKey", "java").await;
