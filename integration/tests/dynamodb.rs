@@ -255,7 +255,7 @@ async fn given_settled_fleets_when_counted_then_the_table_costs_no_more_than_its
         (1, 1, 2, 6.0),
         (2, 10, 0, 120.0),
         (2, 10, 2, 120.0),
-        (2, 50, 0, 480.0),
+        (2, 50, 0, 600.0),
     ] {
         let minute = cost(workers, shards, records).await;
         let per_lease = minute.updates / f64::from(shards);

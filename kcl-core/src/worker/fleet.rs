@@ -230,7 +230,9 @@ impl WorkerMachine {
             .values()
             .map(AsRef::as_ref)
             .filter(|lease| self.is_of_others(lease));
-        let (expired, next) = self.watch.expiries(now, others, self.config.failover_time);
+        let (mut expired, next) = self.watch.expiries(now, others, self.config.failover_time);
+        let longest = self.config.failover_time * 2 + self.config.renew_interval();
+        expired.retain(|lease| !self.peers.may_not_know_yet(lease) || self.watch.is_expired(now, lease, longest));
         (expired.into_iter().map(|lease| lease.key.clone()).collect(), next)
     }
 

@@ -31,6 +31,8 @@ const METRICS_LAPSE: Duration = Duration::from_secs(60);
 pub(super) struct Peers {
     looking: bool,
     looked: bool,
+    /// Whether a scan of the table was taken in.
+    noted: bool,
     failures: u32,
     next_look: Tick,
     /// The workers that publish metrics.
@@ -40,6 +42,9 @@ pub(super) struct Peers {
     version: Option<ClientVersion>,
     /// The holders of rows without a session, since when they are seen and no row of theirs has one.
     strangers: BTreeMap<WorkerId, Tick>,
+    /// The holders of leases that strangers have, and the counter with which they were first seen to have them; none for those
+    /// that had them before this worker looked.
+    given: BTreeMap<LeaseKey, (WorkerId, Option<u64>)>,
     /// Leases that strangers were asked for by this worker, or for it, since when.
     asked: BTreeMap<LeaseKey, Tick>,
     /// Whether this worker ever had its share. From then on a leader's balance is not disturbed.
@@ -65,12 +70,14 @@ impl Peers {
         Self {
             looking: false,
             looked: false,
+            noted: false,
             failures: 0,
             next_look: now,
             reporting: BTreeMap::new(),
             leader: None,
             version: None,
             strangers: BTreeMap::new(),
+            given: BTreeMap::new(),
             asked: BTreeMap::new(),
             settled: false,
             audience: false,
@@ -143,6 +150,8 @@ impl Peers {
         let mut strangers = BTreeSet::new();
         let mut kin = BTreeSet::new();
         let mut asked = BTreeMap::new();
+        let mut given = BTreeMap::new();
+        let is_first_look = !std::mem::replace(&mut self.noted, true);
         for lease in table.values() {
             let Some(holder) = lease.holder().filter(|holder| *holder != me) else {
                 continue;
@@ -152,7 +161,11 @@ impl Peers {
                 continue;
             }
             strangers.insert(holder);
-            if lease.is_in_hand_off() && lease.owner.as_ref() == Some(me) {
+            let had = self.given.get(&lease.key).filter(|(had, _)| had == holder);
+            let since = had.map_or((!is_first_look).then_some(lease.counter), |(_, since)| *since);
+            given.insert(lease.key.clone(), (holder.clone(), since));
+            // Java goes on to own leases that are finished, and its leader goes on to assign them.
+            if lease.is_in_hand_off() && lease.owner.as_ref() == Some(me) && !lease.is_finished() {
                 asked.insert(lease.key.clone(), *self.asked.get(&lease.key).unwrap_or(&now));
             }
         }
@@ -161,6 +174,16 @@ impl Peers {
             .map(|worker| ((*worker).clone(), *self.strangers.get(*worker).unwrap_or(&now)))
             .collect();
         self.asked = asked;
+        self.given = given;
+    }
+
+    /// Whether a lease was given to a worker of 3.x that has not renewed it yet. Such a worker looks for what it was given once in a
+    /// failover time, and renews a third of that later: until then it is not gone.
+    pub(super) fn may_not_know_yet(&self, lease: &Lease) -> bool {
+        let Some((holder, since)) = self.given.get(&lease.key) else {
+            return false;
+        };
+        lease.holder() == Some(holder) && *since == Some(lease.counter) && self.reporting.contains_key(holder)
     }
 
     /// How a stranger answers to requests.

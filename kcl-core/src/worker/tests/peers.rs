@@ -2,7 +2,7 @@
 
 use super::bench::{Bench, exit, held, key, seconds, worker, writes};
 use crate::{
-    Lease, LeaseKey, LeaseWrite, Timestamp,
+    Lease, LeaseKey, LeaseWrite, Position, Session, Timestamp,
     coordination::{ClientVersion, Coordination, LeaderLock, WorkerMetrics},
     store::StoreOperation,
     worker::{StoreFailure, TenureId, WorkerEffect, WorkerEvent, WorkerInput},
@@ -384,4 +384,37 @@ fn given_a_lease_in_a_hand_off_that_2x_stole_when_it_is_renewed_then_it_is_left_
     }
     assert_eq!(passed_on.len(), 1, "{passed_on:?}");
     assert_eq!(fleet.rows[0].holder(), Some(&worker("thief")));
+}
+
+#[test]
+fn given_a_lease_that_was_passed_on_to_3x_when_it_is_slow_to_look_then_it_has_the_time_that_it_takes() {
+    for (passed_on, patience) in [(true, 22..=25), (false, 9..=12)] {
+        let mut fleet = Fleet::new(&["java", "java"], Some(Java::reporting(&["java"])));
+        fleet.pass(5, true);
+        fleet.rows[1].checkpoint_owner = None;
+        fleet.rows[1].owner = Some(worker(if passed_on { "rust" } else { "java" }));
+        fleet.rows[1].session = passed_on.then_some(Session(1));
+        fleet.second();
+        // The one that had it passes it on; or Java dies with what it had all the time.
+        fleet.rows[1].checkpoint_owner = None;
+        (fleet.rows[1].owner, fleet.rows[1].session) = (Some(worker("java")), None);
+        fleet.rows[1].counter += 1;
+        fleet.dead = true;
+        let key = fleet.rows[1].key.clone();
+
+        let taken_after = (0..60).find(|_| {
+            let written = fleet.second();
+            written.iter().any(|write| takes(write) && write.key == key)
+        });
+        assert!(patience.contains(&taken_after.unwrap()), "{passed_on}: {taken_after:?}");
+    }
+}
+
+#[test]
+fn given_a_finished_lease_that_java_passes_on_to_this_worker_when_time_passes_then_it_is_not_begun_again() {
+    let mut fleet = Fleet::new(&["java", "java"], Some(Java::reporting(&["java"])));
+    fleet.rows[0].checkpoint = Position::ShardEnd;
+    (fleet.rows[0].owner, fleet.rows[0].checkpoint_owner) = (Some(worker("me")), Some(worker("java")));
+    let written = fleet.pass(100, true);
+    assert!(written.iter().all(|write| write.key != key(1)), "{written:?}");
 }
