@@ -17,7 +17,7 @@ fn given_a_row_that_is_no_lease_when_examined_then_it_is_named() {
 #[test]
 fn given_leases_of_another_stream_when_examined_then_they_are_named_and_count_for_nothing_else() {
     let mut stray = super::held(9, high(), "w9");
-    stray.stream = Some(stream("other"));
+    stray.stream = Some(stream("other").into());
     let mut case = Case::of([super::held(1, low(), "w1"), super::held(2, high(), "w2"), stray]);
     case.stream = Some(stream("mine"));
     assert_eq!(case.codes(), [("other_stream", Severity::Error)]);
@@ -36,7 +36,7 @@ fn given_leases_of_another_stream_when_examined_then_they_are_named_and_count_fo
 fn given_rows_of_two_streams_when_no_stream_is_told_then_the_rarer_one_is_the_stranger() {
     let of = |number, range, name| {
         let mut lease = super::held(number, range, "w1");
-        lease.stream = Some(stream(name));
+        lease.stream = Some(stream(name).into());
         lease
     };
     let case = Case::of([of(1, low(), "a"), of(2, high(), "a"), of(3, low(), "b")]);

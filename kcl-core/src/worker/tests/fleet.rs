@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use super::world::{FAILOVER_MS, World};
+use super::{
+    bench::shards_listed,
+    world::{FAILOVER_MS, World},
+};
 use crate::{
     InitialPosition, LeaseKey, Position, Session, ShardFilter, Tick, WorkerId,
     coordination::Coordination,
@@ -355,7 +358,7 @@ impl Fleet {
                 };
                 return self.answer(life, WorkerInput::Coordination(result));
             }
-            WorkerEffect::ListShards(filter) => return self.list_shards(life, *filter, down),
+            WorkerEffect::ListShards { filter, .. } => return self.list_shards(life, *filter, down),
             WorkerEffect::Get { op, key } => {
                 let result = if down {
                     Err(trouble)
@@ -438,7 +441,7 @@ impl Fleet {
             kind: FetchFailureKind::Unavailable,
             message: "trouble".to_owned(),
         };
-        self.answer(life, WorkerInput::Shards(if down { Err(failure) } else { Ok(shards) }));
+        self.answer(life, shards_listed(if down { Err(failure) } else { Ok(shards) }));
     }
 }
 
