@@ -161,6 +161,28 @@ async fn a_fleet_reads_two_streams_through_reshards_while_a_third_comes_and_one_
 }
 
 #[tokio::test(start_paused = true)]
+async fn wound_08_a_hand_off_among_several_streams_is_finished_and_replays_nothing() {
+    let rides = World::new(909, 3);
+    let fares = rides.beside("fares", 3);
+    let all = [&rides, &fares];
+    let one = start("one", &all, &all);
+    rides.put(60);
+    fares.put(60);
+    one.until(|report| held(report) == 6).await;
+    let two = start("two", &all, &all);
+    two.until(|report| held(report) == 3).await;
+    rides.put(60);
+    fares.put(60);
+    rides.log.complete(120).await;
+    fares.log.complete(120).await;
+    balanced(&one, &two).await;
+    assert_eq!(rides.log.replays() + fares.log.replays(), 0);
+    for worker in [one, two] {
+        worker.stop().await.unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_worker_that_dies_is_followed_in_every_stream() {
     let rides = World::new(902, 3);
     let fares = rides.beside("fares", 3);
