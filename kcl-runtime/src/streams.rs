@@ -164,7 +164,10 @@ impl Streams {
         let before = self.several.len();
         self.several.retain(|_, entry| match which {
             StreamSelector::Name(name) => entry.config.name() != name,
-            StreamSelector::Id(id) => entry.found.as_ref() != Some(id),
+            StreamSelector::Id(id) => {
+                // One that is looked for again may have been given as this one.
+                entry.found.as_ref() != Some(id) && entry.config.id.as_ref() != Some(id)
+            }
         });
         before - self.several.len()
     }
