@@ -20,7 +20,8 @@ use crate::{
 /// Write the records of streams to stdout, one JSON object per line.
 ///
 /// The keys of a line are `stream`, `shard_id`, `sequence_number`, `sub_sequence_number`, `partition_key`,
-/// `approximate_arrival_timestamp` (RFC 3339), and `data`, or `data_base64` where the data is not UTF-8.
+/// `approximate_arrival_timestamp` (RFC 3339), and `data`, or `data_base64` where the data is not UTF-8. Where several streams
+/// are read there is also `stream_id`, which is `account:stream:epoch`.
 ///
 /// Every record is written at least once. A batch is checkpointed only after all its lines went to stdout. Start several
 /// with the same --app and the same lease table, and they share the shards; start one again, and it goes on where it was.
