@@ -197,8 +197,8 @@ impl WorkerMachine {
         let FormerStreams::DeleteAfter(wait) = self.config.former_streams else {
             return;
         };
-        let wait = wait.max(self.config.failover_time);
         for row in rows {
+            let wait = wait.max(row.patience(self.config.failover_time));
             let former = row.stream_id().and_then(|stream| self.streams.former.get(stream));
             let is_due = former.is_some_and(|since| *since + wait <= now);
             let rested = self.watch.unchanged_for(now, row) >= Some(wait);
