@@ -320,7 +320,7 @@ fn given_a_lease_on_its_way_when_its_stream_is_removed_then_it_is_declined() {
     let mut bench = reading(&["a", "b"]);
     let mut row = held("b", 1, "me");
     row.checkpoint_owner = Some(worker("other"));
-    bench.listed(vec![row.clone()]);
+    bench.listed(vec![row]);
     let effects = bench.handle(WorkerInput::Streams(configs(&["a"])));
     let (_, decline) = writes(&effects).pop().unwrap();
     assert_eq!(decline.patch.owner, Some(Some(worker("other"))), "its holder keeps it");

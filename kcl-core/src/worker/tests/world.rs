@@ -47,7 +47,7 @@ impl World {
     pub(super) fn new(seed: u64) -> Self {
         let (rng, table) = (Rng::with_seed(seed), BTreeMap::new());
         // A third of the lives have two streams, with shards of the same ids.
-        let streams = if seed % 3 == 0 {
+        let streams = if seed.is_multiple_of(3) {
             ["1:a:7", "2:a:7"].map(|text| Some(text.parse().unwrap())).to_vec()
         } else {
             vec![None]
