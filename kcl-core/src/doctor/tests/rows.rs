@@ -1,7 +1,7 @@
 //! What single rows tell.
 
 use super::{Case, Severity, high, low, stream};
-use crate::{LeaseKey, doctor::Problem};
+use crate::{HashKeyRange, Lease, LeaseKey, doctor::Problem};
 
 #[test]
 fn given_a_row_that_is_no_lease_when_examined_then_it_is_named() {
@@ -47,6 +47,40 @@ fn given_rows_of_two_streams_when_no_stream_is_told_then_the_rarer_one_is_the_st
         "{findings:?}"
     );
     assert_eq!(Case::of([of(1, low(), "a"), of(2, high(), "a")]).findings(), []);
+}
+
+#[test]
+fn given_two_streams_of_one_application_when_examined_then_each_is_whole_or_not_by_itself() {
+    let of = |name: &str, lease: Lease| lease.in_stream(format!("1:{name}:7").parse().unwrap());
+    let waiting = of("b", super::held(3, low(), "w1").with_parents([super::shard(1)]));
+    let leases = [
+        of("a", super::held(1, low(), "w1")),
+        of("a", super::held(2, high(), "w2")),
+        // Finished in one stream, open in the other.
+        of("b", super::finished(super::free(1, low()))),
+        of("b", super::held(2, high(), "w2")),
+        waiting.clone(),
+    ];
+    assert_eq!(Case::of(leases.clone()).findings(), []);
+    let without = |key: &LeaseKey| Case::of(leases.iter().filter(|lease| lease.key != *key).cloned());
+    assert_eq!(without(&waiting.key).codes(), [("hash_range_hole", Severity::Error)]);
+
+    // The stream's shards are those of the stream that is asked about.
+    let mut case = Case::of(leases.clone()).with_shards([super::open(1, low(), None), super::open(2, high(), None)]);
+    case.stream = Some(stream("a"));
+    assert_eq!(case.findings(), []);
+    let mut case = case.with_shards([super::open(7, HashKeyRange::FULL, None)]);
+    let strange: Vec<LeaseKey> = case
+        .findings()
+        .iter()
+        .flat_map(|found| found.problem.leases().into_iter().cloned())
+        .collect();
+    assert!(
+        !strange.is_empty() && strange.iter().all(|key| key.as_str().starts_with("1:a:7")),
+        "{strange:?}"
+    );
+    case.stream = None;
+    assert_eq!(case.findings(), [], "nobody says of which one they are");
 }
 
 #[test]
