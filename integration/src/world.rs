@@ -77,6 +77,19 @@ impl World {
         }
     }
 
+    /// The same world with another stream, whose records are numbered and noted apart.
+    #[must_use]
+    pub fn beside(&self, stream: &str, shards: i32) -> Self {
+        let world = Self {
+            stream: StreamName::new(stream).unwrap(),
+            log: Log::new(self.clock),
+            numbers: Arc::default(),
+            ..self.clone()
+        };
+        world.create_stream(shards);
+        world
+    }
+
     /// Creates the stream.
     pub fn create_stream(&self, shards: i32) {
         self.broker

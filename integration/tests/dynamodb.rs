@@ -15,7 +15,7 @@ use aws_sdk_dynamodb::{
 use integration::{Running, World, held, shard_id};
 use kcl_broker::trouble::Fault;
 use kcl_checkpoint::DynamoDbLeaseStore;
-use kcl_core::{LeaseKey, LeaseStore, Position, Session, StreamName, WorkerId};
+use kcl_core::{LeaseKey, LeaseStore, Position, Session, WorkerId};
 
 const TABLE: &str = "billing";
 
@@ -185,7 +185,7 @@ async fn given_leases_of_java_when_its_worker_is_gone_then_ours_goes_on_where_it
     let row = store.get(&LeaseKey::of_shard(&shard_id(0))).await.unwrap().unwrap();
     assert_eq!(row.owner, Some(WorkerId::new("rust").unwrap()));
     assert!(row.session > Some(Session(0)));
-    assert_eq!(row.stream, None::<StreamName>);
+    assert_eq!(row.stream, None);
     worker.stop().await.unwrap();
     let row = client(&world)
         .get_item()

@@ -255,7 +255,10 @@ async fn workers_that_disagree_about_the_failover_time_leave_each_other_their_le
     patient.until(|report| held(report) == 2).await;
     hasty.until(|report| held(report) == 2).await;
     let switches = |leases: Vec<Lease>| -> Vec<u64> {
-        let mut switches: Vec<_> = leases.into_iter().map(|lease| lease.owner_switches_since_checkpoint).collect();
+        let mut switches: Vec<_> = leases
+            .into_iter()
+            .map(|lease| lease.owner_switches_since_checkpoint)
+            .collect();
         switches.sort_unstable();
         switches
     };

@@ -17,7 +17,7 @@ mod words;
 use std::{cmp::Reverse, time::Duration};
 
 pub use self::finding::{BlockedBy, Finding, Problem, Remedy, Severity};
-use self::view::View;
+use self::view::{Scope, View};
 use crate::{catalog::Shard, coordination::Coordination, ids::StreamName, store::LeaseListing, time::Timestamp};
 
 /// One look at the table, and at the stream.
@@ -70,43 +70,83 @@ pub struct Examination<'a> {
 /// ```
 #[must_use]
 pub fn examine(examination: &Examination<'_>) -> Vec<Finding> {
-    let stream = examination
-        .stream
-        .or_else(|| view::commonest_stream(examination.last.listing));
-    let last = View::new(examination.last, stream);
-    let mut findings = view::rows_of_no_use(examination.last.listing, stream, examination.stream.is_some());
-    let earlier = examination
-        .earlier
-        .map(|(look, between)| (View::new(look, stream), between));
-
-    let structure = |view: &View<'_>| {
-        let mut problems = ranges::problems(view);
-        problems.extend(shards::problems(view));
-        problems.extend(shards::circles(view));
-        problems
-    };
-    match &earlier {
-        Some((earlier, between)) => {
-            let before = structure(earlier);
-            let both = structure(&last).into_iter().filter(|found| before.contains(found));
-            findings.extend(both.map(|(problem, severity)| Finding {
-                severity,
-                problem,
-                confirmed: true,
-            }));
-            let watched = holders::Watched::new(earlier, &last, *between, examination.failover_time);
-            findings.extend(watched.findings());
-        }
-        None => findings.extend(structure(&last).into_iter().map(|(problem, severity)| Finding {
-            // It may be half of a change that is under way.
-            severity: severity.min(Severity::Warning),
-            problem,
-            confirmed: false,
-        })),
-    }
+    let mut findings = leases(examination);
     findings.extend(beside::findings(examination));
     findings.sort_by_key(|finding| Reverse(finding.severity));
     findings
+}
+
+fn leases(examination: &Examination<'_>) -> Vec<Finding> {
+    let listing = examination.last.listing;
+    let several = view::several_streams(listing);
+    if several.is_empty() {
+        let stream = examination.stream.or_else(|| view::commonest_stream(listing));
+        let mut findings = view::rows_of_no_use(listing, stream, examination.stream.is_some());
+        findings.extend(structure(examination, Scope::One(stream)));
+        findings.extend(holders(examination, Scope::One(stream)));
+        return findings;
+    }
+    let mut findings = view::rows_of_no_use(listing, examination.stream, examination.stream.is_some());
+    // The shards that were listed are those of the stream of this name that there is now: the youngest.
+    let listed = several
+        .iter()
+        .filter(|stream| Some(stream.name()) == examination.stream)
+        .max_by_key(|stream| stream.epoch());
+    for stream in &several {
+        let mut examination = *examination;
+        if Some(stream) != listed {
+            examination.last.shards = None;
+            if let Some((earlier, _)) = &mut examination.earlier {
+                earlier.shards = None;
+            }
+        }
+        findings.extend(structure(&examination, Scope::OfSeveral(stream)));
+    }
+    // Who lives shows in all streams together.
+    findings.extend(holders(examination, Scope::AllOfSeveral));
+    findings
+}
+
+/// What is wrong with the leases of one stream, as they stand beside each other and beside its shards.
+fn structure(examination: &Examination<'_>, scope: Scope<'_>) -> Vec<Finding> {
+    let problems = |look: Look<'_>| {
+        let view = View::new(look, scope);
+        let mut problems = ranges::problems(&view);
+        problems.extend(shards::problems(&view));
+        problems.extend(shards::circles(&view));
+        problems
+    };
+    let last = problems(examination.last);
+    match examination.earlier {
+        Some((earlier, _)) => {
+            let before = problems(earlier);
+            let both = last.into_iter().filter(|found| before.contains(found));
+            both.map(|(problem, severity)| Finding {
+                severity,
+                problem,
+                confirmed: true,
+            })
+            .collect()
+        }
+        None => last
+            .into_iter()
+            .map(|(problem, severity)| Finding {
+                // It may be half of a change that is under way.
+                severity: severity.min(Severity::Warning),
+                problem,
+                confirmed: false,
+            })
+            .collect(),
+    }
+}
+
+/// What two looks tell about those who hold leases.
+fn holders(examination: &Examination<'_>, scope: Scope<'_>) -> Vec<Finding> {
+    let Some((earlier, between)) = examination.earlier else {
+        return Vec::new();
+    };
+    let (earlier, last) = (View::new(earlier, scope), View::new(examination.last, scope));
+    holders::Watched::new(&earlier, &last, between, examination.failover_time).findings()
 }
 
 #[cfg(test)]

@@ -5,6 +5,8 @@ use std::{borrow::Borrow, fmt, sync::Arc};
 use md5::{Digest, Md5};
 use serde::{Deserialize, Serialize};
 
+use crate::stream::StreamId;
+
 /// A name was empty or holds what its kind of name cannot hold.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{text:?} is not a valid {kind}: {rule}")]
@@ -12,6 +14,16 @@ pub struct InvalidId {
     kind: &'static str,
     text: String,
     rule: &'static str,
+}
+
+impl InvalidId {
+    pub(crate) fn new(kind: &'static str, text: &str, rule: &'static str) -> Self {
+        Self {
+            kind,
+            text: text.to_owned(),
+            rule,
+        }
+    }
 }
 
 macro_rules! id {
@@ -111,6 +123,12 @@ id!(
 );
 
 id!(
+    /// The number of an AWS account: 1 to 20 digits. AWS gives 12.
+    AccountId, "account", "use 1 to 20 digits",
+    |text| (1..=20).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit())
+);
+
+id!(
     /// The id of a shard within its stream, such as `shardId-000000000002`: 1 to 128 of `a-z A-Z 0-9 _ . -`.
     ShardId, "shard id", "use 1 to 128 of a-z A-Z 0-9 _ . -",
     |text| (1..=128).contains(&text.len())
@@ -118,7 +136,8 @@ id!(
 );
 
 id!(
-    /// The key of a lease in its table: the shard id where an application reads one stream.
+    /// The key of a lease in its table: the shard id where an application reads one stream, `account:stream:epoch:shard`
+    /// where it reads several.
     LeaseKey, "lease key", "use 1 to 1024 bytes without control characters",
     |text| printable(text, 1024)
 );
@@ -141,6 +160,11 @@ impl LeaseKey {
     #[must_use]
     pub fn of_shard(shard: &ShardId) -> Self {
         Self(Arc::clone(&shard.0))
+    }
+
+    /// The key under which an application that reads several streams keeps the lease of `shard` of `stream`.
+    pub(crate) fn of_shard_in(stream: &StreamId, shard: &ShardId) -> Self {
+        Self(format!("{stream}:{shard}").into())
     }
 }
 

@@ -9,8 +9,9 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ids::{HashKeyRange, LeaseKey, Session, ShardId, StreamName, WorkerId},
+    ids::{HashKeyRange, LeaseKey, Session, ShardId, WorkerId},
     sequence::Position,
+    stream::{LeaseStream, StreamId},
 };
 
 /// A prepared (two-phase) checkpoint: announced, not yet committed.
@@ -31,7 +32,7 @@ pub struct Lease {
     /// The shard that the lease is for.
     pub shard: ShardId,
     /// The stream that the shard is of, where the row says so: a worker of another stream leaves the row alone.
-    pub stream: Option<StreamName>,
+    pub stream: Option<LeaseStream>,
     /// Who holds the lease, or is about to: see [`Lease::holder`].
     pub owner: Option<WorkerId>,
     /// The life of the owner that took the lease, where the owner says so.
@@ -94,6 +95,30 @@ impl Lease {
     pub fn with_hash_key_range(mut self, range: HashKeyRange) -> Self {
         self.hash_key_range = Some(range);
         self
+    }
+
+    /// The same lease, of an application that reads several streams: its key names the stream.
+    #[must_use]
+    pub fn in_stream(mut self, stream: StreamId) -> Self {
+        self.key = stream.key_of(&self.shard);
+        self.stream = Some(LeaseStream::OfSeveral(stream));
+        self
+    }
+
+    /// The stream, if the application reads several.
+    #[must_use]
+    pub fn stream_id(&self) -> Option<&StreamId> {
+        match &self.stream {
+            Some(LeaseStream::OfSeveral(stream)) => Some(stream),
+            Some(LeaseStream::One(_)) | None => None,
+        }
+    }
+
+    /// The key of the lease of another shard of the same stream.
+    #[must_use]
+    pub fn key_of(&self, shard: &ShardId) -> LeaseKey {
+        self.stream_id()
+            .map_or_else(|| LeaseKey::of_shard(shard), |stream| stream.key_of(shard))
     }
 
     /// The worker that reads the shard now: during a hand-off still the old owner.

@@ -17,6 +17,7 @@ pub mod retry;
 mod sequence;
 pub mod shard;
 mod store;
+mod stream;
 pub mod sync;
 mod time;
 pub mod watch;
@@ -24,10 +25,13 @@ pub mod worker;
 
 pub use self::{
     catalog::{ChildShard, Shard, ShardFilter},
-    ids::{ApplicationName, HashKey, HashKeyRange, InvalidId, LeaseKey, Session, ShardId, StreamName, WorkerId},
+    ids::{
+        AccountId, ApplicationName, HashKey, HashKeyRange, InvalidId, LeaseKey, Session, ShardId, StreamName, WorkerId,
+    },
     lease::{Expect, Lease, LeaseWrite, Patch, PendingCheckpoint},
     record::{Batch, Record},
     sequence::{InitialPosition, InvalidSequenceNumber, Position, RecordPosition, SequenceNumber},
     store::{BoxError, LeaseListing, LeaseStore, StoreError, StoreOperation, UnreadableRow, WriteOutcome},
+    stream::{LeaseStream, StreamArn, StreamId},
     time::{InvalidTimestamp, Tick, Timestamp},
 };

@@ -13,6 +13,8 @@ use crate::{
 
 /// Whether the shard of `lease` may be read: everything that came before it has been handled.
 ///
+/// The table may hold several streams: shards are looked for in the lease's own.
+///
 /// Every parent that has a lease must be at its end; a parent without one was never to be read, or was read and its row
 /// cleaned up. The two parents of a merged shard can be reached at different times, though. The one that ends first
 /// leaves the merged shard a lease at the trim horizon; as long as that stands there, the other parent has not been
@@ -33,7 +35,7 @@ use crate::{
 /// ```
 #[must_use]
 pub fn is_ready(lease: &Lease, leases: &BTreeMap<LeaseKey, impl Borrow<Lease>>) -> bool {
-    is_ready_among(lease, |shard| leases.get(shard.as_str()).map(Borrow::borrow))
+    is_ready_among(lease, |shard| leases.get(&lease.key_of(shard)).map(Borrow::borrow))
 }
 
 /// [`is_ready`] for callers with an index of their own.
@@ -71,7 +73,12 @@ pub(crate) fn is_ready_among<'a>(lease: &Lease, find: impl Fn(&ShardId) -> Optio
 /// ```
 #[must_use]
 pub fn start_position(lease: &Lease, leases: &BTreeMap<LeaseKey, impl Borrow<Lease>>) -> Position {
-    let follows = || lease.parents.iter().any(|parent| leases.contains_key(parent.as_str()));
+    let follows = || {
+        lease
+            .parents
+            .iter()
+            .any(|parent| leases.contains_key(&lease.key_of(parent)))
+    };
     if lease.checkpoint == Position::Latest && follows() {
         Position::TrimHorizon
     } else {

@@ -8,6 +8,7 @@ use bytestring::ByteString;
 use crate::{
     ids::{ShardId, StreamName},
     sequence::{Position, RecordPosition, SequenceNumber},
+    stream::StreamId,
     time::Timestamp,
 };
 
@@ -99,6 +100,7 @@ pub struct Batch {
     start: usize,
     end: usize,
     millis_behind_latest: Option<u64>,
+    stream_id: Option<Arc<StreamId>>,
 }
 
 impl Batch {
@@ -113,7 +115,15 @@ impl Batch {
             start: 0,
             end,
             millis_behind_latest: None,
+            stream_id: None,
         }
+    }
+
+    /// The same batch, of one of several streams.
+    #[must_use]
+    pub fn with_stream_id(mut self, stream: Option<Arc<StreamId>>) -> Self {
+        self.stream_id = stream;
+        self
     }
 
     /// The same batch, with the distance to the tip of the shard that the service told when it was read.
@@ -127,6 +137,12 @@ impl Batch {
     #[must_use]
     pub fn stream(&self) -> &StreamName {
         &self.stream
+    }
+
+    /// Which stream the records are of, where the worker reads several: those of two accounts may have one name.
+    #[must_use]
+    pub fn stream_id(&self) -> Option<&StreamId> {
+        self.stream_id.as_deref()
     }
 
     /// The shard that the records are of.

@@ -17,6 +17,7 @@ use crate::{
     metrics,
     processor::{DynFactory, RecordProcessorFactory, erase},
     source::RecordSource,
+    streams::{StreamConfig, Streams},
     worker_task::{Parts, WorkerTask},
 };
 
@@ -73,15 +74,66 @@ impl Worker {
         source: impl RecordSource,
         store: Arc<dyn LeaseStore>,
     ) -> WorkerBuilder {
-        WorkerBuilder {
-            application,
-            source: Arc::new(source),
-            store,
-            config: Config::default(),
-            worker: None,
-            seed: None,
-            started_at: None,
-        }
+        WorkerBuilder::new(application, Sources::One(Arc::new(source)), store)
+    }
+
+    /// Begins a worker of `application` that reads several streams, and shares `store` with the rest of its fleet. The
+    /// streams may be of several accounts and regions, and come and go while it runs: see [`WorkerHandle::add_stream`].
+    ///
+    /// All leases are spread over the fleet together. The rows have another form than those of an application of one stream,
+    /// also where there is only one by now.
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build()?.block_on(async {
+    /// use std::sync::Arc;
+    /// use kcl_checkpoint::MemoryLeaseStore;
+    /// use kcl_core::{ApplicationName, Batch, InitialPosition, StreamArn, StreamName};
+    /// use kcl_runtime::{KinesisSource, StreamConfig, Worker};
+    /// # let broker = kcl_broker::Broker::new();
+    /// # let config = aws_sdk_kinesis::Config::builder()
+    /// #     .behavior_version(aws_sdk_kinesis::config::BehaviorVersion::latest())
+    /// #     .region(aws_sdk_kinesis::config::Region::new("us-east-1"))
+    /// #     .credentials_provider(aws_sdk_kinesis::config::Credentials::new("any", "any", None, None, "docs"))
+    /// #     .endpoint_url("http://kinesis.local")
+    /// #     .http_client(broker.http_client())
+    /// #     .build();
+    /// # let (ours, theirs) = (aws_sdk_kinesis::Client::from_conf(config.clone()), aws_sdk_kinesis::Client::from_conf(config));
+    /// # for stream in ["orders", "invoices"] {
+    /// #     ours.create_stream().stream_name(stream).shard_count(1).send().await?;
+    /// # }
+    /// # let arn = ours.describe_stream_summary().stream_name("invoices").send().await?;
+    /// # let arn = arn.stream_description_summary.ok_or("no stream")?.stream_arn;
+    /// let orders = KinesisSource::new(ours, StreamName::new("orders")?);
+    /// let invoices = KinesisSource::by_arn(theirs, arn.parse::<StreamArn>()?);
+    /// let streams = [
+    ///     StreamConfig::new(orders),
+    ///     StreamConfig::new(invoices).initial_position(InitialPosition::Latest),
+    /// ];
+    /// let store = Arc::new(MemoryLeaseStore::new());
+    /// let worker = Worker::of_streams(ApplicationName::new("billing")?, streams, store)
+    ///     .function(|batch: Batch| async move {
+    ///         println!("{} records of {}", batch.len(), batch.stream());
+    ///     })
+    ///     .build()?;
+    ///
+    /// let handle = worker.handle();
+    /// let running = tokio::spawn(worker.run());
+    /// handle.wait_until(|report| report.is_idle()).await;
+    /// assert_eq!(handle.remove_stream(StreamName::new("invoices")?).await, 1);
+    /// handle.shutdown().await;
+    /// running.await??;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn of_streams(
+        application: ApplicationName,
+        streams: impl IntoIterator<Item = StreamConfig>,
+        store: Arc<dyn LeaseStore>,
+    ) -> WorkerBuilder {
+        let streams = streams.into_iter().collect();
+        WorkerBuilder::new(application, Sources::Several(streams), store)
     }
 
     /// Talks to this worker while it runs.
@@ -136,11 +188,18 @@ impl fmt::Debug for Worker {
     }
 }
 
+/// Where a worker reads.
+#[derive(Debug)]
+enum Sources {
+    One(Arc<dyn RecordSource>),
+    Several(Vec<StreamConfig>),
+}
+
 /// A worker whose handler is not chosen yet.
 #[derive(Debug)]
 pub struct WorkerBuilder {
     application: ApplicationName,
-    source: Arc<dyn RecordSource>,
+    sources: Sources,
     store: Arc<dyn LeaseStore>,
     config: Config,
     worker: Option<WorkerId>,
@@ -149,6 +208,18 @@ pub struct WorkerBuilder {
 }
 
 impl WorkerBuilder {
+    fn new(application: ApplicationName, sources: Sources, store: Arc<dyn LeaseStore>) -> Self {
+        Self {
+            application,
+            sources,
+            store,
+            config: Config::default(),
+            worker: None,
+            seed: None,
+            started_at: None,
+        }
+    }
+
     /// Names the worker. Workers that run at the same time must not share a name; one that is started again under its
     /// old name resumes its leases at once. By default a name is drawn.
     #[must_use]
@@ -214,19 +285,16 @@ impl WorkerBuilder {
         self.config.validate()?;
         metrics::describe();
         let clock = Clock::start(self.started_at);
-        if let InitialPosition::AtTimestamp(at) = self.config.initial_position
-            && at > clock.wall().saturating_add(CLOCKS_DIFFER)
-        {
-            let (setting, rule) = (
-                "initial_position",
-                "the service starts at no time in the future; use LATEST",
-            );
-            return Err(ConfigError::OutOfRange {
-                setting,
-                value: at.to_string(),
-                rule,
-            });
-        }
+        check_start(&clock, Some(self.config.initial_position))?;
+        let one = match &self.sources {
+            Sources::One(source) => Some(source.stream().clone()),
+            Sources::Several(streams) => {
+                for stream in streams {
+                    check_start(&clock, stream.initial_position)?;
+                }
+                None
+            }
+        };
         let started = u64::try_from(clock.wall().epoch_millis()).unwrap_or_default();
         let seed = self
             .seed
@@ -238,22 +306,30 @@ impl WorkerBuilder {
         };
         // Later lives have larger sessions; the lowest bits tell lives of the same millisecond apart.
         let session = Session((started << 16) | u64::from(rng.u16(..)));
-        let machine = WorkerMachine::new(
-            self.config.worker(id.clone(), session, self.source.stream().clone()),
-            clock.now(),
-            rng.u64(..),
-        );
+        let machine = WorkerMachine::new(self.config.worker(id.clone(), session, one), clock.now(), rng.u64(..));
         let (commands, receiver) = mpsc::channel::<Command>(COMMAND_QUEUE);
         let changes = Arc::new(watch::Sender::new(0));
         let handle = WorkerHandle {
             commands,
             changes: Arc::clone(&changes),
         };
+        let streams = match self.sources {
+            Sources::One(source) => Streams::one(source),
+            Sources::Several(several) => {
+                let (initial, interval) = (self.config.initial_position, self.config.shard_sync_interval);
+                let mut streams = Streams::several(initial, interval, rng.u64(..));
+                for stream in several {
+                    // The worker tells its machine which are known by now when it begins to run.
+                    let _ = streams.add(clock.now(), stream);
+                }
+                streams
+            }
+        };
         let task = WorkerTask::new(Parts {
             application: self.application,
             machine,
             shard_config: self.config.shard(checkpoint),
-            source: self.source,
+            streams,
             store: self.store,
             factory,
             clock,
@@ -263,6 +339,20 @@ impl WorkerBuilder {
             changes,
         });
         Ok(Worker { task, handle, id })
+    }
+}
+
+/// The service starts at no time in the future.
+fn check_start(clock: &Clock, position: Option<InitialPosition>) -> Result<(), ConfigError> {
+    match position {
+        Some(InitialPosition::AtTimestamp(at)) if at > clock.wall().saturating_add(CLOCKS_DIFFER) => {
+            Err(ConfigError::OutOfRange {
+                setting: "initial_position",
+                value: at.to_string(),
+                rule: "the service starts at no time in the future; use LATEST",
+            })
+        }
+        _ => Ok(()),
     }
 }
 

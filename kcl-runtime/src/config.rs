@@ -7,7 +7,7 @@ use kcl_core::{
     fetch::{MAX_RECORDS_PER_READ, PollPacing},
     retry::Backoff,
     shard::{CheckpointPolicy, ShardConfig},
-    worker::WorkerConfig,
+    worker::{FormerStreams, WorkerConfig},
 };
 
 use crate::error::ConfigError;
@@ -27,6 +27,8 @@ pub struct Config {
     /// How often the stream's shards are compared with the leases. 60 s by default, as in KCL. Resharding does not
     /// wait for it: the consumer that reaches the end of a shard adds its children.
     pub shard_sync_interval: Duration,
+    /// What becomes of the rows of a stream that was one of several and is read no more. By default they stay.
+    pub former_streams: FormerStreams,
     /// The most leases that this worker holds; no limit by default.
     pub max_leases: Option<usize>,
     /// How long a batch may take to finish at shutdown, before the lease is given back without it. 30 s by default.
@@ -58,6 +60,7 @@ impl Default for Config {
             failover_time: Duration::from_secs(10),
             scan_interval: None,
             shard_sync_interval: Duration::from_secs(60),
+            former_streams: FormerStreams::default(),
             max_leases: None,
             shutdown_grace: Duration::from_secs(30),
             hand_off_timeout: Duration::from_secs(30),
@@ -134,12 +137,14 @@ impl Config {
         }
     }
 
-    pub(crate) fn worker(&self, worker: WorkerId, session: Session, stream: StreamName) -> WorkerConfig {
+    pub(crate) fn worker(&self, worker: WorkerId, session: Session, stream: Option<StreamName>) -> WorkerConfig {
         let scan_interval = self
             .scan_interval
             .unwrap_or_else(|| WorkerConfig::scan_interval_for(self.failover_time));
         WorkerConfig {
-            stream: Some(stream),
+            streams: stream.is_none().then(Vec::new),
+            stream,
+            former_streams: self.former_streams,
             failover_time: self.failover_time,
             scan_interval,
             shard_sync_interval: self.shard_sync_interval,

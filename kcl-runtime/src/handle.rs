@@ -3,11 +3,13 @@
 use std::{sync::Arc, time::Duration};
 
 use kcl_core::{
-    ShardId, Timestamp,
+    ShardId, StreamId, StreamName, Timestamp,
     shard::ShardStatus,
     worker::{LeaseState, WorkerPhase, WorkerStatus},
 };
 use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::streams::{StreamConfig, StreamSelector, StreamStatus};
 
 /// The most commands that wait for a worker.
 pub(crate) const COMMAND_QUEUE: usize = 16;
@@ -16,6 +18,8 @@ pub(crate) const COMMAND_QUEUE: usize = 16;
 #[derive(Debug)]
 pub(crate) enum Command {
     Shutdown,
+    AddStream(StreamConfig),
+    RemoveStream(StreamSelector, oneshot::Sender<usize>),
     Report(oneshot::Sender<Report>),
 }
 
@@ -23,6 +27,10 @@ pub(crate) enum Command {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ShardReportStatus {
+    /// The stream's name.
+    pub stream: StreamName,
+    /// Which stream it is, where the worker reads several.
+    pub stream_id: Option<StreamId>,
     /// The shard.
     pub shard: ShardId,
     /// Its consumer's state.
@@ -39,11 +47,13 @@ pub struct Report {
     pub worker: WorkerStatus,
     /// The shards that this worker consumes.
     pub shards: Vec<ShardReportStatus>,
+    /// The streams, where the worker reads several.
+    pub streams: Vec<StreamStatus>,
 }
 
 impl Report {
     /// Whether there is nothing to do: every lease is finished or held by a live worker, and every shard that this
-    /// worker consumes is handled up to its tip. Rows that are no leases are not looked at; they are in
+    /// worker consumes is handled up to its tip. A stream that is still looked for is something to do. Rows that are no leases are not looked at; they are in
     /// [`unreadable`](WorkerStatus::unreadable).
     #[must_use]
     pub fn is_idle(&self) -> bool {
@@ -60,7 +70,12 @@ impl Report {
             .iter()
             .filter(|lease| lease.state == LeaseState::HeldConsuming)
             .count();
-        running && settled && held == self.shards.len() && self.shards.iter().all(|shard| shard.status.is_caught_up())
+        let found = self.streams.iter().all(|stream| stream.id.is_some()) && self.worker.without_leases.is_empty();
+        running
+            && found
+            && settled
+            && held == self.shards.len()
+            && self.shards.iter().all(|shard| shard.status.is_caught_up())
     }
 }
 
@@ -84,6 +99,23 @@ impl WorkerHandle {
     pub async fn shutdown(&self) {
         // A worker that is gone has stopped already.
         let _ = self.commands.send(Command::Shutdown).await;
+    }
+
+    /// Reads one more stream from now on, beside the others. Returns at once: whether the stream exists, the worker finds
+    /// out, and looks for it again and again where it does not. A worker that reads one stream keeps to it.
+    pub async fn add_stream(&self, stream: StreamConfig) {
+        // A worker that is gone reads nothing more.
+        let _ = self.commands.send(Command::AddStream(stream)).await;
+    }
+
+    /// Reads a stream no more: its batches under way are finished and checkpointed, and its leases given back. Its rows stay
+    /// in the lease table, unless [`Config::former_streams`](crate::Config::former_streams) says otherwise. Returns at once
+    /// with how many streams that concerns.
+    pub async fn remove_stream(&self, stream: impl Into<StreamSelector>) -> usize {
+        let (answer, answered) = oneshot::channel();
+        // A worker that is gone has no streams.
+        let _ = self.commands.send(Command::RemoveStream(stream.into(), answer)).await;
+        answered.await.unwrap_or(0)
     }
 
     /// How the worker is; `None` once it ended.

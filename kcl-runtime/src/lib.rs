@@ -17,6 +17,7 @@ mod shard_log;
 mod shard_task;
 mod signal;
 mod source;
+mod streams;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod worker_log;
@@ -35,4 +36,5 @@ pub use self::{
     processor::{CheckpointError, Checkpointer, RecordProcessor, RecordProcessorFactory, ShardContext},
     signal::shutdown_signal,
     source::{KinesisSource, RecordSource, ShardReader},
+    streams::{StreamConfig, StreamSelector, StreamStatus},
 };

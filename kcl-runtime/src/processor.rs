@@ -4,7 +4,8 @@ use std::{fmt, sync::Arc};
 
 use async_trait::async_trait;
 use kcl_core::{
-    Batch, BoxError, Position, Record, RecordPosition, SequenceNumber, ShardId, StreamName, shard::CheckpointRefused,
+    Batch, BoxError, Position, Record, RecordPosition, SequenceNumber, ShardId, StreamId, StreamName,
+    shard::CheckpointRefused,
 };
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -15,6 +16,8 @@ use tokio_util::sync::CancellationToken;
 pub struct ShardContext {
     /// The stream.
     pub stream: StreamName,
+    /// Which stream it is, where the worker reads several: those of two accounts may have one name.
+    pub stream_id: Option<StreamId>,
     /// The shard.
     pub shard: ShardId,
     /// How far the shard had been handled when the lease was taken.

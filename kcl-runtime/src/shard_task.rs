@@ -4,7 +4,7 @@ use std::{any::Any, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures::{FutureExt, future::BoxFuture};
 use kcl_core::{
-    Position, ShardId, Tick,
+    Position, ShardId, StreamId, Tick,
     fetch::{Fetch, FetchFailure},
     shard::{
         Call, CheckpointRefused, CheckpointRequest, Finish, Outcome, ShardEffect, ShardInput, ShardMachine,
@@ -40,6 +40,8 @@ pub(crate) struct Control {
 pub(crate) struct ShardTask {
     pub(crate) tenure: TenureId,
     pub(crate) shard: ShardId,
+    /// Which stream, of several.
+    pub(crate) stream_id: Option<Arc<StreamId>>,
     pub(crate) machine: ShardMachine,
     pub(crate) source: Arc<dyn RecordSource>,
     pub(crate) factory: DynFactory,
@@ -107,6 +109,7 @@ impl ShardTask {
                 }
                 (reader, result) = pending_or(&mut flight.reading) => {
                     (flight.reading, flight.reader) = (None, Some(reader));
+                    let result = result.map(|fetch| self.of_stream(fetch));
                     self.handle(ShardInput::Fetched(result));
                 }
                 result = pending_or(&mut flight.opening) => {
@@ -134,6 +137,12 @@ impl ShardTask {
 
     fn handle(&mut self, input: ShardInput) {
         self.machine.handle(self.clock.now(), input);
+    }
+
+    /// Sources know their stream by name; which of all it is, the worker knows.
+    fn of_stream(&self, fetch: Fetch) -> Fetch {
+        let batch = fetch.batch.with_stream_id(self.stream_id.clone());
+        Fetch { batch, ..fetch }
     }
 
     /// Performs all effects; gives the end if the machine is done.

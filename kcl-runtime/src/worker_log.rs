@@ -51,9 +51,19 @@ pub(crate) fn event(metrics: &WorkerMetrics, event: &WorkerEvent) {
         WorkerEvent::UnreadableRow { key, reason } => {
             tracing::error!(row = %key.escape_debug(), %reason, "a row of the lease table is no lease; it is left alone");
         }
-        WorkerEvent::ServiceTrouble { message, retry_in } => {
+        WorkerEvent::StreamAdded { stream } => tracing::info!(%stream, "stream added"),
+        WorkerEvent::StreamRemoved { stream } => tracing::info!(%stream, "stream removed"),
+        WorkerEvent::StreamLost { stream, failure } => {
+            tracing::error!(%stream, %failure, "the stream is read no more; the worker goes on with the others");
+        }
+        WorkerEvent::ServiceTrouble {
+            stream,
+            message,
+            retry_in,
+        } => {
             let retry_in_ms = retry_in.as_millis();
-            tracing::warn!(%message, retry_in_ms, "the stream's shards cannot be listed, it is tried again");
+            let stream = stream.as_ref().map(tracing::field::display);
+            tracing::warn!(stream, %message, retry_in_ms, "the stream's shards cannot be listed, it is tried again");
         }
         WorkerEvent::Resumed { key, session } => {
             let session = session.map(tracing::field::display);

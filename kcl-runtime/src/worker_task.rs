@@ -4,9 +4,11 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use kcl_core::{
-    ApplicationName, Lease, LeaseStore, Position, StoreError, StoreOperation, WriteOutcome, coordination,
+    ApplicationName, Lease, LeaseStore, Position, ShardFilter, StoreError, StoreOperation, StreamId, WriteOutcome,
+    coordination,
+    fetch::FetchFailure,
     shard::{Finish, ShardConfig, ShardMachine, ShardStatus, StopReason},
-    worker::{Exit, ShardReport, StoreFailure, TenureId, WorkerEffect, WorkerInput, WorkerMachine},
+    worker::{Exit, ShardReport, StoreFailure, TenureId, WorkerEffect, WorkerEvent, WorkerInput, WorkerMachine},
 };
 use tokio::{
     sync::{mpsc, watch},
@@ -20,7 +22,7 @@ use crate::{
     metrics::{ShardMetrics, WorkerMetrics},
     processor::{DynFactory, ShardContext},
     shard_task::{CANCEL_GRACE, Control, ShardTask},
-    source::RecordSource,
+    streams::{EntryId, StreamConfig, Streams},
     worker_log,
 };
 
@@ -31,6 +33,7 @@ const REPORT_QUEUE: usize = 1_024;
 const GAUGE_INTERVAL: Duration = Duration::from_secs(1);
 
 type Answer = BoxFuture<'static, WorkerInput>;
+type Look = BoxFuture<'static, (EntryId, Result<StreamId, FetchFailure>)>;
 
 /// A consumer, as its worker sees it.
 struct Consumer {
@@ -46,7 +49,7 @@ pub(crate) struct Parts {
     pub(crate) application: ApplicationName,
     pub(crate) machine: WorkerMachine,
     pub(crate) shard_config: ShardConfig,
-    pub(crate) source: Arc<dyn RecordSource>,
+    pub(crate) streams: Streams,
     pub(crate) store: Arc<dyn LeaseStore>,
     pub(crate) factory: DynFactory,
     pub(crate) clock: Clock,
@@ -64,6 +67,8 @@ pub(crate) struct WorkerTask {
     tasks: JoinSet<()>,
     task_ids: BTreeMap<tokio::task::Id, TenureId>,
     answers: FuturesUnordered<Answer>,
+    /// Questions to the service which streams the configured ones are.
+    looks: FuturesUnordered<Look>,
     /// What a consumer may keep in memory.
     share: u64,
     report_sender: mpsc::Sender<(TenureId, ShardReport)>,
@@ -77,7 +82,8 @@ impl WorkerTask {
         let config = parts.machine.config();
         let metrics = WorkerMetrics::new(
             parts.application.as_str(),
-            parts.source.stream().as_str(),
+            // With several streams it is no label of the worker's: an empty one counts as none.
+            config.stream.as_ref().map_or("", |stream| stream.as_str()),
             config.worker.as_str(),
         );
         // A request that takes longer than this would leave no time for another before the lease lapses.
@@ -90,6 +96,7 @@ impl WorkerTask {
             tasks: JoinSet::new(),
             task_ids: BTreeMap::new(),
             answers: FuturesUnordered::new(),
+            looks: FuturesUnordered::new(),
             share,
             report_sender,
             reports,
@@ -101,18 +108,28 @@ impl WorkerTask {
     /// Runs until the machine is done and every consumer has ended.
     pub(crate) async fn run(mut self) -> Exit {
         let mut gauges_at = self.parts.clock.now();
+        self.set_streams();
         let exit = loop {
             if let Some(exit) = self.perform() {
                 break exit;
             }
+            self.look_for_streams();
             let deadline = self.parts.machine.next_deadline();
             tokio::select! {
                 biased;
                 Some(command) = self.parts.commands.recv() => self.command(command),
                 Some(input) = self.answers.next() => self.handle(input),
+                Some((entry, result)) = self.looks.next() => {
+                    let now = self.parts.clock.now();
+                    if self.parts.streams.looked(now, entry, result) {
+                        self.set_streams();
+                    }
+                    self.changed();
+                }
                 Some((tenure, report)) = self.reports.recv() => self.reported(tenure, report),
                 Some(ended) = self.tasks.join_next_with_id() => self.task_ended(ended),
                 () = self.parts.clock.sleep_until(deadline) => self.handle(WorkerInput::Wake),
+                () = self.parts.clock.sleep_until(self.parts.streams.next_look()) => {}
                 () = self.parts.clock.sleep_until(Some(gauges_at)) => {
                     gauges_at = self.parts.clock.now() + GAUGE_INTERVAL;
                     self.measure();
@@ -133,6 +150,19 @@ impl WorkerTask {
         self.changed();
     }
 
+    /// Tells the machine which streams there are.
+    fn set_streams(&mut self) {
+        if self.parts.machine.config().streams.is_some() {
+            self.handle(WorkerInput::Streams(self.parts.streams.found()));
+        }
+    }
+
+    fn look_for_streams(&mut self) {
+        for (entry, source) in self.parts.streams.due(self.parts.clock.now()) {
+            self.looks.push(async move { (entry, source.identify().await) }.boxed());
+        }
+    }
+
     fn changed(&self) {
         self.parts
             .changes
@@ -151,11 +181,7 @@ impl WorkerTask {
         while let Some(effect) = self.parts.machine.poll_effect() {
             match effect {
                 WorkerEffect::ListLeases => self.list_leases(),
-                WorkerEffect::ListShards(filter) => {
-                    let source = Arc::clone(&self.parts.source);
-                    let answer = async move { WorkerInput::Shards(source.list_shards(filter).await) };
-                    self.answers.push(answer.boxed());
-                }
+                WorkerEffect::ListShards { stream, filter } => self.list_shards(stream, filter),
                 WorkerEffect::Create { op, lease } => {
                     let store = Arc::clone(&self.parts.store);
                     let write = async move { store.create(&lease).await };
@@ -207,7 +233,12 @@ impl WorkerTask {
                 WorkerEffect::StopShard { tenure, reason } => {
                     self.control(tenure, |control| control.stop = Some(reason));
                 }
-                WorkerEffect::Event(event) => worker_log::event(&self.metrics, &event),
+                WorkerEffect::Event(event) => {
+                    worker_log::event(&self.metrics, &event);
+                    if let WorkerEvent::StreamLost { stream, failure } = &event {
+                        self.parts.streams.lost(self.parts.clock.now(), stream, failure);
+                    }
+                }
                 WorkerEffect::Exit(exit) => return Some(exit),
             }
         }
@@ -235,6 +266,18 @@ impl WorkerTask {
         let store = Arc::clone(&self.parts.store);
         let read = async move { store.list().await };
         self.read(StoreOperation::List, read, WorkerInput::Leases);
+    }
+
+    fn list_shards(&mut self, stream: Option<StreamId>, filter: ShardFilter) {
+        // A stream that was removed a moment ago: the machine does not wait for its shards.
+        let Some(source) = self.parts.streams.source(stream.as_ref()) else {
+            return;
+        };
+        let answer = async move {
+            let result = source.list_shards(filter).await;
+            WorkerInput::Shards { stream, result }
+        };
+        self.answers.push(answer.boxed());
     }
 
     /// Asks the table; a read that gives no answer in time can be repeated.
@@ -281,9 +324,18 @@ impl WorkerTask {
     }
 
     fn start(&mut self, tenure: TenureId, lease: Lease, start: Position) {
-        let (clock, stream) = (self.parts.clock, self.parts.source.stream().clone());
+        let clock = self.parts.clock;
+        let stream_id = lease.stream_id().cloned();
+        let Some(source) = self.parts.streams.source(stream_id.as_ref()) else {
+            // Its stream was removed a moment ago.
+            return self.reported(tenure, ShardReport::Finished(Finish::Drained));
+        };
+        let label = stream_id
+            .as_ref()
+            .map_or_else(|| source.stream().to_string(), ToString::to_string);
         let context = ShardContext {
-            stream,
+            stream: source.stream().clone(),
+            stream_id: stream_id.clone(),
             shard: lease.shard.clone(),
             checkpoint: lease.checkpoint,
         };
@@ -296,16 +348,13 @@ impl WorkerTask {
         let (share, share_receiver) = watch::channel(self.share);
         let (control, control_receiver) = watch::channel(Control::default());
         let (status, status_receiver) = watch::channel(machine.status(clock.now()));
-        let metrics = ShardMetrics::new(
-            self.parts.application.as_str(),
-            context.stream.as_str(),
-            context.shard.as_str(),
-        );
+        let metrics = ShardMetrics::new(self.parts.application.as_str(), &label, context.shard.as_str());
         let task = ShardTask {
             tenure,
             shard: lease.shard,
+            stream_id: stream_id.map(Arc::new),
             machine,
-            source: Arc::clone(&self.parts.source),
+            source,
             factory: Arc::clone(&self.parts.factory),
             context: context.clone(),
             clock,
@@ -317,7 +366,7 @@ impl WorkerTask {
             metrics: metrics.clone(),
         };
         let worker = &self.parts.machine.config().worker;
-        let span = tracing::info_span!("shard", stream = %context.stream, shard = %context.shard, %worker);
+        let span = tracing::info_span!("shard", stream = %label, shard = %context.shard, %worker);
         let id = self.tasks.spawn(tracing::Instrument::instrument(task.run(), span)).id();
         self.task_ids.insert(id, tenure);
         let consumer = Consumer {
@@ -361,8 +410,23 @@ impl WorkerTask {
     fn command(&mut self, command: Command) {
         match command {
             Command::Shutdown => self.handle(WorkerInput::Shutdown),
+            Command::AddStream(stream) => self.add_stream(stream),
+            Command::RemoveStream(which, answer) => {
+                let count = self.parts.streams.remove(&which);
+                self.set_streams();
+                // Nobody need wait for the answer.
+                let _ = answer.send(count);
+            }
             // Nobody waits for an answer whose receiver is gone.
             Command::Report(answer) => drop(answer.send(self.report())),
+        }
+    }
+
+    fn add_stream(&mut self, stream: StreamConfig) {
+        if self.parts.machine.config().streams.is_none() {
+            tracing::error!(stream = %stream.name(), "this worker reads one stream; no other is added");
+        } else if self.parts.streams.add(self.parts.clock.now(), stream) {
+            self.set_streams();
         }
     }
 
@@ -372,6 +436,8 @@ impl WorkerTask {
             let status = consumer.status.borrow().clone();
             let iterator_age = iterator_age(&status, wall);
             ShardReportStatus {
+                stream: consumer.context.stream.clone(),
+                stream_id: consumer.context.stream_id.clone(),
                 shard: consumer.context.shard.clone(),
                 status,
                 iterator_age,
@@ -380,6 +446,7 @@ impl WorkerTask {
         Report {
             worker: self.parts.machine.status(now),
             shards: shards.collect(),
+            streams: self.parts.streams.status(),
         }
     }
 

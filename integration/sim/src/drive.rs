@@ -96,7 +96,7 @@ impl World<'_> {
                 }
                 self.ask(node, None, TableRequest::List);
             }
-            WorkerEffect::ListShards(filter) => {
+            WorkerEffect::ListShards { stream, filter } => {
                 let result = match self.service_trouble(node) {
                     Some(failure) => Err(failure),
                     None => self.service.shards(self.wall(), filter),
@@ -106,7 +106,7 @@ impl World<'_> {
                     delay,
                     Event::ToWorker {
                         node,
-                        input: WorkerInput::Shards(result),
+                        input: WorkerInput::Shards { stream, result },
                     },
                 );
             }

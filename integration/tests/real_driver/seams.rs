@@ -11,7 +11,7 @@ use std::{
 use async_trait::async_trait;
 use kcl_core::{
     Expect, Lease, LeaseKey, LeaseListing, LeaseStore, LeaseWrite, Position, Shard, ShardFilter, ShardId, StoreError,
-    StreamName, WriteOutcome,
+    StreamId, StreamName, WriteOutcome,
     fetch::{Fetch, FetchFailure},
 };
 use kcl_runtime::{KinesisSource, RecordSource, ShardReader};
@@ -150,6 +150,10 @@ async fn way(court: &Court) {
 impl RecordSource for WatchedSource {
     fn stream(&self) -> &StreamName {
         self.source.stream()
+    }
+
+    async fn identify(&self) -> Result<StreamId, FetchFailure> {
+        self.source.identify().await
     }
 
     async fn list_shards(&self, filter: ShardFilter) -> Result<Vec<Shard>, FetchFailure> {

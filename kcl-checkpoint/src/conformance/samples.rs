@@ -41,7 +41,7 @@ pub(super) fn held(number: u32, owner: &str) -> Lease {
     .with_parents([shard(900), shard(901)])
     .with_hash_key_range(HashKeyRange::FULL);
     lease.owner = Some(worker(owner));
-    lease.stream = Some(StreamName::new("a.stream-of_records").expect("a valid name"));
+    lease.stream = Some(StreamName::new("a.stream-of_records").expect("a valid name").into());
     lease.session = Some(Session(0x0123_4567_89ab_cdef));
     lease.failover_time = Some(Duration::from_millis(10_001));
     lease.throughput = Some(12_642);
@@ -64,6 +64,7 @@ pub(super) fn of_every_kind() -> Vec<Lease> {
         held(1, "worker-1"),
         in_hand_off(2, "worker-1", "worker-2"),
         extreme(3),
+        of_several_streams(4),
     ];
     for (number, position) in (10..).zip(positions()) {
         leases.push(Lease::new(shard(number), position));
@@ -79,6 +80,11 @@ pub(super) fn of_every_kind() -> Vec<Lease> {
         }
     }
     leases
+}
+
+fn of_several_streams(number: u32) -> Lease {
+    let stream = "123456789012:a.stream-of_records:1357034400".parse();
+    held(number, "worker-1").in_stream(stream.expect("an identifier"))
 }
 
 fn extreme(number: u32) -> Lease {

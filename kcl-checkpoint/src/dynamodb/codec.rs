@@ -5,8 +5,8 @@ use std::{collections::HashMap, time::Duration};
 use aws_sdk_dynamodb::{primitives::Blob, types::AttributeValue};
 use bytes::Bytes;
 use kcl_core::{
-    HashKey, HashKeyRange, Lease, LeaseKey, PendingCheckpoint, Position, RecordPosition, SequenceNumber, Session,
-    ShardId, StreamName, Timestamp, UnreadableRow, WorkerId,
+    HashKey, HashKeyRange, Lease, LeaseKey, LeaseStream, PendingCheckpoint, Position, RecordPosition, SequenceNumber,
+    Session, ShardId, StreamName, Timestamp, UnreadableRow, WorkerId,
 };
 
 use super::{
@@ -99,7 +99,13 @@ fn lease(row: &Attributes<'_>, at_timestamp: Option<Timestamp>) -> Result<Lease,
     lease.children = row.shards(CHILDREN)?;
     lease.hash_key_range = row.hash_key_range()?;
     lease.stream = row.stream()?;
-    Ok(lease)
+    // Parents and children are named without their stream: the key has to be the one under which they would look for it.
+    match lease.stream_id() {
+        Some(stream) if stream.key_of(&lease.shard) != lease.key => {
+            Err(format!("{LEASE_KEY}: is not {STREAM_IDENTIFIER}:{SHARD_ID}"))
+        }
+        _ => Ok(lease),
+    }
 }
 
 /// What only leases have.
@@ -181,39 +187,17 @@ impl Attributes<'_> {
         }
     }
 
-    fn stream(&self) -> Result<Option<StreamName>, String> {
-        if let Some(stream) = self.id(STREAM)? {
-            return Ok(Some(stream));
-        }
+    fn stream(&self) -> Result<Option<LeaseStream>, String> {
         let Some(identifier) = self.text(STREAM_IDENTIFIER)? else {
-            return Ok(None);
+            return Ok(self.id::<StreamName>(STREAM)?.map(LeaseStream::One));
         };
-        match stream_of(identifier) {
-            Some(stream) => Ok(Some(stream)),
-            None => Err(format!(
+        match identifier.parse() {
+            Ok(stream) => Ok(Some(LeaseStream::OfSeveral(stream))),
+            Err(_) => Err(format!(
                 "{STREAM_IDENTIFIER}: {identifier:?} is not account:stream:epoch"
             )),
         }
     }
-}
-
-/// The stream of an `account:stream:epoch`.
-fn stream_of(identifier: &str) -> Option<StreamName> {
-    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    let (account, rest) = identifier.split_once(':')?;
-    let (stream, epoch) = rest.split_once(':')?;
-    let stream = StreamName::new(stream).ok()?;
-    (is_number(account) && is_number(epoch)).then_some(stream)
-}
-
-/// The stream's identifier in a key of an application that reads several streams, `account:stream:epoch:shard`.
-fn stream_identifier(lease: &Lease) -> Option<&str> {
-    let identifier = lease
-        .key
-        .as_str()
-        .strip_suffix(lease.shard.as_str())?
-        .strip_suffix(':')?;
-    (lease.stream.is_some() && stream_of(identifier) == lease.stream).then_some(identifier)
 }
 
 /// Bytes a second as Java writes them. Six decimals are more than whole bytes need.
@@ -263,10 +247,10 @@ pub(super) fn encode(lease: &Lease) -> Result<Item, Unstorable> {
         lease.hash_key_range.map(|range| hash_key(range.start)),
     );
     put(ENDING_HASH_KEY, lease.hash_key_range.map(|range| hash_key(range.end)));
-    if let Some(identifier) = stream_identifier(lease) {
-        put(STREAM_IDENTIFIER, Some(text(identifier)));
-    } else {
-        put(STREAM, lease.stream.as_ref().map(text));
+    match &lease.stream {
+        Some(LeaseStream::OfSeveral(stream)) => put(STREAM_IDENTIFIER, Some(text(stream.to_string()))),
+        Some(LeaseStream::One(stream)) => put(STREAM, Some(text(stream))),
+        None => {}
     }
     if lease.key.as_str() != lease.shard.as_str() {
         put(SHARD_ID, Some(text(&lease.shard)));

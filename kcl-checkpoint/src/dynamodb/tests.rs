@@ -3,8 +3,8 @@
 use aws_sdk_dynamodb::{primitives::Blob, types::AttributeValue};
 use bytes::Bytes;
 use kcl_core::{
-    Expect, HashKey, HashKeyRange, Lease, LeaseKey, LeaseWrite, Patch, PendingCheckpoint, Position, RecordPosition,
-    Session, ShardId, StreamName, Timestamp, UnreadableRow, WorkerId,
+    Expect, HashKey, HashKeyRange, Lease, LeaseWrite, Patch, PendingCheckpoint, Position, RecordPosition, Session,
+    ShardId, StreamId, Timestamp, UnreadableRow, WorkerId,
 };
 use serde_json::Value;
 
@@ -122,14 +122,52 @@ fn given_a_row_of_java_with_several_streams_when_read_then_stream_and_shard_come
         "checkpointSubSequenceNumber": {"N": "0"}
     }"#;
     let found = lease(decode(json));
-    let mut wanted = Lease::new(shard(0), Position::TrimHorizon);
-    wanted.key = LeaseKey::new("123456789012:rides:1357034400:shardId-000000000000").unwrap();
-    wanted.stream = Some(StreamName::new("rides").unwrap());
+    let stream: StreamId = "123456789012:rides:1357034400".parse().unwrap();
+    let wanted = Lease::new(shard(0), Position::TrimHorizon).in_stream(stream);
     assert_eq!(found, wanted);
     // The other way round it is the same row, with the mark that Java's latest gives its own.
     let mut same = item(json);
     same.insert("entityType".to_owned(), AttributeValue::S("LEASE".to_owned()));
     assert_eq!(codec::encode(&wanted).unwrap(), same);
+}
+
+#[test]
+fn given_a_row_of_several_streams_with_parents_when_written_then_it_is_java_s_attribute_for_attribute() {
+    let stream: StreamId = "123456789012:rides:1357034400".parse().unwrap();
+    let mut row = Lease::new(shard(2), Position::TrimHorizon)
+        .with_parents([shard(0), shard(1)])
+        .with_hash_key_range(HashKeyRange::FULL)
+        .in_stream(stream);
+    row.owner = Some(worker("10.0.0.7:5d"));
+    row.counter = 3;
+    let json = r#"{
+        "leaseKey": {"S": "123456789012:rides:1357034400:shardId-000000000002"},
+        "streamName": {"S": "123456789012:rides:1357034400"},
+        "shardId": {"S": "shardId-000000000002"},
+        "leaseOwner": {"S": "10.0.0.7:5d"},
+        "leaseCounter": {"N": "3"},
+        "ownerSwitchesSinceCheckpoint": {"N": "0"},
+        "checkpoint": {"S": "TRIM_HORIZON"},
+        "checkpointSubSequenceNumber": {"N": "0"},
+        "parentShardId": {"SS": ["shardId-000000000000", "shardId-000000000001"]},
+        "startingHashKey": {"S": "0"},
+        "endingHashKey": {"S": "340282366920938463463374607431768211455"},
+        "entityType": {"S": "LEASE"}
+    }"#;
+    assert_eq!(codec::encode(&row).unwrap(), item(json));
+    assert_eq!(lease(decode(json)), row);
+    // Without the first attribute the key would be the shard, and with other ones its parents would be looked for elsewhere.
+    for (attribute, other) in [
+        ("shardId", "shardId-000000000003"),
+        ("streamName", "123456789012:rides:1357034401"),
+    ] {
+        let mut odd = item(json);
+        odd.insert(attribute.to_owned(), AttributeValue::S(other.to_owned()));
+        let Row::Unreadable(UnreadableRow { reason, .. }) = codec::decode(&odd, None) else {
+            panic!("{attribute} {other} reads")
+        };
+        assert_eq!(reason, "leaseKey: is not streamName:shardId");
+    }
 }
 
 #[test]

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use kcl_core::{
-    HashKey, HashKeyRange, Lease, LeaseKey, PendingCheckpoint, Position, RecordPosition, SequenceNumber, Session,
-    ShardId, StreamName, Timestamp, UnreadableRow, WorkerId,
+    HashKey, HashKeyRange, Lease, LeaseKey, LeaseStream, PendingCheckpoint, Position, RecordPosition, SequenceNumber,
+    Session, ShardId, Timestamp, UnreadableRow, WorkerId,
 };
 use rusqlite::{
     Row,
@@ -61,7 +61,7 @@ pub(super) fn encode(lease: &Lease) -> Result<[Value; WIDTH], Failure> {
         json(&lease.children)?,
         range.map(|range| range.start.to_string()).into(),
         range.map(|range| range.end.to_string()).into(),
-        lease.stream.as_ref().map(text).into(),
+        lease.stream.as_ref().map(|stream| stream.to_string()).into(),
         lease.failover_time.map(millis).into(),
         lease.throughput.map(u64::cast_signed).into(),
     ])
@@ -140,7 +140,7 @@ fn lease(row: &Row<'_>) -> Result<Lease, String> {
     lease.parents = shards(row, "parents")?;
     lease.children = shards(row, "children")?;
     lease.hash_key_range = hash_key_range(row)?;
-    lease.stream = optional_id(row, "stream", StreamName::new)?;
+    lease.stream = optional_id(row, "stream", LeaseStream::try_from)?;
     Ok(lease)
 }
 

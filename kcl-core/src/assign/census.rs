@@ -7,6 +7,7 @@ use crate::{
     ids::{ShardId, WorkerId},
     lease::Lease,
     lineage::is_ready_among,
+    stream::StreamId,
 };
 
 pub(super) struct Census<'a> {
@@ -35,9 +36,14 @@ impl<'a> Census<'a> {
         };
         let idle = view.peers.iter().flat_map(|peers| &peers.idle);
         census.loads.extend(idle.map(|worker| (worker, 0)));
-        let by_shard: BTreeMap<&ShardId, &Lease> = view.leases.iter().map(|&lease| (&lease.shard, lease)).collect();
+        // Streams have shards of the same ids.
+        let by_shard: BTreeMap<(Option<&StreamId>, &ShardId), &Lease> = view
+            .leases
+            .iter()
+            .map(|&lease| ((lease.stream_id(), &lease.shard), lease))
+            .collect();
         for &lease in view.leases {
-            let ready = || is_ready_among(lease, |shard| by_shard.get(shard).copied());
+            let ready = || is_ready_among(lease, |shard| by_shard.get(&(lease.stream_id(), shard)).copied());
             let live = lease.holder().is_some() && !view.expired.contains(&lease.key);
             if live {
                 census.count_live(view, lease, ready);

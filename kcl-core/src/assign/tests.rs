@@ -62,6 +62,39 @@ fn given_loads_that_differ_by_one_when_anybody_plans_then_nothing_moves() {
 }
 
 #[test]
+fn given_two_streams_with_shards_of_the_same_ids_when_planned_then_each_child_waits_for_its_own_parent() {
+    let of = |stream: &str, shard: &str, checkpoint: Position, parents: &[&str]| {
+        let parents = parents.iter().map(|parent| ShardId::new(*parent).unwrap());
+        Lease::new(ShardId::new(shard).unwrap(), checkpoint)
+            .with_parents(parents)
+            .in_stream(stream.parse().unwrap())
+    };
+    let mut parent = of("1:b:7", "parent", Position::TrimHorizon, &[]);
+    parent.owner = Some(worker("me"));
+    let leases = [
+        of("1:a:7", "parent", Position::ShardEnd, &[]),
+        of("1:a:7", "child", Position::TrimHorizon, &["parent"]),
+        parent,
+        of("1:b:7", "child", Position::TrimHorizon, &["parent"]),
+    ];
+    assert_eq!(plan(&leases, "me", NO_LIMITS), [Move::Take(leases[1].key.clone())]);
+}
+
+#[test]
+fn given_two_streams_when_a_newcomer_plans_then_balance_is_over_both_together() {
+    let in_stream = |stream: &'static str| move |lease: Lease| lease.in_stream(stream.parse().unwrap());
+    let leases: Vec<Lease> = held(4, "a")
+        .map(in_stream("1:one:7"))
+        .chain(held(2, "a").map(in_stream("1:two:7")))
+        .chain(held(3, "b").map(in_stream("1:two:7")))
+        .collect();
+    assert_eq!(
+        requests(&plan(&leases, "c", NO_LIMITS)),
+        BTreeMap::from([("a".to_owned(), 3)])
+    );
+}
+
+#[test]
 fn given_more_workers_than_leases_when_a_newcomer_plans_then_nothing_moves() {
     let leases: Vec<Lease> = held(1, "a").chain(held(1, "b")).collect();
     assert_eq!(plan(&leases, "c", NO_LIMITS), []);

@@ -166,14 +166,16 @@ impl<'a, 'b> Watched<'a, 'b> {
         let mut waiting: BTreeMap<(LeaseKey, BlockedBy), Vec<LeaseKey>> = BTreeMap::new();
         for (before, child) in self.pairs() {
             for parent in &child.parents {
-                let row = self.last.of_shard(parent);
+                let row = self.last.beside(child, parent);
                 let by = match row {
                     Some(row) => unread.get(&row.key).cloned(),
                     None if !self.waits_for_absent(before, child) => None,
-                    None if self.last.unreadable.contains(&parent.as_str()) => Some(BlockedBy::Unreadable),
+                    None if self.last.unreadable.contains(&child.key_of(parent).as_str()) => {
+                        Some(BlockedBy::Unreadable)
+                    }
                     None => Some(BlockedBy::Absent),
                 };
-                let key = row.map_or_else(|| LeaseKey::of_shard(parent), |row| row.key.clone());
+                let key = row.map_or_else(|| child.key_of(parent), |row| row.key.clone());
                 if let Some(by) = by {
                     waiting.entry((key, by)).or_default().push(child.key.clone());
                 }
@@ -186,7 +188,10 @@ impl<'a, 'b> Watched<'a, 'b> {
     /// Whether a merged shard waits for a parent that has no lease; those that have one are finished then.
     fn waits_for_absent(&self, before: &Lease, child: &Lease) -> bool {
         let others_done = |lease: &Lease| {
-            let known = lease.parents.iter().filter_map(|parent| self.last.of_shard(parent));
+            let known = lease
+                .parents
+                .iter()
+                .filter_map(|parent| self.last.beside(lease, parent));
             known.clone().count() > 0 && known.clone().all(Lease::is_finished)
         };
         others_done(child) && !self.last.is_ready(child) && !self.earlier.is_ready(before)

@@ -50,7 +50,7 @@ pub(super) fn circles(view: &View<'_>) -> Option<(Problem, Severity)> {
             if *parent == lease.shard {
                 return true;
             }
-            let row = view.of_shard(parent).filter(|row| !row.is_finished());
+            let row = view.beside(lease, parent).filter(|row| !row.is_finished());
             if let Some(row) = row.filter(|_| seen.insert(parent)) {
                 next.extend(&row.parents);
             }
@@ -96,7 +96,10 @@ fn missing(view: &View<'_>, listing: &[Shard], leases: &[Lease]) -> Vec<(Problem
             .create
             .into_iter()
             // A row that cannot be read is a finding of its own.
-            .filter(|lease| !unreadable.contains(lease.key.as_str()))
+            .filter(|lease| {
+                let key = view.stream.map(|stream| stream.key_of(&lease.shard));
+                !unreadable.contains(key.as_ref().unwrap_or(&lease.key).as_str())
+            })
             .map(|lease| (Problem::MissingLease { shard: lease.shard }, Severity::Warning))
             .collect(),
         Err(error) => {

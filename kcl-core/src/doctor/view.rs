@@ -1,6 +1,9 @@
 //! One look, indexed, without the rows that are none of this application's.
 
-use std::{borrow::Borrow, collections::BTreeMap};
+use std::{
+    borrow::Borrow,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use super::{
     Look,
@@ -12,12 +15,45 @@ use crate::{
     lease::Lease,
     lineage::{self, ShardGraph},
     store::LeaseListing,
+    stream::{LeaseStream, StreamId},
 };
+
+/// Which rows a view shows.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Scope<'a> {
+    /// Those of an application of one stream: of this one, or of none that they say.
+    One(Option<&'a StreamName>),
+    /// Those of one of several streams.
+    OfSeveral(&'a StreamId),
+    /// Those of all of several streams.
+    AllOfSeveral,
+}
+
+impl Scope<'_> {
+    fn has(self, lease: &Lease) -> bool {
+        match (self, &lease.stream) {
+            (Self::One(_), None) | (Self::AllOfSeveral, Some(LeaseStream::OfSeveral(_))) => true,
+            (Self::One(own), Some(LeaseStream::One(stream))) => own == Some(stream),
+            (Self::OfSeveral(own), Some(LeaseStream::OfSeveral(stream))) => own == stream,
+            _ => false,
+        }
+    }
+
+    fn has_unreadable(self, key: &str) -> bool {
+        match self {
+            Self::One(_) | Self::AllOfSeveral => true,
+            Self::OfSeveral(own) => StreamId::of_key(key).as_ref() == Some(own),
+        }
+    }
+}
 
 #[derive(Debug)]
 pub(super) struct View<'a> {
     pub(super) leases: BTreeMap<LeaseKey, &'a Lease>,
-    by_shard: BTreeMap<&'a ShardId, &'a Lease>,
+    /// Streams have shards of the same ids.
+    by_shard: BTreeMap<(Option<&'a StreamId>, &'a ShardId), &'a Lease>,
+    /// The stream, if there are several and the view shows one.
+    pub(super) stream: Option<&'a StreamId>,
     pub(super) listing: Option<&'a [Shard]>,
     pub(super) graph: Option<ShardGraph<'a>>,
     pub(super) unreadable: Vec<&'a str>,
@@ -25,16 +61,26 @@ pub(super) struct View<'a> {
 
 impl<'a> View<'a> {
     /// Rows of other streams are left out: what they lack or overlap says nothing about this one.
-    pub(super) fn new(look: Look<'a>, stream: Option<&StreamName>) -> Self {
+    pub(super) fn new(look: Look<'a>, scope: Scope<'a>) -> Self {
         let leases = look.listing.leases.iter().map(Borrow::<Lease>::borrow);
-        let own = |lease: &&Lease| lease.stream.is_none() || lease.stream.as_ref() == stream;
-        let leases: BTreeMap<LeaseKey, &Lease> = leases.filter(own).map(|lease| (lease.key.clone(), lease)).collect();
+        let leases: BTreeMap<LeaseKey, &Lease> = leases
+            .filter(|lease| scope.has(lease))
+            .map(|lease| (lease.key.clone(), lease))
+            .collect();
+        let unreadable = look.listing.unreadable.iter().map(|row| row.key.as_str());
         Self {
-            by_shard: leases.values().map(|lease| (&lease.shard, *lease)).collect(),
+            by_shard: leases
+                .values()
+                .map(|lease| ((lease.stream_id(), &lease.shard), *lease))
+                .collect(),
             leases,
+            stream: match scope {
+                Scope::OfSeveral(stream) => Some(stream),
+                Scope::One(_) | Scope::AllOfSeveral => None,
+            },
             listing: look.shards,
             graph: look.shards.map(ShardGraph::new),
-            unreadable: look.listing.unreadable.iter().map(|row| row.key.as_str()).collect(),
+            unreadable: unreadable.filter(|key| scope.has_unreadable(key)).collect(),
         }
     }
 
@@ -43,12 +89,13 @@ impl<'a> View<'a> {
         self.leases.values().copied().filter(|lease| !lease.is_finished())
     }
 
-    pub(super) fn of_shard(&self, shard: &ShardId) -> Option<&'a Lease> {
-        self.by_shard.get(shard).copied()
+    /// The lease of a shard of the same stream.
+    pub(super) fn beside(&self, lease: &Lease, shard: &ShardId) -> Option<&'a Lease> {
+        self.by_shard.get(&(lease.stream_id(), shard)).copied()
     }
 
     pub(super) fn is_ready(&self, lease: &Lease) -> bool {
-        lineage::is_ready_among(lease, |shard| self.of_shard(shard))
+        lineage::is_ready_among(lease, |shard| self.beside(lease, shard))
     }
 
     /// The hash keys of a lease's shard, from its row or from the stream.
@@ -59,7 +106,7 @@ impl<'a> View<'a> {
 
     /// The parents of a shard, from its lease or from the stream; `None` where neither is known.
     pub(super) fn parents(&self, shard: &ShardId) -> Option<Vec<&'a ShardId>> {
-        if let Some(lease) = self.of_shard(shard) {
+        if let Some(lease) = self.by_shard.get(&(self.stream, shard)) {
             return Some(lease.parents.iter().collect());
         }
         let shard = self.graph.as_ref()?.get(shard)?;
@@ -70,13 +117,26 @@ impl<'a> View<'a> {
 /// The stream that most rows name.
 pub(super) fn commonest_stream(listing: &LeaseListing) -> Option<&StreamName> {
     let mut counts: BTreeMap<&StreamName, usize> = BTreeMap::new();
-    for stream in listing.leases.iter().filter_map(|lease| lease.stream.as_ref()) {
+    for stream in listing.leases.iter().filter_map(|lease| one_stream(lease)) {
         *counts.entry(stream).or_default() += 1;
     }
     counts
         .into_iter()
         .max_by_key(|(_, count)| *count)
         .map(|(stream, _)| stream)
+}
+
+/// The name in a row of an application of one stream.
+fn one_stream(lease: &Lease) -> Option<&StreamName> {
+    match &lease.stream {
+        Some(LeaseStream::One(stream)) => Some(stream),
+        Some(LeaseStream::OfSeveral(_)) | None => None,
+    }
+}
+
+/// The streams of an application that reads several.
+pub(super) fn several_streams(listing: &LeaseListing) -> BTreeSet<&StreamId> {
+    listing.leases.iter().filter_map(|lease| lease.stream_id()).collect()
 }
 
 /// What every single row tells about itself, whenever it is read: no later look takes it back.
@@ -96,7 +156,7 @@ pub(super) fn rows_of_no_use(listing: &LeaseListing, stream: Option<&StreamName>
     }
     let mut others: BTreeMap<&StreamName, Vec<LeaseKey>> = BTreeMap::new();
     for lease in &listing.leases {
-        if let Some(other) = lease.stream.as_ref().filter(|other| Some(*other) != stream) {
+        if let Some(other) = one_stream(lease).filter(|other| Some(*other) != stream) {
             others.entry(other).or_default().push(lease.key.clone());
         }
     }

@@ -9,6 +9,7 @@ use crate::{
     lease::{Lease, LeaseWrite},
     lineage,
     store::LeaseListing,
+    stream::StreamId,
     time::Tick,
 };
 
@@ -23,10 +24,8 @@ impl WorkerMachine {
         }
         self.watch.observe(now, &listing.leases);
         self.scanned = true;
-        self.shards.note_finished(&listing.leases);
-        self.found_empty = listing.leases.is_empty() && listing.unreadable.is_empty();
-        self.table = listing
-            .leases
+        self.table = self
+            .rows_of_mine(now, listing)
             .into_iter()
             .map(|lease| (lease.key.clone(), lease))
             .collect();
@@ -74,19 +73,6 @@ impl WorkerMachine {
                 .table
                 .values()
                 .all(|lease| self.held.contains_key(&lease.key) || at_rest(lease))
-    }
-
-    /// Whether a row is of another stream: to read on would end shards of that stream which this one does not have.
-    fn other_stream(&self, leases: &[Arc<Lease>]) -> Option<WorkerFailure> {
-        let stream = self.config.stream.as_ref()?;
-        let other = leases
-            .iter()
-            .filter_map(|lease| lease.stream.as_ref())
-            .find(|other| *other != stream)?;
-        Some(WorkerFailure::OtherStream {
-            stream: stream.clone(),
-            other: other.clone(),
-        })
     }
 
     fn report_unreadable(&mut self, listing: &LeaseListing) {
@@ -236,15 +222,15 @@ impl WorkerMachine {
         (expired.into_iter().map(|lease| lease.key.clone()).collect(), next)
     }
 
-    /// Whether this worker has the smallest id of all of its kind that hold live leases: the one that keeps table and stream
-    /// in step, so that not all do. Nothing breaks if two think so, or if for a while nobody does. (Java's workers have
+    /// Whether this worker has the smallest id of all of its kind that hold live leases of a stream: the one that keeps table
+    /// and stream in step, so that not all do. Nothing breaks if two think so, or if for a while nobody does. (Java's workers have
     /// their own way to choose one, which this does not wait for.)
-    pub(super) fn is_first(&self, now: Tick) -> bool {
+    pub(super) fn is_first(&self, now: Tick, stream: Option<&StreamId>) -> bool {
         let (expired, _) = self.expiries(now);
         let holders = self
             .table
             .values()
-            .filter(|lease| lease.session.is_some() && !expired.contains(&lease.key))
+            .filter(|lease| lease.stream_id() == stream && lease.session.is_some() && !expired.contains(&lease.key))
             .filter_map(|lease| lease.holder());
         holders
             .min()

@@ -2,6 +2,7 @@
 
 use std::{fmt, time::Duration};
 
+use super::streams::StreamConfig;
 use crate::{
     catalog::{Shard, ShardFilter},
     coordination::Coordination,
@@ -11,6 +12,7 @@ use crate::{
     sequence::Position,
     shard::{Finish, StopReason},
     store::{LeaseListing, StoreError, StoreOperation, WriteOutcome},
+    stream::StreamId,
 };
 
 /// Names one request to the lease table, so that its answer finds its way back.
@@ -84,8 +86,15 @@ pub enum ShardReport {
 pub enum WorkerInput {
     /// A scan of the lease table ended.
     Leases(Result<LeaseListing, StoreFailure>),
-    /// A listing of the stream's shards ended.
-    Shards(Result<Vec<Shard>, FetchFailure>),
+    /// A listing of a stream's shards ended.
+    Shards {
+        /// The stream; an application of one stream calls it `None`.
+        stream: Option<StreamId>,
+        /// How.
+        result: Result<Vec<Shard>, FetchFailure>,
+    },
+    /// From now on these are the streams to read, where the application reads several.
+    Streams(Vec<StreamConfig>),
     /// A look at what Java's workers keep beside the leases ended.
     Coordination(Result<Coordination, StoreFailure>),
     /// The worker's metrics were published, or not.
@@ -124,8 +133,13 @@ pub enum WorkerInput {
 pub enum WorkerEffect {
     /// Scan the lease table; answer with [`WorkerInput::Leases`].
     ListLeases,
-    /// List the stream's shards; answer with [`WorkerInput::Shards`].
-    ListShards(ShardFilter),
+    /// List a stream's shards; answer with [`WorkerInput::Shards`].
+    ListShards {
+        /// The stream; an application of one stream calls it `None`.
+        stream: Option<StreamId>,
+        /// Which shards.
+        filter: ShardFilter,
+    },
     /// Read what Java's workers keep beside the leases; answer with [`WorkerInput::Coordination`].
     Coordinate,
     /// Publish how busy this worker is; answer with [`WorkerInput::Published`].
@@ -235,6 +249,24 @@ pub enum WorkerFailure {
         stream: StreamName,
         /// The stream that the leases are of.
         other: StreamName,
+    },
+    /// The worker reads one stream, and the application's leases are of several.
+    #[error(
+        "the lease {key} is one of an application that reads several streams: give this worker its streams as several, or \
+         use another application name or another lease table"
+    )]
+    SeveralStreams {
+        /// One of the leases.
+        key: LeaseKey,
+    },
+    /// The worker reads several streams, and the application's leases are of one.
+    #[error(
+        "the lease {key} is one of an application that reads one stream: an application of several streams has rows of \
+         another form and would read everything again; use another application name or another lease table"
+    )]
+    OneStream {
+        /// One of the leases.
+        key: LeaseKey,
     },
     /// A lease does not fit the stream: its shard never was there, or its checkpoint is not of this shard.
     #[error(
@@ -393,8 +425,28 @@ pub enum WorkerEvent {
         /// Why it cannot be read.
         reason: String,
     },
-    /// The shards cannot be listed.
+    /// A stream is read from now on, beside others.
+    StreamAdded {
+        /// Which.
+        stream: StreamId,
+    },
+    /// A stream is read no more, as was asked; what is held of it is given back.
+    StreamRemoved {
+        /// Which.
+        stream: StreamId,
+    },
+    /// One of several streams cannot be read any more: it was deleted, or is another one by now. The worker forgets it, gives
+    /// back what it holds of it, and goes on with the others.
+    StreamLost {
+        /// Which.
+        stream: StreamId,
+        /// What would end the worker if it had only this stream.
+        failure: WorkerFailure,
+    },
+    /// The shards of a stream cannot be listed.
     ServiceTrouble {
+        /// The stream; an application of one stream calls it `None`.
+        stream: Option<StreamId>,
         /// What the service or the library said.
         message: String,
         /// When it is tried again.

@@ -10,6 +10,7 @@ mod peers;
 mod shards;
 mod status;
 mod stop;
+mod streams;
 mod tenure;
 mod tenures;
 mod writes;
@@ -28,11 +29,12 @@ pub use self::{
         WorkerInput,
     },
     status::{LeaseState, LeaseStatus, WorkerPhase, WorkerStatus},
+    streams::{FormerStreams, StreamConfig},
 };
 use self::{
     peers::Peers,
-    shards::Shards,
     stop::{Doubt, Stopping},
+    streams::Streams,
     tenure::Tenure,
     writes::Op,
 };
@@ -56,6 +58,11 @@ pub struct WorkerConfig {
     /// The stream that the worker reads. Rows that it adds say so, and rows that name another stream stop it: an
     /// application reads one stream. `None` neither marks nor compares.
     pub stream: Option<StreamName>,
+    /// The streams of an application that reads several; `stream` and the initial position below are then not looked at.
+    /// `None` for an application that reads one. The rows of the two do not mix.
+    pub streams: Option<Vec<StreamConfig>>,
+    /// What becomes of the rows of a stream that was one of several.
+    pub former_streams: FormerStreams,
     /// How long a lease may go without renewal before others take it. KCL's default is 10 s.
     pub failover_time: Duration,
     /// How often the lease table is scanned.
@@ -83,6 +90,8 @@ impl WorkerConfig {
             worker,
             session,
             stream: None,
+            streams: None,
+            former_streams: FormerStreams::default(),
             failover_time,
             scan_interval: Self::scan_interval_for(failover_time),
             shard_sync_interval: Duration::from_secs(60),
@@ -140,13 +149,11 @@ pub struct WorkerMachine {
     next_op: u64,
     next_tenure: u64,
     scanned: bool,
-    /// Whether the last scan found no row, and none has come to light since.
-    found_empty: bool,
     scanning: bool,
     scan_failures: u32,
     next_scan: Tick,
     unreadable: BTreeSet<String>,
-    shards: Shards,
+    streams: Streams,
     peers: Peers,
     stopping: Option<Stopping>,
     exited: bool,
@@ -160,6 +167,7 @@ impl WorkerMachine {
     #[must_use]
     pub fn new(config: WorkerConfig, now: Tick, seed: u64) -> Self {
         let mut machine = Self {
+            streams: Streams::new(&config, now),
             config,
             watch: LeaseWatch::default(),
             table: BTreeMap::new(),
@@ -173,12 +181,10 @@ impl WorkerMachine {
             next_op: 0,
             next_tenure: 0,
             scanned: false,
-            found_empty: false,
             scanning: false,
             scan_failures: 0,
             next_scan: now,
             unreadable: BTreeSet::new(),
-            shards: Shards::new(now),
             peers: Peers::new(now),
             stopping: None,
             exited: false,
@@ -200,7 +206,8 @@ impl WorkerMachine {
         }
         match input {
             WorkerInput::Leases(result) => self.leases_listed(now, result),
-            WorkerInput::Shards(result) => self.shards_listed(now, result),
+            WorkerInput::Shards { stream, result } => self.shards_listed(now, stream, result),
+            WorkerInput::Streams(streams) => self.set_streams(now, streams),
             WorkerInput::Written { op, result } => self.written(now, op, result),
             WorkerInput::Read { op, result } => self.row_read(now, op, result),
             WorkerInput::Coordination(result) => self.coordination_read(now, result),
@@ -225,11 +232,7 @@ impl WorkerMachine {
             return None;
         }
         let scan = (!self.scanning && self.stopping.is_none()).then_some(self.next_scan);
-        let shards = if self.stopping.is_none() && self.scanned {
-            self.shards.next_listing()
-        } else {
-            None
-        };
+        let shards = self.streams.next_listing().filter(|_| self.stopping.is_none());
         let peers = if self.stopping.is_none() {
             self.peers.next_deadline()
         } else {
@@ -245,7 +248,7 @@ impl WorkerMachine {
             scan,
             shards,
             peers,
-            self.shards.next_child_retry(),
+            self.streams.retry_children_at,
             stop,
             self.next_doubt(),
             tenures,

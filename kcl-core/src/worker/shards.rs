@@ -1,10 +1,6 @@
-//! Keeping the leases in step with the stream's shards.
+//! Keeping the leases in step with the shards of each stream.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeSet, time::Duration};
 
 use super::{TenureId, WorkerEffect, WorkerEvent, WorkerFailure, WorkerMachine, tenure::Stage, writes::OpKind};
 use crate::{
@@ -12,7 +8,9 @@ use crate::{
     fetch::{FetchFailure, FetchFailureKind},
     ids::{LeaseKey, ShardId},
     lease::Lease,
+    sequence::InitialPosition,
     shard::StopReason,
+    stream::StreamId,
     sync::{SyncInput, child_leases, contradiction, filter_for_empty_table, plan_cleanup, plan_shard_sync},
     time::Tick,
 };
@@ -21,50 +19,65 @@ use crate::{
 /// it that the shard was handled, and does not begin with it again.
 const CLEANUP_DELAY: Duration = Duration::from_secs(300);
 
-/// What the worker knows and wants to know of the stream's shards.
+/// What the worker knows and wants to know of the shards of one stream.
 #[derive(Debug)]
 pub(super) struct Shards {
+    /// Where to start with shards that nobody has read before.
+    pub(super) initial: InitialPosition,
+    /// Whether the last scan found no row of the stream, and none has come to light since.
+    pub(super) found_empty: bool,
+    /// Whether a scan was made since the stream is known.
+    scanned: bool,
+    /// Whether the last scan found rows of the stream.
+    has_rows: bool,
     listing: Option<ShardFilter>,
     next: Option<Tick>,
     failures: u32,
     ever_listed: bool,
     /// Consumers whose shard the service does not know any more.
-    missing: BTreeSet<TenureId>,
-    /// The leases of children that must exist before their parents can be finished.
-    children: BTreeMap<LeaseKey, Lease>,
+    pub(super) missing: BTreeSet<TenureId>,
     /// How often in a row leases could not be added.
     creation_failures: u32,
-    /// Creations of children that failed and are tried again.
-    retry_children_at: Option<Tick>,
     /// The listed shards that were ever seen to be finished. Their rows go one day, and an old scan may show neither them
     /// nor their children's: such a shard is not new to the application.
     finished: BTreeSet<ShardId>,
 }
 
 impl Shards {
-    pub(super) fn new(now: Tick) -> Self {
+    pub(super) fn new(now: Tick, initial: InitialPosition) -> Self {
         Self {
+            initial,
+            found_empty: false,
+            scanned: false,
+            has_rows: false,
             listing: None,
             next: Some(now),
             failures: 0,
             ever_listed: false,
             missing: BTreeSet::new(),
-            children: BTreeMap::new(),
             creation_failures: 0,
-            retry_children_at: None,
             finished: BTreeSet::new(),
         }
     }
 
-    /// Takes in a scan of the table. Where that is empty, the application begins anew.
-    pub(super) fn note_finished(&mut self, leases: &[Arc<Lease>]) {
-        if leases.is_empty() {
-            self.finished.clear();
+    /// A scan of the table is taken in; `may_be_empty` unless a row of the stream cannot be read.
+    pub(super) fn begin_scan(&mut self, may_be_empty: bool) {
+        self.scanned = true;
+        self.found_empty = may_be_empty;
+        self.has_rows = false;
+    }
+
+    pub(super) fn note_scanned(&mut self, lease: &Lease) {
+        (self.found_empty, self.has_rows) = (false, true);
+        if lease.is_finished() && !self.finished.contains(&lease.shard) {
+            self.finished.insert(lease.shard.clone());
         }
-        for lease in leases.iter().filter(|lease| lease.is_finished()) {
-            if !self.finished.contains(&lease.shard) {
-                self.finished.insert(lease.shard.clone());
-            }
+    }
+
+    /// Where the table has no row of the stream, the application begins anew with it.
+    pub(super) fn end_scan(&mut self) {
+        if !self.has_rows {
+            self.finished.clear();
         }
     }
 
@@ -79,135 +92,166 @@ impl Shards {
     }
 
     pub(super) fn next_listing(&self) -> Option<Tick> {
-        if self.listing.is_none() { self.next } else { None }
-    }
-
-    /// A tenure is over.
-    pub(super) fn forget(&mut self, tenure: TenureId) {
-        self.missing.remove(&tenure);
-    }
-
-    pub(super) fn next_child_retry(&self) -> Option<Tick> {
-        self.retry_children_at
+        self.next.filter(|_| self.scanned && self.listing.is_none())
     }
 }
 
 impl WorkerMachine {
     pub(super) fn advance_children(&mut self, now: Tick) {
-        if self.shards.retry_children_at.is_some_and(|at| at <= now) {
-            self.shards.retry_children_at = None;
+        if self.streams.retry_children_at.is_some_and(|at| at <= now) {
+            self.streams.retry_children_at = None;
             self.send_children(now);
         }
     }
 
     pub(super) fn advance_shards(&mut self, now: Tick) {
-        if !self.scanned || self.shards.listing.is_some() || self.shards.next.is_none_or(|at| now < at) {
-            return;
+        for stream in self.streams.due(now) {
+            let is_first = self.is_first(now, stream.as_ref());
+            let Some(shards) = self.streams.get_mut(stream.as_ref()) else {
+                continue;
+            };
+            let needed = shards.found_empty || !shards.missing.is_empty() || is_first;
+            if !needed {
+                shards.next = Some(now + self.config.shard_sync_interval);
+                continue;
+            }
+            let filter = if shards.found_empty {
+                filter_for_empty_table(shards.initial)
+            } else {
+                ShardFilter::All
+            };
+            shards.listing = Some(filter);
+            self.push(WorkerEffect::ListShards { stream, filter });
         }
-        let needed = self.found_empty || !self.shards.missing.is_empty() || self.is_first(now);
-        if !needed {
-            self.shards.next = Some(now + self.config.shard_sync_interval);
-            return;
-        }
-        let filter = if self.found_empty {
-            filter_for_empty_table(self.config.initial_position)
-        } else {
-            ShardFilter::All
-        };
-        self.shards.listing = Some(filter);
-        self.push(WorkerEffect::ListShards(filter));
     }
 
-    pub(super) fn shards_listed(&mut self, now: Tick, result: Result<Vec<Shard>, FetchFailure>) {
-        let filter = self.shards.listing.take();
-        if self.stopping.is_some() {
+    pub(super) fn shards_listed(
+        &mut self,
+        now: Tick,
+        stream: Option<StreamId>,
+        result: Result<Vec<Shard>, FetchFailure>,
+    ) {
+        let stopping = self.stopping.is_some();
+        let Some(shards) = self.streams.get_mut(stream.as_ref()) else {
+            return;
+        };
+        let filter = shards.listing.take();
+        if stopping {
             return;
         }
         match result {
-            Ok(shards) => {
-                self.shards.failures = 0;
-                self.shards.ever_listed = true;
-                self.shards.next = Some(now + self.config.shard_sync_interval);
+            Ok(listed) => {
+                shards.failures = 0;
+                shards.ever_listed = true;
+                shards.next = Some(now + self.config.shard_sync_interval);
                 if filter == Some(ShardFilter::All) {
-                    self.settle_missing(now, &shards);
+                    self.settle_missing(now, stream.as_ref(), &listed);
                 }
-                self.sync(now, filter, &shards);
+                self.sync(now, stream.as_ref(), filter, &listed);
             }
             Err(FetchFailure {
                 kind: FetchFailureKind::NotFound,
                 message,
             }) => {
-                self.stop(now, Some(WorkerFailure::StreamNotFound { message }));
+                self.lose_stream(now, stream, WorkerFailure::StreamNotFound { message });
             }
             Err(FetchFailure {
                 kind: FetchFailureKind::Denied,
                 message,
-            }) if !self.shards.ever_listed => {
+            }) if !shards.ever_listed && stream.is_none() => {
                 self.stop(now, Some(WorkerFailure::AccessDenied { message }));
             }
-            Err(failure) => self.listing_failed(now, failure.message),
+            Err(failure) => self.listing_failed(now, stream, failure.message),
         }
     }
 
-    fn listing_failed(&mut self, now: Tick, message: String) {
-        self.shards.failures = self.shards.failures.saturating_add(1);
-        let retry_in = self.config.service_backoff.wait(self.shards.failures, &mut self.rng);
-        self.shards.next = Some(now + retry_in);
-        self.event(WorkerEvent::ServiceTrouble { message, retry_in });
+    fn listing_failed(&mut self, now: Tick, stream: Option<StreamId>, message: String) {
+        let Some(shards) = self.streams.get_mut(stream.as_ref()) else {
+            return;
+        };
+        shards.failures = shards.failures.saturating_add(1);
+        let retry_in = self.config.service_backoff.wait(shards.failures, &mut self.rng);
+        shards.next = Some(now + retry_in);
+        self.event(WorkerEvent::ServiceTrouble {
+            stream,
+            message,
+            retry_in,
+        });
     }
 
     /// Adds the leases that are missing and removes those that are over.
-    fn sync(&mut self, now: Tick, filter: Option<ShardFilter>, shards: &[Shard]) {
+    fn sync(&mut self, now: Tick, stream: Option<&StreamId>, filter: Option<ShardFilter>, listed: &[Shard]) {
+        let leases: Vec<Lease> = self
+            .table
+            .values()
+            .filter(|row| row.stream_id() == stream)
+            .map(|row| Lease::clone(row))
+            .collect();
         let for_empty = filter != Some(ShardFilter::All);
-        if self.found_empty != for_empty || self.table.is_empty() != for_empty {
+        let Some(shards) = self.streams.get_mut(stream) else {
+            return;
+        };
+        if shards.found_empty != for_empty || leases.is_empty() != for_empty {
             // The listing answers another question: the table changed between empty and not while it was under way. Or
             // all rows of an old scan turned out to be gone; what there is now the next scan tells. To take that for an
             // empty table would begin again with shards that were handled and cleaned up.
-            self.shards.next = Some(now + self.config.scan_interval);
+            shards.next = Some(now + self.config.scan_interval);
             return;
         }
-        let leases: Vec<Lease> = self.table.values().map(|row| Lease::clone(row)).collect();
-        if let Some(other) = contradiction(&leases, shards) {
+        let initial = shards.initial;
+        if let Some(other) = contradiction(&leases, listed) {
             let (key, message) = (other.key.clone(), format!("the stream has another {}", other.shard));
-            return self.stop(now, Some(WorkerFailure::StreamReplaced { key, message }));
+            return self.lose_stream(now, stream.cloned(), WorkerFailure::StreamReplaced { key, message });
         }
-        if let Some(stranger) = self.stranger(now, shards).filter(|_| filter == Some(ShardFilter::All)) {
+        if !for_empty && let Some(stranger) = self.stranger(now, &leases, listed) {
             let (key, message) = (
                 stranger.key.clone(),
                 format!("{} is not among its shards", stranger.shard),
             );
-            return self.stop(now, Some(WorkerFailure::StreamReplaced { key, message }));
+            return self.lose_stream(now, stream.cloned(), WorkerFailure::StreamReplaced { key, message });
         }
         let input = SyncInput {
-            shards,
+            shards: listed,
             leases: &leases,
-            initial: self.config.initial_position,
+            initial,
         };
         match plan_shard_sync(&input) {
-            Ok(plan) => {
-                for lease in plan.create {
-                    if self.may_create(&lease.key) && !self.shards.finished.contains(&lease.shard) {
-                        self.send_create(now, OpKind::Create, lease);
-                    }
-                }
+            Ok(plan) => self.create_leases(now, stream, plan.create),
+            Err(error) => return self.listing_failed(now, stream.cloned(), error.to_string()),
+        }
+        if for_empty {
+            return;
+        }
+        if let Some(shards) = self.streams.get_mut(stream) {
+            shards.forget_unlisted(listed);
+        }
+        if self.is_first(now, stream) {
+            self.clean_up(now, &plan_cleanup(&leases, listed));
+        }
+    }
+
+    fn create_leases(&mut self, now: Tick, stream: Option<&StreamId>, leases: Vec<Lease>) {
+        for lease in leases {
+            let lease = in_stream(lease, stream);
+            let shards = self.streams.get(stream);
+            let was_read = shards.is_none_or(|shards| shards.finished.contains(&lease.shard));
+            if self.may_create(&lease.key) && !was_read {
+                self.send_create(now, OpKind::Create, lease);
             }
-            Err(error) => return self.listing_failed(now, error.to_string()),
         }
-        if filter == Some(ShardFilter::All) {
-            self.shards.forget_unlisted(shards);
-        }
-        if filter == Some(ShardFilter::All) && self.is_first(now) {
-            for key in plan_cleanup(&leases, shards) {
-                let Some(row) = self.table.get(&key).filter(|_| !self.busy.contains(&key)).cloned() else {
-                    continue;
-                };
-                if self
-                    .watch
-                    .unchanged_for(now, &row)
-                    .is_some_and(|age| age >= CLEANUP_DELAY)
-                {
-                    self.send_delete(now, &row);
-                }
+    }
+
+    fn clean_up(&mut self, now: Tick, over: &[LeaseKey]) {
+        for key in over {
+            let Some(row) = self.table.get(key).filter(|_| !self.busy.contains(key)).cloned() else {
+                continue;
+            };
+            if self
+                .watch
+                .unchanged_for(now, &row)
+                .is_some_and(|age| age >= CLEANUP_DELAY)
+            {
+                self.send_delete(now, &row);
             }
         }
     }
@@ -215,14 +259,12 @@ impl WorkerMachine {
     /// A lease that nobody takes because its parents are not finished, and whose shard is younger than all that are listed.
     /// The parents are then shards of another stream that happen to have the same ids, and it would wait for ever. A
     /// listing may be old, but not as old as this row.
-    fn stranger(&self, now: Tick, shards: &[Shard]) -> Option<Arc<Lease>> {
-        let last = shards.iter().map(|shard| &shard.id).max()?;
+    fn stranger<'a>(&self, now: Tick, leases: &'a [Lease], listed: &[Shard]) -> Option<&'a Lease> {
+        let last = listed.iter().map(|shard| &shard.id).max()?;
         let rested = |lease: &Lease| self.watch.unchanged_for(now, lease) >= Some(CLEANUP_DELAY);
-        let mut strangers = self
-            .table
-            .values()
-            .filter(|lease| !lease.is_finished() && lease.holder().is_none() && lease.shard > *last && rested(lease));
-        strangers.next().cloned()
+        leases
+            .iter()
+            .find(|lease| !lease.is_finished() && lease.holder().is_none() && lease.shard > *last && rested(lease))
     }
 
     /// Whether a row may be added under this key: none is being written, put back, or there and unreadable.
@@ -235,16 +277,19 @@ impl WorkerMachine {
     /// The answers alone do not tell enough to take leases by. Another worker that fills the empty table at the same time
     /// may have seen the stream before a split and added the parent of a shard that was added here; the child must wait
     /// for it. A scan that shows the child's row shows every row that was there before it.
-    pub(super) fn creation_ended(&mut self, now: Tick, failed: bool) {
-        if failed {
-            self.shards.creation_failures = self.shards.creation_failures.saturating_add(1);
-            let wait = self
-                .config
-                .service_backoff
-                .wait(self.shards.creation_failures, &mut self.rng);
-            self.shards.next = Some(now + wait);
-        } else {
-            self.shards.creation_failures = 0;
+    pub(super) fn creation_ended(&mut self, now: Tick, key: &LeaseKey, failed: bool) {
+        let stream = self.streams.of_key(key);
+        if let Some(shards) = self.streams.get_mut(stream.as_ref()) {
+            if failed {
+                shards.creation_failures = shards.creation_failures.saturating_add(1);
+                let wait = self
+                    .config
+                    .service_backoff
+                    .wait(shards.creation_failures, &mut self.rng);
+                shards.next = Some(now + wait);
+            } else {
+                shards.creation_failures = 0;
+            }
         }
         let creating = self.ops.values().any(|op| op.kind == OpKind::Create);
         if !creating {
@@ -257,18 +302,19 @@ impl WorkerMachine {
             return;
         };
         for lease in child_leases(&parent.shard, children) {
-            self.shards.children.insert(lease.key.clone(), lease);
+            let lease = in_stream(lease, parent.stream_id());
+            self.streams.children.insert(lease.key.clone(), lease);
         }
         self.send_children(now);
     }
 
     fn send_children(&mut self, now: Tick) {
-        self.shards.children.retain(|key, _| {
+        self.streams.children.retain(|key, _| {
             self.tenures
                 .values()
                 .any(|tenure| matches!(&tenure.stage, Stage::CreatingChildren { missing, .. } if missing.contains(key)))
         });
-        let waiting: Vec<Lease> = self.shards.children.values().cloned().collect();
+        let waiting: Vec<Lease> = self.streams.children.values().cloned().collect();
         for lease in waiting {
             if self.busy.contains(&lease.key) {
                 // The row is being taken or added already; look again in a moment.
@@ -281,19 +327,29 @@ impl WorkerMachine {
 
     pub(super) fn child_failed(&mut self, now: Tick) {
         let at = now + self.config.service_backoff.initial;
-        self.shards.retry_children_at = Some(self.shards.retry_children_at.map_or(at, |already| already.min(at)));
+        let already = &mut self.streams.retry_children_at;
+        *already = Some(already.map_or(at, |already| already.min(at)));
     }
 
     /// A consumer was told that its shard, or the stream, does not exist. The listing tells which.
     pub(super) fn check_missing(&mut self, now: Tick, tenure: TenureId) {
-        self.shards.missing.insert(tenure);
-        if self.shards.failures == 0 {
-            self.shards.next = Some(now);
+        let Some(lease) = self.tenures.get(&tenure).map(|tenure| tenure.lease.clone()) else {
+            return;
+        };
+        if let Some(shards) = self.streams.get_mut(lease.stream_id()) {
+            shards.missing.insert(tenure);
+            if shards.failures == 0 {
+                shards.next = Some(now);
+            }
         }
     }
 
-    fn settle_missing(&mut self, now: Tick, shards: &[Shard]) {
-        for id in std::mem::take(&mut self.shards.missing) {
+    fn settle_missing(&mut self, now: Tick, stream: Option<&StreamId>, shards: &[Shard]) {
+        let missing = self
+            .streams
+            .get_mut(stream)
+            .map(|shards| std::mem::take(&mut shards.missing));
+        for id in missing.into_iter().flatten() {
             let Some(tenure) = self.tenures.get_mut(&id).filter(|tenure| tenure.has_consumer()) else {
                 continue;
             };
@@ -305,7 +361,7 @@ impl WorkerMachine {
             // ones behind. Without any, the listing is not of the stream that the lease is of.
             if !shards.iter().any(|shard| shard.id > *gone) {
                 let (key, message) = (tenure.lease.key.clone(), format!("{gone} is not among its shards"));
-                return self.stop(now, Some(WorkerFailure::StreamReplaced { key, message }));
+                return self.lose_stream(now, stream.cloned(), WorkerFailure::StreamReplaced { key, message });
             }
             // Retention removed the shard before it was handled to its end. Its children go on.
             let children: Vec<ChildShard> = shards
@@ -326,5 +382,12 @@ impl WorkerMachine {
             });
             self.create_children(now, id, &children);
         }
+    }
+}
+
+fn in_stream(lease: Lease, stream: Option<&StreamId>) -> Lease {
+    match stream {
+        Some(stream) => lease.in_stream(stream.clone()),
+        None => lease,
     }
 }

@@ -3,7 +3,7 @@
 use std::{fmt, time::Duration};
 
 use super::{TenureId, WorkerMachine, tenure::Stage};
-use crate::{ids::WorkerId, lease::Lease, lineage, time::Tick};
+use crate::{ids::WorkerId, lease::Lease, lineage, stream::StreamId, time::Tick};
 
 /// The states of a worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -91,8 +91,10 @@ pub struct LeaseStatus {
 pub struct WorkerStatus {
     /// What the worker does.
     pub phase: WorkerPhase,
-    /// Every lease of the table.
+    /// Every lease of the worker's streams.
     pub leases: Vec<LeaseStatus>,
+    /// Of several streams those that have no lease yet: they were added just now, or their shards cannot be listed.
+    pub without_leases: Vec<StreamId>,
     /// The keys of rows that are no leases, in order. If a shard of the stream is among them, nobody reads it.
     pub unreadable: Vec<String>,
 }
@@ -110,6 +112,7 @@ impl WorkerMachine {
         WorkerStatus {
             phase,
             leases: self.table.values().map(|lease| self.lease_status(now, lease)).collect(),
+            without_leases: self.streams.waiting(&self.table),
             unreadable: self.unreadable.iter().cloned().collect(),
         }
     }

@@ -96,9 +96,10 @@ impl WorkerMachine {
         }
     }
 
-    /// Turns down a lease that is passed on, or was passed on, to this worker while it stops.
+    /// Turns down a lease that is passed on, or was passed on, to this worker while it stops, or is of a stream that it does
+    /// not read any more.
     pub(super) fn decline(&mut self, now: Tick, row: &Arc<Lease>) {
-        if !self.gives_back() {
+        if !self.gives_back() && self.streams.have(row) {
             return;
         }
         if self.held.contains_key(&row.key) || self.busy.contains(&row.key) {
@@ -161,7 +162,7 @@ impl WorkerMachine {
         }
     }
 
-    fn stop_tenure(&mut self, now: Tick, id: TenureId, deadline: Tick) {
+    pub(super) fn stop_tenure(&mut self, now: Tick, id: TenureId, deadline: Tick) {
         let Some(tenure) = self.tenures.get_mut(&id) else {
             return;
         };

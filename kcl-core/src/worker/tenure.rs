@@ -165,7 +165,7 @@ impl Tenure {
     /// The consumer reached the end of its shard: the children need leases, then the shard is finished.
     pub(super) fn end(&mut self, children: &[ChildShard]) {
         let ids: Vec<ShardId> = children.iter().map(|child| child.id.clone()).collect();
-        let missing: Vec<LeaseKey> = ids.iter().map(LeaseKey::of_shard).collect();
+        let missing: Vec<LeaseKey> = ids.iter().map(|child| self.lease.key_of(child)).collect();
         self.stage = if missing.is_empty() {
             Stage::Closing(LastWrite::FinishShard(ids))
         } else {
@@ -180,6 +180,7 @@ impl Tenure {
             self.wanted.as_ref().unwrap_or(&self.lease.checkpoint).clone(),
         );
         row.key.clone_from(&self.lease.key);
+        row.stream.clone_from(&self.lease.stream);
         row.parents.clone_from(&self.lease.parents);
         row.hash_key_range = self.lease.hash_key_range;
         if let Stage::Closing(LastWrite::FinishShard(children)) = &self.stage {

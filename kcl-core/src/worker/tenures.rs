@@ -102,8 +102,8 @@ impl WorkerMachine {
         let (key, checkpoint) = (row.key.clone(), row.checkpoint.clone());
         self.event(WorkerEvent::LeaseTaken { key, from, checkpoint });
         let mut tenure = Tenure::new(id, row, sent, now);
-        if self.stopping.is_some() {
-            // Taken by a write that was under way when the worker began to stop: nobody would renew it.
+        if self.stopping.is_some() || !self.streams.have(&tenure.lease) {
+            // Taken by a write that was under way when the worker began to stop, or when its stream was removed.
             tenure.stage = Stage::Closing(LastWrite::GiveBack);
         }
         self.tenures.insert(id, tenure);
@@ -155,8 +155,8 @@ impl WorkerMachine {
             }
             ShardReport::Missing => self.check_missing(now, id),
             ShardReport::Rejected(message) => {
-                let key = tenure.lease.key.clone();
-                self.stop(now, Some(WorkerFailure::StreamReplaced { key, message }));
+                let (key, stream) = (tenure.lease.key.clone(), tenure.lease.stream_id().cloned());
+                self.lose_stream(now, stream, WorkerFailure::StreamReplaced { key, message });
             }
             ShardReport::Finished(Finish::Ended(children)) => {
                 tenure.end(&children);
@@ -305,7 +305,11 @@ impl WorkerMachine {
     fn forget(&mut self, id: TenureId) -> Option<Tenure> {
         let tenure = self.tenures.remove(&id)?;
         self.held.remove(&tenure.lease.key);
-        self.shards.forget(id);
+        self.streams.forget(&tenure);
+        if !self.streams.have(&tenure.lease) {
+            // Its stream was removed: the row is none of this worker's business any more.
+            self.table.remove(&tenure.lease.key);
+        }
         Some(tenure)
     }
 

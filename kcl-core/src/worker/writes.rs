@@ -7,6 +7,7 @@ use crate::{
     ids::LeaseKey,
     lease::{Lease, LeaseWrite},
     store::{StoreOperation, WriteOutcome},
+    stream::LeaseStream,
     time::Tick,
 };
 
@@ -88,7 +89,7 @@ impl WorkerMachine {
 
     pub(super) fn send_create(&mut self, now: Tick, kind: OpKind, mut lease: Lease) {
         if lease.stream.is_none() {
-            lease.stream.clone_from(&self.config.stream);
+            lease.stream = self.config.stream.clone().map(LeaseStream::One);
         }
         let op = self.register(now, kind, lease.key.clone(), None);
         self.push(WorkerEffect::Create { op, lease });
@@ -164,14 +165,8 @@ impl WorkerMachine {
             return self.stop(now, Some(WorkerFailure::StoreUnusable { message }));
         }
         match (&result, request.kind) {
-            (Ok(Settled::Applied(row)), kind) if kind != OpKind::Delete => {
-                self.found_empty = false;
-                self.table.insert(row.key.clone(), row.clone());
-            }
-            (Ok(Settled::Conflict(Some(row))), _) => {
-                self.found_empty = false;
-                self.table.insert(row.key.clone(), row.clone());
-            }
+            (Ok(Settled::Applied(row)), kind) if kind != OpKind::Delete => self.note_row(row),
+            (Ok(Settled::Conflict(Some(row))), _) => self.note_row(row),
             (Ok(_), _) => {
                 self.table.remove(&request.key);
             }
@@ -184,20 +179,30 @@ impl WorkerMachine {
         let seen = match (&result, &request.change) {
             // What did not change is not tried again at once.
             (Ok(Settled::Conflict(row)), Some((before, _))) if row.as_ref() == Some(before) => None,
-            (Ok(_), _) => self.table.get(&request.key).cloned(),
-            (Err(_), _) => None,
+            (Ok(Settled::Conflict(row)), _) => row.clone(),
+            (Ok(Settled::Applied(row)), _) if request.kind != OpKind::Delete => Some(row.clone()),
+            (Ok(Settled::Applied(_)) | Err(_), _) => None,
         };
-        let (kind, failed) = (request.kind, matches!(result, Err(_) | Ok(Settled::Conflict(None))));
+        let created = (request.kind == OpKind::Create).then(|| request.key.clone());
+        let failed = matches!(result, Err(_) | Ok(Settled::Conflict(None)));
         match result {
             Ok(Settled::Applied(row)) => self.applied(now, request, row),
             Ok(Settled::Conflict(row)) => self.conflicted(now, &request, row),
             Err(failure) => self.write_failed(now, &request, &failure),
         }
-        if kind == OpKind::Create {
-            self.creation_ended(now, failed);
+        if let Some(key) = created {
+            self.creation_ended(now, &key, failed);
         }
         if let Some(row) = seen {
             self.decline(now, &row);
+        }
+    }
+
+    /// A row as an answer shows it, unless it is none of this worker's business any more.
+    fn note_row(&mut self, row: &Arc<Lease>) {
+        self.streams.note_row(row);
+        if self.streams.have(row) || self.held.contains_key(&row.key) {
+            self.table.insert(row.key.clone(), Arc::clone(row));
         }
     }
 

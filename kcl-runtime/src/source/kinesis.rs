@@ -8,11 +8,11 @@ use aws_sdk_kinesis::{
     error::{DisplayErrorContext, ProvideErrorMetadata, SdkError},
     operation::get_records::GetRecordsOutput,
     primitives::DateTime,
-    types::{self, ShardFilterType, ShardIteratorType},
+    types::{self, ShardFilterType, ShardIteratorType, StreamStatus},
 };
 use kcl_core::{
-    Batch, ChildShard, HashKeyRange, Position, Record, SequenceNumber, Shard, ShardFilter, ShardId, StreamName,
-    Timestamp,
+    Batch, ChildShard, HashKeyRange, InvalidId, Position, Record, SequenceNumber, Shard, ShardFilter, ShardId,
+    StreamArn, StreamId, StreamName, Timestamp,
     fetch::{Fetch, FetchFailure, FetchFailureKind},
 };
 
@@ -33,18 +33,39 @@ const MAX_PAGES: usize = 100;
 pub struct KinesisSource {
     client: Client,
     stream: StreamName,
+    arn: Option<StreamArn>,
     request_timeout: Duration,
 }
 
 impl KinesisSource {
-    /// Reads `stream` through `client`.
+    /// Reads `stream`, of the caller's own account, through `client`.
     #[must_use]
     pub fn new(client: Client, stream: StreamName) -> Self {
         Self {
             client,
             stream,
+            arn: None,
             request_timeout: REQUEST_TIMEOUT,
         }
+    }
+
+    /// Reads the stream that `arn` names, of the caller's account or of another one whose policy allows it, through `client`.
+    #[must_use]
+    pub fn by_arn(client: Client, arn: StreamArn) -> Self {
+        let source = Self::new(client, arn.name().clone());
+        Self {
+            arn: Some(arn),
+            ..source
+        }
+    }
+
+    /// The stream's name in a request, unless its ARN is there.
+    fn name_to_send(&self) -> Option<String> {
+        self.arn.is_none().then(|| self.stream.to_string())
+    }
+
+    fn arn_to_send(&self) -> Option<String> {
+        self.arn.as_ref().map(ToString::to_string)
     }
 
     /// The same source, with another limit on how long a request may take. The default is 30 s.
@@ -61,6 +82,34 @@ impl RecordSource for KinesisSource {
         &self.stream
     }
 
+    async fn identify(&self) -> Result<StreamId, FetchFailure> {
+        let request = self
+            .client
+            .describe_stream_summary()
+            .set_stream_name(self.name_to_send())
+            .set_stream_arn(self.arn_to_send());
+        let answer = timed("DescribeStreamSummary", self.request_timeout, request.send()).await?;
+        let summary = answer
+            .stream_description_summary
+            .ok_or_else(|| malformed("DescribeStreamSummary gave no stream".to_owned()))?;
+        if summary.stream_status == StreamStatus::Deleting {
+            return Err(FetchFailure {
+                kind: FetchFailureKind::NotFound,
+                message: format!("DescribeStreamSummary: the stream {} is being deleted", self.stream),
+            });
+        }
+        let identify = |arn: &str, created: i64| {
+            let arn: StreamArn = arn.parse()?;
+            StreamId::new(
+                arn.account().clone(),
+                arn.name().clone(),
+                created.try_into().unwrap_or(0),
+            )
+        };
+        identify(&summary.stream_arn, summary.stream_creation_timestamp.secs())
+            .map_err(|error: InvalidId| malformed(format!("DescribeStreamSummary: {error}")))
+    }
+
     async fn list_shards(&self, filter: ShardFilter) -> Result<Vec<Shard>, FetchFailure> {
         let mut shards = Vec::new();
         let mut next_token: Option<String> = None;
@@ -71,7 +120,8 @@ impl RecordSource for KinesisSource {
                 None => self
                     .client
                     .list_shards()
-                    .stream_name(self.stream.as_str())
+                    .set_stream_name(self.name_to_send())
+                    .set_stream_arn(self.arn_to_send())
                     .set_shard_filter(sdk_filter(filter)?),
             };
             let page = timed(
@@ -95,7 +145,8 @@ impl RecordSource for KinesisSource {
         let request = self
             .client
             .get_shard_iterator()
-            .stream_name(self.stream.as_str())
+            .set_stream_name(self.name_to_send())
+            .set_stream_arn(self.arn_to_send())
             .shard_id(shard.as_str());
         let request = match position {
             Position::TrimHorizon => request.shard_iterator_type(ShardIteratorType::TrimHorizon),
@@ -143,6 +194,7 @@ impl ShardReader for KinesisReader {
             .source
             .client
             .get_records()
+            .set_stream_arn(self.source.arn_to_send())
             .shard_iterator(&self.iterator)
             .limit(limit);
         let answer = timed("GetRecords", self.source.request_timeout, request.send())

@@ -6,7 +6,7 @@ use std::fmt;
 
 use async_trait::async_trait;
 use kcl_core::{
-    Position, Shard, ShardFilter, ShardId, StreamName,
+    Position, Shard, ShardFilter, ShardId, StreamId, StreamName,
     fetch::{Fetch, FetchFailure},
 };
 
@@ -17,6 +17,9 @@ pub use self::kinesis::KinesisSource;
 pub trait RecordSource: fmt::Debug + Send + Sync + 'static {
     /// The stream's name.
     fn stream(&self) -> &StreamName;
+
+    /// Asks which stream it is, of all that have this name or had it. Asked only where a worker reads several streams.
+    async fn identify(&self) -> Result<StreamId, FetchFailure>;
 
     /// Lists the stream's shards.
     async fn list_shards(&self, filter: ShardFilter) -> Result<Vec<Shard>, FetchFailure>;

@@ -1,9 +1,11 @@
 //! `kclctl consume`.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, str::FromStr, sync::Arc, time::Duration};
 
-use kcl_core::{ApplicationName, InitialPosition, LeaseStore, StreamName, WorkerId};
-use kcl_runtime::{Config, KinesisSource, Worker};
+use kcl_core::{
+    ApplicationName, InitialPosition, InvalidId, LeaseStore, StreamArn, StreamName, WorkerId, fetch::FetchFailureKind,
+};
+use kcl_runtime::{Config, KinesisSource, RecordSource as _, StreamConfig, Worker};
 
 use crate::{
     aws::{ConnectionArgs, Kinesis},
@@ -15,10 +17,11 @@ use crate::{
     signals::Signals,
 };
 
-/// Write the records of a stream to stdout, one JSON object per line.
+/// Write the records of streams to stdout, one JSON object per line.
 ///
 /// The keys of a line are `stream`, `shard_id`, `sequence_number`, `sub_sequence_number`, `partition_key`,
-/// `approximate_arrival_timestamp` (RFC 3339), and `data`, or `data_base64` where the data is not UTF-8.
+/// `approximate_arrival_timestamp` (RFC 3339), and `data`, or `data_base64` where the data is not UTF-8. Where several streams
+/// are read there is also `stream_id`, which is `account:stream:epoch`.
 ///
 /// Every record is written at least once. A batch is checkpointed only after all its lines went to stdout. Start several
 /// with the same --app and the same lease table, and they share the shards; start one again, and it goes on where it was.
@@ -27,11 +30,17 @@ use crate::{
 /// signal ends it at once. It also stops when the reader of its stdout is gone.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ConsumeArgs {
-    /// The stream.
-    #[arg(long, value_name = "NAME")]
-    stream: StreamName,
+    /// The stream, by name, or by ARN if it is another account's. Give it several times to read several streams: their shards
+    /// are shared by all workers of the application together, and their leases have keys of their own, so that an
+    /// application that read one stream does not go on as one of several.
+    #[arg(long = "stream", value_name = "NAME|ARN", required = true)]
+    streams: Vec<Stream>,
 
-    /// The application: those of the same name share the stream's shards and the checkpoints.
+    /// Keep the leases as those of several streams also while there is one: others can then be added.
+    #[arg(long)]
+    multi_stream: bool,
+
+    /// The application: those of the same name share the shards and the checkpoints.
     #[arg(long, value_name = "NAME")]
     app: ApplicationName,
 
@@ -113,6 +122,42 @@ struct TuningArgs {
     shutdown_grace: Duration,
 }
 
+/// A stream on the command line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Stream {
+    Name(StreamName),
+    Arn(StreamArn),
+}
+
+impl Stream {
+    fn name(&self) -> &StreamName {
+        match self {
+            Self::Name(name) => name,
+            Self::Arn(arn) => arn.name(),
+        }
+    }
+
+    fn source(&self, kinesis: &Kinesis) -> KinesisSource {
+        let client = kinesis.client.clone();
+        match self {
+            Self::Name(name) => KinesisSource::new(client, name.clone()),
+            Self::Arn(arn) => KinesisSource::by_arn(client, arn.clone()),
+        }
+    }
+}
+
+impl FromStr for Stream {
+    type Err = InvalidId;
+
+    fn from_str(text: &str) -> Result<Self, InvalidId> {
+        if text.starts_with("arn:") {
+            text.parse().map(Self::Arn)
+        } else {
+            text.parse().map(Self::Name)
+        }
+    }
+}
+
 impl ConsumeArgs {
     fn config(&self) -> Config {
         let mut config = Config::default();
@@ -135,6 +180,23 @@ async fn open_once(args: &ConsumeArgs, connection: &ConnectionArgs) -> Result<Ar
     let ConsumeArgs { app, from, beside, .. } = args;
     let table = &args.lease_table;
     table.open(app, *from, beside, args.single_table, connection).await
+}
+
+/// Looks for the streams, so that one that does not exist is an error now. A worker would wait for it.
+async fn found(kinesis: &Kinesis, streams: &[Stream]) -> Result<Vec<StreamConfig>, Error> {
+    let mut found = Vec::new();
+    for stream in streams {
+        let source = stream.source(kinesis);
+        match source.identify().await {
+            Ok(id) => found.push(StreamConfig::new(source).id(id)),
+            Err(failure) if failure.kind == FetchFailureKind::NotFound => {
+                return Err(kinesis.unknown_stream(stream.name()));
+            }
+            // The worker tries again, and says so.
+            Err(_) => found.push(StreamConfig::new(source)),
+        }
+    }
+    Ok(found)
 }
 
 /// Opens the lease table. One that cannot be reached is waited for, as a worker that runs waits for it; `None` if a signal
@@ -176,8 +238,11 @@ pub(crate) async fn run(args: ConsumeArgs, connection: &ConnectionArgs) -> Resul
         return Ok(());
     };
     let sink = Sink::stdout();
-    let source = KinesisSource::new(kinesis.client.clone(), args.stream.clone());
-    let mut builder = Worker::builder(args.app.clone(), source, store).config(args.config());
+    let builder = match &args.streams[..] {
+        [stream] if !args.multi_stream => Worker::builder(args.app.clone(), stream.source(&kinesis), store),
+        streams => Worker::of_streams(args.app.clone(), found(&kinesis, streams).await?, store),
+    };
+    let mut builder = builder.config(args.config());
     if let Some(id) = &args.worker_id {
         builder = builder.worker_id(id.clone());
     }
@@ -212,7 +277,7 @@ pub(crate) async fn run(args: ConsumeArgs, connection: &ConnectionArgs) -> Resul
         }
     };
     match ended {
-        Ok(result) => result.map_err(|error| failure(error, &kinesis, &args.stream))?,
+        Ok(result) => result.map_err(|error| failure(error, &kinesis, args.streams.first().map(Stream::name)))?,
         // A panic of the worker is a fault of ours: let it be seen as one.
         Err(error) => std::panic::resume_unwind(error.into_panic()),
     }

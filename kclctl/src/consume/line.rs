@@ -12,6 +12,9 @@ const LINE_OVERHEAD: usize = 320;
 #[derive(Serialize)]
 struct Line<'a> {
     stream: &'a str,
+    /// Where several are read: those of two accounts may have one name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stream_id: Option<String>,
     shard_id: &'a str,
     sequence_number: &'a str,
     sub_sequence_number: u64,
@@ -42,6 +45,7 @@ pub(super) fn render(batch: &Batch) -> io::Result<Vec<u8>> {
 fn line<'a>(batch: &'a Batch, record: &'a Record) -> Line<'a> {
     Line {
         stream: batch.stream().as_str(),
+        stream_id: batch.stream_id().map(ToString::to_string),
         shard_id: batch.shard().as_str(),
         sequence_number: record.sequence_number.as_str(),
         sub_sequence_number: record.sub_sequence_number,

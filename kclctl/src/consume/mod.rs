@@ -12,9 +12,9 @@ pub(crate) use self::{idle::until_idle, metrics::serve_metrics, sink::Sink};
 use crate::{aws::Kinesis, error::Error};
 
 /// The worker's failure, with what the user of the command line can do about it.
-pub(crate) fn failure(error: WorkerError, kinesis: &Kinesis, stream: &StreamName) -> Error {
-    match error {
-        WorkerError::Failed(WorkerFailure::StreamNotFound { .. }) => kinesis.unknown_stream(stream),
-        other => other.into(),
+pub(crate) fn failure(error: WorkerError, kinesis: &Kinesis, stream: Option<&StreamName>) -> Error {
+    match (error, stream) {
+        (WorkerError::Failed(WorkerFailure::StreamNotFound { .. }), Some(stream)) => kinesis.unknown_stream(stream),
+        (other, _) => other.into(),
     }
 }

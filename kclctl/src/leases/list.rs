@@ -17,6 +17,8 @@ struct Leases<'a> {
 #[derive(Debug, Serialize)]
 struct Row<'a> {
     lease_key: &'a str,
+    /// The stream's name, or `account:stream:epoch` where the application reads several.
+    stream: Option<String>,
     shard_id: &'a str,
     owner: Option<&'a str>,
     hand_off_to: Option<&'a str>,
@@ -53,8 +55,10 @@ fn show(args: &TableArgs, listing: &LeaseListing) -> Result<(), Error> {
     if listing.leases.is_empty() && listing.unreadable.is_empty() {
         return output::line(&format!("{} holds no leases of {}", args.lease_table, args.app));
     }
+    let several = listing.leases.iter().any(|lease| lease.stream_id().is_some());
     let header = [
-        "SHARD",
+        // Of several streams it is the key that tells shards apart.
+        if several { "LEASE" } else { "SHARD" },
         "OWNER",
         "CHECKPOINT",
         "COUNTER",
@@ -64,7 +68,7 @@ fn show(args: &TableArgs, listing: &LeaseListing) -> Result<(), Error> {
     ];
     let rows = listing.leases.iter().map(|lease| row(lease)).map(|row| {
         [
-            row.shard_id.to_owned(),
+            if several { row.lease_key } else { row.shard_id }.to_owned(),
             row.owner.unwrap_or_default().to_owned(),
             row.checkpoint,
             row.counter.to_string(),
@@ -87,6 +91,7 @@ fn show(args: &TableArgs, listing: &LeaseListing) -> Result<(), Error> {
 fn row(lease: &Lease) -> Row<'_> {
     Row {
         lease_key: lease.key.as_str(),
+        stream: lease.stream.as_ref().map(ToString::to_string),
         shard_id: lease.shard.as_str(),
         owner: lease.holder().map(AsRef::as_ref),
         hand_off_to: lease

@@ -147,7 +147,10 @@ fn select(args: &SeekArgs, listing: &LeaseListing) -> Result<Vec<Arc<Lease>>, Le
 /// Where a lease is set. A worker opens a shard whose parent has a lease at the trim horizon if it stands at LATEST, because
 /// what it holds comes after the parent; there, the time says what LATEST was to say.
 fn position(to: &Position, lease: &Lease, listing: &LeaseListing, now: Timestamp, notes: &mut Vec<String>) -> Position {
-    let follows = |parent: &kcl_core::ShardId| listing.leases.iter().any(|row| row.shard == *parent);
+    let follows = |parent: &kcl_core::ShardId| {
+        let key = lease.key_of(parent);
+        listing.leases.iter().any(|row| row.key == key)
+    };
     if *to != Position::Latest || !lease.parents.iter().any(follows) {
         return to.clone();
     }

@@ -1,6 +1,6 @@
 //! `kclctl consume` and `kclctl leases`.
 
-use crate::common::{Bench, Running, error, json, kclctl, ok, run, stderr, within};
+use crate::common::{Bench, Running, error, json, kclctl, ok, run, run_with, stderr, within};
 
 struct Table {
     _directory: tempfile::TempDir,
@@ -306,4 +306,50 @@ async fn two_workers_share_a_stream() {
     numbers.sort_unstable();
     numbers.dedup();
     assert_eq!(numbers, (0..400).collect::<Vec<_>>());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn several_streams_are_read_by_name_and_by_arn_and_go_on_where_they_were() {
+    let (bench, table) = (Bench::with_shards(2).await, Table::new());
+    ok(&bench.run(&["stream", "create", "t", "--shards", "1"]).await);
+    let arn = "arn:aws:kinesis:us-east-1:000000000000:stream/t";
+    let put = async |s: &str, t: &str| {
+        ok(&bench.put(&[], format!("{s}\n")).await);
+        let arguments = ["put", "--stream", "t", "--endpoint", &bench.endpoint];
+        ok(&run_with(&arguments, format!("{t}\n")).await);
+    };
+    put("a", "b").await;
+    let arguments = ["--stream", arn, "--lease-table", &table.name];
+    let lines = bench.consume(&arguments).await;
+    let mut got: Vec<(&str, &str)> = lines
+        .iter()
+        .map(|line| (line["stream"].as_str().unwrap(), line["data"].as_str().unwrap()))
+        .collect();
+    got.sort_unstable();
+    assert_eq!(got, [("s", "a"), ("t", "b")]);
+
+    let leases = table.leases().await;
+    let leases = leases["leases"].as_array().unwrap();
+    assert_eq!(leases.len(), 3);
+    for lease in leases {
+        let (stream, shard) = (lease["stream"].as_str().unwrap(), lease["shard_id"].as_str().unwrap());
+        assert!(stream.starts_with("000000000000:"), "{stream}");
+        assert_eq!(lease["lease_key"], format!("{stream}:{shard}"));
+        assert!(lines.iter().all(|line| line["stream_id"].is_string()));
+    }
+
+    put("c", "d").await;
+    // The order of the streams, and how they are named, do not matter.
+    let again = bench.consume(&["--stream", "t", "--lease-table", &table.name]).await;
+    assert_eq!(again.len(), 2);
+    let one = bench.consume(&["--multi-stream", "--lease-table", &table.name]).await;
+    assert_eq!(one, [""; 0], "one of them is read to its end");
+    let alone = ["consume", "--stream", "s", "--app", "a", "--lease-table", &table.name];
+    let refused = error(&bench.run(&alone).await, 1);
+    assert!(refused.contains("several streams"), "{refused}");
+    let missing = [&alone[..], &["--stream", "nowhere"]].concat();
+    let refused = error(&bench.run(&missing).await, 1);
+    assert!(refused.contains("nowhere does not exist"), "{refused}");
+    let nonsense = [&alone[..], &["--stream", "arn:aws:s3:::bucket"]].concat();
+    assert!(error(&bench.run(&nonsense).await, 2).contains("stream ARN"));
 }

@@ -1,7 +1,7 @@
 //! What single rows tell.
 
 use super::{Case, Severity, high, low, stream};
-use crate::{LeaseKey, doctor::Problem};
+use crate::{HashKeyRange, Lease, LeaseKey, doctor::Problem};
 
 #[test]
 fn given_a_row_that_is_no_lease_when_examined_then_it_is_named() {
@@ -17,7 +17,7 @@ fn given_a_row_that_is_no_lease_when_examined_then_it_is_named() {
 #[test]
 fn given_leases_of_another_stream_when_examined_then_they_are_named_and_count_for_nothing_else() {
     let mut stray = super::held(9, high(), "w9");
-    stray.stream = Some(stream("other"));
+    stray.stream = Some(stream("other").into());
     let mut case = Case::of([super::held(1, low(), "w1"), super::held(2, high(), "w2"), stray]);
     case.stream = Some(stream("mine"));
     assert_eq!(case.codes(), [("other_stream", Severity::Error)]);
@@ -36,7 +36,7 @@ fn given_leases_of_another_stream_when_examined_then_they_are_named_and_count_fo
 fn given_rows_of_two_streams_when_no_stream_is_told_then_the_rarer_one_is_the_stranger() {
     let of = |number, range, name| {
         let mut lease = super::held(number, range, "w1");
-        lease.stream = Some(stream(name));
+        lease.stream = Some(stream(name).into());
         lease
     };
     let case = Case::of([of(1, low(), "a"), of(2, high(), "a"), of(3, low(), "b")]);
@@ -47,6 +47,40 @@ fn given_rows_of_two_streams_when_no_stream_is_told_then_the_rarer_one_is_the_st
         "{findings:?}"
     );
     assert_eq!(Case::of([of(1, low(), "a"), of(2, high(), "a")]).findings(), []);
+}
+
+#[test]
+fn given_two_streams_of_one_application_when_examined_then_each_is_whole_or_not_by_itself() {
+    let of = |name: &str, lease: Lease| lease.in_stream(format!("1:{name}:7").parse().unwrap());
+    let waiting = of("b", super::held(3, low(), "w1").with_parents([super::shard(1)]));
+    let leases = [
+        of("a", super::held(1, low(), "w1")),
+        of("a", super::held(2, high(), "w2")),
+        // Finished in one stream, open in the other.
+        of("b", super::finished(super::free(1, low()))),
+        of("b", super::held(2, high(), "w2")),
+        waiting.clone(),
+    ];
+    assert_eq!(Case::of(leases.clone()).findings(), []);
+    let without = |key: &LeaseKey| Case::of(leases.iter().filter(|lease| lease.key != *key).cloned());
+    assert_eq!(without(&waiting.key).codes(), [("hash_range_hole", Severity::Error)]);
+
+    // The stream's shards are those of the stream that is asked about.
+    let mut case = Case::of(leases.clone()).with_shards([super::open(1, low(), None), super::open(2, high(), None)]);
+    case.stream = Some(stream("a"));
+    assert_eq!(case.findings(), []);
+    let mut case = case.with_shards([super::open(7, HashKeyRange::FULL, None)]);
+    let strange: Vec<LeaseKey> = case
+        .findings()
+        .iter()
+        .flat_map(|found| found.problem.leases().into_iter().cloned())
+        .collect();
+    assert!(
+        !strange.is_empty() && strange.iter().all(|key| key.as_str().starts_with("1:a:7")),
+        "{strange:?}"
+    );
+    case.stream = None;
+    assert_eq!(case.findings(), [], "nobody says of which one they are");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::bench::{Bench, at, child, held, shard, worker};
+use super::bench::{Bench, at, child, held, shard, shards_listed, worker};
 use crate::{
     HashKeyRange, Lease, Position, Shard, Timestamp, WriteOutcome,
     fetch::{FetchFailure, FetchFailureKind},
@@ -106,8 +106,8 @@ fn any_input(rng: &mut fastrand::Rng) -> WorkerInput {
             tenure: TenureId(rng.u64(1..6)),
             report,
         },
-        36 => WorkerInput::Shards(Ok(vec![Shard::new(shard(rng.u8(1..5)), HashKeyRange::FULL)])),
-        37 => WorkerInput::Shards(Err(failure)),
+        36 => shards_listed(Ok(vec![Shard::new(shard(rng.u8(1..5)), HashKeyRange::FULL)])),
+        37 => shards_listed(Err(failure)),
         38 if rng.u8(0..4) == 0 => WorkerInput::Shutdown,
         _ => WorkerInput::Wake,
     }

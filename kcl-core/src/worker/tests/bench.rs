@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::{
     ChildShard, HashKeyRange, Lease, LeaseKey, LeaseWrite, Patch, Position, Session, Shard, ShardId, Tick, WorkerId,
     WriteOutcome,
+    fetch::FetchFailure,
     shard::StopReason,
     worker::{
         Exit, LossReason, OpId, ShardReport, StoreFailure, TenureId, WorkerConfig, WorkerEffect, WorkerEvent,
@@ -77,7 +78,7 @@ impl Bench {
             .iter()
             .map(|number| Shard::new(shard(*number), HashKeyRange::FULL))
             .collect();
-        bench.handle(WorkerInput::Shards(Ok(open)));
+        bench.handle(shards_listed(Ok(open)));
         bench
     }
 
@@ -142,6 +143,11 @@ impl Bench {
         }
         effects
     }
+}
+
+/// The answer to a listing of the only stream.
+pub(super) fn shards_listed(result: Result<Vec<Shard>, FetchFailure>) -> WorkerInput {
+    WorkerInput::Shards { stream: None, result }
 }
 
 pub(super) fn writes(effects: &[WorkerEffect]) -> Vec<(OpId, LeaseWrite)> {

@@ -4,14 +4,15 @@ use std::{collections::BTreeMap, time::Duration};
 
 use super::world::{FAILOVER_MS, World};
 use crate::{
-    InitialPosition, LeaseKey, Position, Session, ShardFilter, Tick, WorkerId,
+    InitialPosition, LeaseKey, Position, Session, ShardFilter, StreamId, Tick, WorkerId,
     coordination::Coordination,
     fetch::{FetchFailure, FetchFailureKind},
     lineage,
     retry::Backoff,
     shard::{Call, CheckpointPolicy, Finish, Outcome, ShardConfig, ShardEffect, ShardInput, ShardMachine},
     worker::{
-        OpId, ShardReport, StoreFailure, TenureId, WorkerConfig, WorkerEffect, WorkerEvent, WorkerInput, WorkerMachine,
+        OpId, ShardReport, StoreFailure, StreamConfig, TenureId, WorkerConfig, WorkerEffect, WorkerEvent, WorkerInput,
+        WorkerMachine,
     },
 };
 
@@ -140,6 +141,7 @@ impl Fleet {
             scan_interval: Duration::from_millis(500),
             shard_sync_interval: Duration::from_secs(10),
             initial_position: self.initial,
+            streams: self.world.several().map(|streams| self.configs(streams)),
             shutdown_grace: Duration::from_secs(3),
             hand_off_timeout: Duration::from_secs(3),
             service_backoff: self.shard_config.service_backoff,
@@ -163,6 +165,24 @@ impl Fleet {
         };
         self.nodes.insert(life, node);
         self.settle(life);
+    }
+
+    fn configs(&self, streams: Vec<StreamId>) -> Vec<StreamConfig> {
+        let initial_position = self.initial;
+        let config = |id| StreamConfig { id, initial_position };
+        streams.into_iter().map(config).collect()
+    }
+
+    /// Tells a worker that it reads only some of the streams now, or all again.
+    fn change_streams(&mut self, life: u64, all: bool) {
+        let Some(mut streams) = self.world.several() else {
+            return;
+        };
+        if !all {
+            streams.retain(|_| self.world.rng.bool());
+        }
+        let input = WorkerInput::Streams(self.configs(streams));
+        self.schedule(0, life, Event::Worker(input));
     }
 
     fn faulty(&self) -> bool {
@@ -300,6 +320,9 @@ impl Fleet {
     fn fault(&mut self) {
         let lives: Vec<u64> = self.nodes.keys().copied().collect();
         if !self.faulty() {
+            for life in lives {
+                self.change_streams(life, true);
+            }
             while self.nodes.len() < 2 {
                 self.start(None);
             }
@@ -325,6 +348,7 @@ impl Fleet {
                 self.outage_until = ends.min(FAULTS_END);
             }
             (6..=8, _) => self.world.reshard(),
+            (9, Some(life)) if self.world.several().is_some() => self.change_streams(life, false),
             _ if lives.len() < 4 => self.start(None),
             _ => {}
         }
@@ -355,7 +379,9 @@ impl Fleet {
                 };
                 return self.answer(life, WorkerInput::Coordination(result));
             }
-            WorkerEffect::ListShards(filter) => return self.list_shards(life, *filter, down),
+            WorkerEffect::ListShards { stream, filter } => {
+                return self.list_shards(life, stream.clone(), *filter, down);
+            }
             WorkerEffect::Get { op, key } => {
                 let result = if down {
                     Err(trouble)
@@ -428,8 +454,8 @@ impl Fleet {
         self.schedule(delay, life, Event::Worker(input));
     }
 
-    fn list_shards(&mut self, life: u64, filter: ShardFilter, down: bool) {
-        let mut shards = self.world.list_shards(filter);
+    fn list_shards(&mut self, life: u64, stream: Option<StreamId>, filter: ShardFilter, down: bool) {
+        let mut shards = self.world.list_shards(stream.as_ref(), filter);
         if filter == ShardFilter::All && self.one_in(4) {
             // A listing that has not heard of the youngest shards yet.
             shards.truncate(self.world.rng.usize(1..=shards.len()));
@@ -438,7 +464,8 @@ impl Fleet {
             kind: FetchFailureKind::Unavailable,
             message: "trouble".to_owned(),
         };
-        self.answer(life, WorkerInput::Shards(if down { Err(failure) } else { Ok(shards) }));
+        let result = if down { Err(failure) } else { Ok(shards) };
+        self.answer(life, WorkerInput::Shards { stream, result });
     }
 }
 

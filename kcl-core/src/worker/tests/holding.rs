@@ -1,7 +1,8 @@
 //! Leases that are taken, renewed, checkpointed, finished and lost.
 
 use super::bench::{
-    Bench, ambiguous, at, child, creates, exit, held, key, lost, seconds, shard, starts, stops, worker, writes,
+    Bench, ambiguous, at, child, creates, exit, held, key, lost, seconds, shard, shards_listed, starts, stops, worker,
+    writes,
 };
 use crate::{
     Expect, HashKeyRange, Position, Shard, WriteOutcome,
@@ -173,12 +174,12 @@ fn given_a_shard_beyond_retention_when_the_listing_confirms_it_then_its_children
     assert!(
         effects
             .iter()
-            .any(|effect| matches!(effect, WorkerEffect::ListShards(_))),
+            .any(|effect| matches!(effect, WorkerEffect::ListShards { .. })),
         "{effects:?}"
     );
     let mut next = Shard::new(shard(2), HashKeyRange::FULL);
     next.parent = Some(shard(1));
-    let effects = bench.handle(WorkerInput::Shards(Ok(vec![next])));
+    let effects = bench.handle(shards_listed(Ok(vec![next])));
     assert_eq!(stops(&effects), [(1, StopReason::LeaseLost)]);
     assert!(creates(&effects).iter().any(|(_, lease)| lease.shard == shard(2)));
 }
@@ -190,7 +191,7 @@ fn given_a_shard_beyond_retention_when_its_lease_is_being_given_back_then_it_is_
     bench.report(1, ShardReport::Finished(Finish::Drained));
     let mut next = Shard::new(shard(2), HashKeyRange::FULL);
     next.parent = Some(shard(1));
-    let effects = bench.handle(WorkerInput::Shards(Ok(vec![next])));
+    let effects = bench.handle(shards_listed(Ok(vec![next])));
     assert!(
         stops(&effects).is_empty() && creates(&effects).is_empty(),
         "{effects:?}"

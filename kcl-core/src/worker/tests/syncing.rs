@@ -1,15 +1,21 @@
 //! Leases kept in step with the shards, by old scans of the table as well as by new ones.
 
-use super::bench::{Bench, creates, held, key, seconds, shard};
+use super::bench::{Bench, creates, held, key, seconds, shard, shards_listed};
 use crate::{
     HashKeyRange, InitialPosition, Lease, Position, Shard, ShardFilter,
-    worker::{WorkerEffect, WorkerEvent, WorkerFailure, WorkerInput},
+    worker::{WorkerEffect, WorkerEvent, WorkerFailure},
 };
 
 fn lists_shards(effects: &[WorkerEffect]) -> bool {
-    effects
-        .iter()
-        .any(|effect| matches!(effect, WorkerEffect::ListShards(ShardFilter::All)))
+    effects.iter().any(|effect| {
+        matches!(
+            effect,
+            WorkerEffect::ListShards {
+                filter: ShardFilter::All,
+                ..
+            }
+        )
+    })
 }
 
 fn is_replaced(effect: &WorkerEffect) -> bool {
@@ -35,7 +41,7 @@ fn given_a_lease_of_a_shard_with_other_parents_when_the_stream_is_listed_then_th
         let mut listed = [1, 3, 4].map(|number| Shard::new(shard(number), HashKeyRange::FULL));
         listed[1].ending_sequence_number = Some("9".parse().unwrap());
         listed[2].parent = Some(shard(3));
-        let effects = bench.handle(WorkerInput::Shards(Ok(listed.to_vec())));
+        let effects = bench.handle(shards_listed(Ok(listed.to_vec())));
         assert_eq!(effects.iter().any(is_replaced), replaced, "{effects:?}");
     }
 }
@@ -53,7 +59,7 @@ fn given_a_lease_that_waits_for_a_shard_of_another_stream_when_it_is_old_enough_
         row.counter += 1;
         effects.extend(bench.listed(vec![row.clone(), left_over.clone()]));
         if lists_shards(&effects) {
-            effects.extend(bench.handle(WorkerInput::Shards(Ok(listed.clone()))));
+            effects.extend(bench.handle(shards_listed(Ok(listed.clone()))));
         }
         if effects.iter().any(is_replaced) {
             stopped_after = Some(second);
@@ -70,7 +76,7 @@ fn given_a_lease_that_waits_for_a_shard_of_another_stream_when_it_is_old_enough_
 #[test]
 fn given_a_shard_seen_to_be_finished_when_an_old_scan_shows_no_trace_of_it_then_it_does_not_begin_anew() {
     let mut bench = Bench::new();
-    bench.machine.config.initial_position = InitialPosition::TrimHorizon;
+    bench.machine.streams.get_mut(None).unwrap().initial = InitialPosition::TrimHorizon;
     let finished = Lease::new(shard(1), Position::ShardEnd);
     let bystander = held(3, "me", 4);
     let effects = bench.listed(vec![
@@ -85,7 +91,7 @@ fn given_a_shard_seen_to_be_finished_when_an_old_scan_shows_no_trace_of_it_then_
     parent.ending_sequence_number = Some("9".parse().unwrap());
     let mut child = Shard::new(shard(2), HashKeyRange::FULL);
     child.parent = Some(shard(1));
-    let created = creates(&bench.handle(WorkerInput::Shards(Ok(vec![parent, child]))));
+    let created = creates(&bench.handle(shards_listed(Ok(vec![parent, child]))));
     assert!(
         created.iter().all(|(_, lease)| lease.key != key(1)),
         "it was handled to its end: {created:?}"

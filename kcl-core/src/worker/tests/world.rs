@@ -7,13 +7,17 @@ use fastrand::Rng;
 
 use crate::{
     Batch, ChildShard, HashKey, HashKeyRange, Lease, LeaseKey, LeaseListing, LeaseWrite, Position, Record, Session,
-    Shard, ShardFilter, ShardId, StreamName, Timestamp, WorkerId, WriteOutcome, fetch::Fetch,
+    Shard, ShardFilter, ShardId, StreamId, StreamName, Timestamp, WorkerId, WriteOutcome, fetch::Fetch,
 };
 
 pub(super) const FAILOVER_MS: u64 = 5_000;
 
 pub(super) struct SimShard {
     pub(super) id: ShardId,
+    /// The key of its lease.
+    pub(super) key: LeaseKey,
+    /// The index of its stream.
+    stream: usize,
     pub(super) parents: Vec<usize>,
     children: Vec<usize>,
     range: HashKeyRange,
@@ -29,6 +33,8 @@ pub(super) struct World {
     pub(super) now: u64,
     pub(super) rng: Rng,
     pub(super) table: BTreeMap<LeaseKey, Lease>,
+    /// One without a name, or several.
+    streams: Vec<Option<StreamId>>,
     pub(super) shards: Vec<SimShard>,
     pub(super) updates: u64,
     renewed: BTreeMap<LeaseKey, u64>,
@@ -40,21 +46,36 @@ pub(super) struct World {
 impl World {
     pub(super) fn new(seed: u64) -> Self {
         let (rng, table) = (Rng::with_seed(seed), BTreeMap::new());
+        // A third of the lives have two streams, with shards of the same ids.
+        let streams = if seed.is_multiple_of(3) {
+            ["1:a:7", "2:a:7"].map(|text| Some(text.parse().unwrap())).to_vec()
+        } else {
+            vec![None]
+        };
         let mut world = Self {
             now: 0,
             rng,
             table,
+            streams,
             shards: Vec::new(),
             updates: 0,
             renewed: BTreeMap::new(),
             births: Vec::new(),
             sequence: 0,
         };
-        let count = world.rng.u128(1..=4);
+        for stream in 0..world.streams.len() {
+            world.fill(stream);
+        }
+        world
+    }
+
+    fn fill(&mut self, stream: usize) {
+        let count = self.rng.u128(1..=4);
         let width = u128::MAX / count;
         for i in 0..count {
             let end = if i + 1 == count { u128::MAX } else { (i + 1) * width - 1 };
-            world.add_shard(
+            self.add_shard(
+                stream,
                 Vec::new(),
                 HashKeyRange {
                     start: HashKey(i * width),
@@ -62,18 +83,29 @@ impl World {
                 },
             );
         }
-        world
+    }
+
+    /// The streams, if there are several.
+    pub(super) fn several(&self) -> Option<Vec<StreamId>> {
+        self.streams.iter().cloned().collect()
     }
 
     pub(super) fn wall(&self) -> Timestamp {
         Timestamp::from_epoch_millis(i64::try_from(1_000_000 + self.now).unwrap())
     }
 
-    fn add_shard(&mut self, parents: Vec<usize>, range: HashKeyRange) -> usize {
-        let id = ShardId::new(format!("shardId-{:012}", self.shards.len())).unwrap();
+    fn add_shard(&mut self, stream: usize, parents: Vec<usize>, range: HashKeyRange) -> usize {
+        let number = self.shards.iter().filter(|shard| shard.stream == stream).count();
+        let id = ShardId::new(format!("shardId-{number:012}")).unwrap();
+        let key = match &self.streams[stream] {
+            Some(stream) => stream.key_of(&id),
+            None => LeaseKey::of_shard(&id),
+        };
         let (children, records, handled) = (Vec::new(), Vec::new(), BTreeSet::new());
         self.shards.push(SimShard {
             id,
+            key,
+            stream,
             parents,
             children,
             range,
@@ -102,8 +134,10 @@ impl World {
 
     /// Splits a shard, or merges two neighbours.
     pub(super) fn reshard(&mut self) {
-        let open = self.open_shards();
+        let mut open = self.open_shards();
         let one = open[self.rng.usize(0..open.len())];
+        let stream = self.shards[one].stream;
+        open.retain(|shard| self.shards[*shard].stream == stream);
         let HashKeyRange { start, end } = self.shards[one].range;
         let next = open
             .iter()
@@ -114,12 +148,13 @@ impl World {
                 start,
                 end: self.shards[other].range.end,
             };
-            let child = self.add_shard(vec![one, other], range);
+            let child = self.add_shard(stream, vec![one, other], range);
             self.shards[one].children = vec![child];
             self.shards[other].children = vec![child];
         } else if open.len() < 6 && end.0 > start.0 {
             let middle = start.0 + (end.0 - start.0) / 2;
             let left = self.add_shard(
+                stream,
                 vec![one],
                 HashKeyRange {
                     start,
@@ -127,6 +162,7 @@ impl World {
                 },
             );
             let right = self.add_shard(
+                stream,
                 vec![one],
                 HashKeyRange {
                     start: HashKey(middle + 1),
@@ -137,7 +173,8 @@ impl World {
         }
     }
 
-    pub(super) fn list_shards(&self, filter: ShardFilter) -> Vec<Shard> {
+    pub(super) fn list_shards(&self, stream: Option<&StreamId>, filter: ShardFilter) -> Vec<Shard> {
+        let is_of = |shard: &&SimShard| self.streams[shard.stream].as_ref() == stream;
         let listed = |shard: &&SimShard| match filter {
             ShardFilter::AtTrimHorizon => shard.parents.is_empty(),
             ShardFilter::AtLatest => shard.children.is_empty(),
@@ -150,11 +187,11 @@ impl World {
             described.ending_sequence_number = (!shard.children.is_empty()).then(|| "9".parse().unwrap());
             described
         };
-        self.shards.iter().filter(listed).map(describe).collect()
+        self.shards.iter().filter(is_of).filter(listed).map(describe).collect()
     }
 
-    pub(super) fn shard_of(&self, id: &ShardId) -> usize {
-        self.shards.iter().position(|shard| shard.id == *id).unwrap()
+    pub(super) fn shard_of(&self, key: &LeaseKey) -> usize {
+        self.shards.iter().position(|shard| shard.key == *key).unwrap()
     }
 
     /// How many records of the shard lie before a position.
@@ -173,7 +210,7 @@ impl World {
 
     pub(super) fn open(&mut self, shard: usize, position: &Position) -> usize {
         let cursor = self.covered(shard, position);
-        let row = self.table.get(&LeaseKey::of_shard(&self.shards[shard].id));
+        let row = self.table.get(&self.shards[shard].key);
         let unpinned = row.is_some_and(|row| row.checkpoint == Position::Latest);
         if *position == Position::Latest && unpinned && !self.shards[shard].delivered {
             // The application begins here: what came before is none of its business.
@@ -226,21 +263,16 @@ impl World {
     pub(super) fn delivered(&mut self, shard: usize) {
         self.shards[shard].delivered = true;
         for parent in &self.shards[shard].parents {
-            let id = &self.shards[*parent].id;
-            let row = self.table.get(&LeaseKey::of_shard(id));
+            let key = &self.shards[*parent].key;
+            let row = self.table.get(key);
             // Two workers that fill an empty table at LATEST may see the stream before and after a split. The child that got
             // its lease first may have begun before the parent had one.
-            let birth = |id: &ShardId| {
-                self.births
-                    .iter()
-                    .position(|(key, _)| *key == LeaseKey::of_shard(id))
-                    .unwrap()
-            };
-            let child = birth(&self.shards[shard].id);
-            let first = self.births[child].1 == Position::Latest && row.is_some() && child < birth(id);
+            let birth = |key: &LeaseKey| self.births.iter().position(|(born, _)| born == key).unwrap();
+            let child = birth(&self.shards[shard].key);
+            let first = self.births[child].1 == Position::Latest && row.is_some() && child < birth(key);
             assert!(
                 first || row.is_none_or(Lease::is_finished),
-                "lineage: {shard} is read before its parent {id} is finished: {row:?} {:?}",
+                "lineage: {shard} is read before its parent {key} is finished: {row:?} {:?}",
                 self.births
             );
         }
@@ -303,7 +335,9 @@ impl World {
             write.patch
         );
         let key = &write.key;
-        if after.holder() == Some(worker) && before.holder().is_some_and(|holder| holder != worker) {
+        // A row without a session was passed on, and its receiver has not begun: nobody's work is taken with it.
+        let is_read = before.session.is_some();
+        if is_read && after.holder() == Some(worker) && before.holder().is_some_and(|holder| holder != worker) {
             let still = self.now - self.renewed.get(key).copied().unwrap_or(0);
             assert!(
                 still >= FAILOVER_MS,
@@ -314,7 +348,7 @@ impl World {
         let grows = before.checkpoint < after.checkpoint && !after.checkpoint.is_start();
         let (from, to) = (&before.checkpoint, &after.checkpoint);
         assert!(from == to || pins || grows, "monotonic: {key} went from {from} to {to}");
-        let shard = self.shard_of(&after.shard);
+        let shard = self.shard_of(&after.key);
         if !to.is_start() {
             let (covered, solid) = (self.covered(shard, to), self.shards[shard].solid);
             assert!(
@@ -324,10 +358,10 @@ impl World {
         }
         if after.is_finished() {
             for child in &self.shards[shard].children {
-                let id = &self.shards[*child].id;
+                let child = &self.shards[*child].key;
                 assert!(
-                    self.table.contains_key(&LeaseKey::of_shard(id)),
-                    "{key} is finished before {id} has a lease"
+                    self.table.contains_key(child),
+                    "{key} is finished before {child} has a lease"
                 );
             }
         }

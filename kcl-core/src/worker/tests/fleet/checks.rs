@@ -17,7 +17,7 @@ impl Fleet {
             "order: tenure {tenure} of {} in shard {shard}",
             node.id
         );
-        let row = &self.world.table[&LeaseKey::of_shard(batch.shard())];
+        let row = &self.world.table[&self.world.shards[shard].key];
         // Under one id, the newer life takes what the older one still reads; the older one notices at its next renewal.
         let same = row.holder() == Some(&node.id) && row.session == Some(node.session);
         assert!(
@@ -33,7 +33,7 @@ impl Fleet {
         let node = self.nodes.get_mut(&life).unwrap();
         let consumer = &node.consumers[&tenure];
         if *finish == Finish::Drained {
-            let key = LeaseKey::of_shard(&self.world.shards[consumer.shard].id);
+            let key = self.world.shards[consumer.shard].key.clone();
             node.drained.insert(key, (tenure, consumer.handled));
         }
     }
@@ -50,12 +50,7 @@ impl Fleet {
             return;
         };
         if let Some((tenure, handled)) = drained.remove(key) {
-            let shard = self
-                .world
-                .shards
-                .iter()
-                .position(|shard| LeaseKey::of_shard(&shard.id) == *key)
-                .unwrap();
+            let shard = self.world.shard_of(key);
             let kept = if *checkpoint == Position::Latest {
                 0
             } else {
@@ -88,10 +83,7 @@ impl Fleet {
 
     pub(super) fn check_end(&self, updates: u64) {
         for (i, shard) in self.world.shards.iter().enumerate() {
-            let (all, row) = (
-                shard.records.len(),
-                self.world.table.get(&LeaseKey::of_shard(&shard.id)),
-            );
+            let (all, row) = (shard.records.len(), self.world.table.get(&shard.key));
             let skipped = self.initial == InitialPosition::Latest && row.is_none();
             assert!(
                 skipped || shard.solid == all,

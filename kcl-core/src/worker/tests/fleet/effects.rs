@@ -8,7 +8,7 @@ impl Fleet {
         while let Some(effect) = self.nodes.get_mut(&life).and_then(|node| node.machine.poll_effect()) {
             match effect {
                 WorkerEffect::StartShard { tenure, lease, start } => {
-                    let shard = self.world.shard_of(&lease.shard);
+                    let shard = self.world.shard_of(&lease.key);
                     let expected = (start != Position::Latest).then(|| self.world.covered(shard, &start));
                     let seed = self.world.rng.u64(..);
                     let machine = ShardMachine::new(self.shard_config, start, self.world.wall(), 1 << 20, seed);
