@@ -4,6 +4,7 @@
 //! leases; start a consumer per lease; renew; react to what others wrote; scan again. All policy about *who* reads
 //! *what* is here; [`ShardMachine`](crate::shard::ShardMachine) has the policy about *how*.
 
+mod children;
 mod fleet;
 mod io;
 mod peers;

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use super::{TenureId, WorkerEffect, WorkerEvent, WorkerFailure, WorkerMachine, tenure::Stage, writes::OpKind};
+use super::{TenureId, WorkerEffect, WorkerEvent, WorkerFailure, WorkerMachine, writes::OpKind};
 use crate::{
     catalog::{ChildShard, Shard, ShardFilter},
     fetch::{FetchFailure, FetchFailureKind},
@@ -11,7 +11,7 @@ use crate::{
     sequence::InitialPosition,
     shard::StopReason,
     stream::StreamId,
-    sync::{SyncInput, child_leases, contradiction, filter_for_empty_table, plan_cleanup, plan_shard_sync},
+    sync::{SyncInput, contradiction, filter_for_empty_table, plan_cleanup, plan_shard_sync},
     time::Tick,
 };
 
@@ -36,6 +36,11 @@ pub(super) struct Shards {
     ever_listed: bool,
     /// Consumers whose shard the service does not know any more.
     pub(super) missing: BTreeSet<TenureId>,
+    /// Shards without a lease that merged shards descend from beside those that end here. The listing tells whether they are to be
+    /// read first.
+    wanted_parents: BTreeSet<ShardId>,
+    /// Those of them that the stream does not have any more.
+    lost_parents: BTreeSet<ShardId>,
     /// How often in a row leases could not be added.
     creation_failures: u32,
     /// The listed shards that were ever seen to be finished. Their rows go one day, and an old scan may show neither them
@@ -55,6 +60,8 @@ impl Shards {
             failures: 0,
             ever_listed: false,
             missing: BTreeSet::new(),
+            wanted_parents: BTreeSet::new(),
+            lost_parents: BTreeSet::new(),
             creation_failures: 0,
             finished: BTreeSet::new(),
         }
@@ -91,26 +98,39 @@ impl Shards {
         self.finished.retain(|id| id > last || listed.contains(id));
     }
 
+    /// Whether a shard is known to be handled, or to be gone.
+    pub(super) fn is_over(&self, shard: &ShardId) -> bool {
+        self.finished.contains(shard) || self.lost_parents.contains(shard)
+    }
+
+    /// Has the shards listed, because this one has no lease and may have to be read.
+    pub(super) fn want_parent(&mut self, now: Tick, shard: ShardId) {
+        if self.wanted_parents.insert(shard) && self.failures == 0 {
+            self.next = Some(now);
+        }
+    }
+
+    /// A listing says which of the shards that are looked for are there. Shard sync adds their leases.
+    fn settle_parents(&mut self, listed: &[Shard]) {
+        let wanted = std::mem::take(&mut self.wanted_parents);
+        let is_gone = |wanted: &ShardId| listed.iter().all(|shard| shard.id != *wanted);
+        self.lost_parents.extend(wanted.into_iter().filter(is_gone));
+    }
+
     pub(super) fn next_listing(&self) -> Option<Tick> {
         self.next.filter(|_| self.scanned && self.listing.is_none())
     }
 }
 
 impl WorkerMachine {
-    pub(super) fn advance_children(&mut self, now: Tick) {
-        if self.streams.retry_children_at.is_some_and(|at| at <= now) {
-            self.streams.retry_children_at = None;
-            self.send_children(now);
-        }
-    }
-
     pub(super) fn advance_shards(&mut self, now: Tick) {
         for stream in self.streams.due(now) {
             let is_first = self.is_first(now, stream.as_ref());
             let Some(shards) = self.streams.get_mut(stream.as_ref()) else {
                 continue;
             };
-            let needed = shards.found_empty || !shards.missing.is_empty() || is_first;
+            let needed =
+                shards.found_empty || !shards.missing.is_empty() || !shards.wanted_parents.is_empty() || is_first;
             if !needed {
                 shards.next = Some(now + self.config.shard_sync_interval);
                 continue;
@@ -145,6 +165,7 @@ impl WorkerMachine {
                 shards.ever_listed = true;
                 shards.next = Some(now + self.config.shard_sync_interval);
                 if filter == Some(ShardFilter::All) {
+                    shards.settle_parents(&listed);
                     self.settle_missing(now, stream.as_ref(), &listed);
                 }
                 self.sync(now, stream.as_ref(), filter, &listed);
@@ -297,40 +318,6 @@ impl WorkerMachine {
         }
     }
 
-    pub(super) fn create_children(&mut self, now: Tick, tenure: TenureId, children: &[ChildShard]) {
-        let Some(parent) = self.tenures.get(&tenure).map(|tenure| tenure.lease.clone()) else {
-            return;
-        };
-        for lease in child_leases(&parent.shard, children) {
-            let lease = in_stream(lease, parent.stream_id());
-            self.streams.children.insert(lease.key.clone(), lease);
-        }
-        self.send_children(now);
-    }
-
-    fn send_children(&mut self, now: Tick) {
-        self.streams.children.retain(|key, _| {
-            self.tenures
-                .values()
-                .any(|tenure| matches!(&tenure.stage, Stage::CreatingChildren { missing, .. } if missing.contains(key)))
-        });
-        let waiting: Vec<Lease> = self.streams.children.values().cloned().collect();
-        for lease in waiting {
-            if self.busy.contains(&lease.key) {
-                // The row is being taken or added already; look again in a moment.
-                self.child_failed(now);
-            } else {
-                self.send_create(now, OpKind::CreateChild, lease);
-            }
-        }
-    }
-
-    pub(super) fn child_failed(&mut self, now: Tick) {
-        let at = now + self.config.service_backoff.initial;
-        let already = &mut self.streams.retry_children_at;
-        *already = Some(already.map_or(at, |already| already.min(at)));
-    }
-
     /// A consumer was told that its shard, or the stream, does not exist. The listing tells which.
     pub(super) fn check_missing(&mut self, now: Tick, tenure: TenureId) {
         let Some(lease) = self.tenures.get(&tenure).map(|tenure| tenure.lease.clone()) else {
@@ -385,7 +372,7 @@ impl WorkerMachine {
     }
 }
 
-fn in_stream(lease: Lease, stream: Option<&StreamId>) -> Lease {
+pub(super) fn in_stream(lease: Lease, stream: Option<&StreamId>) -> Lease {
     match stream {
         Some(stream) => lease.in_stream(stream.clone()),
         None => lease,

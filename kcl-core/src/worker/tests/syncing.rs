@@ -1,9 +1,10 @@
 //! Leases kept in step with the shards, by old scans of the table as well as by new ones.
 
-use super::bench::{Bench, creates, held, key, seconds, shard, shards_listed};
+use super::bench::{Bench, child, creates, held, key, seconds, shard, shards_listed};
 use crate::{
-    HashKeyRange, InitialPosition, Lease, Position, Shard, ShardFilter,
-    worker::{WorkerEffect, WorkerEvent, WorkerFailure},
+    HashKeyRange, InitialPosition, Lease, Position, Shard, ShardFilter, WriteOutcome,
+    shard::Finish,
+    worker::{ShardReport, WorkerEffect, WorkerEvent, WorkerFailure, WorkerInput},
 };
 
 fn lists_shards(effects: &[WorkerEffect]) -> bool {
@@ -96,4 +97,43 @@ fn given_a_shard_seen_to_be_finished_when_an_old_scan_shows_no_trace_of_it_then_
         created.iter().all(|(_, lease)| lease.key != key(1)),
         "it was handled to its end: {created:?}"
     );
+}
+
+#[test]
+fn given_a_merged_shard_whose_other_parent_has_no_lease_when_a_parent_ends_then_that_lease_comes_first() {
+    let merged = child(3, &[1, 2]);
+    for other_is_listed in [true, false] {
+        let mut bench = Bench::consuming(&[1]);
+        let ended = ShardReport::Finished(Finish::Ended(vec![merged.clone()]));
+        let effects = bench.report(1, ended);
+        assert_eq!(
+            creates(&effects),
+            [],
+            "others would take a parent without a lease for done"
+        );
+        assert!(lists_shards(&effects), "{effects:?}");
+
+        let closed = |number: u8| {
+            let mut shard = Shard::new(shard(number), HashKeyRange::FULL);
+            (shard.starting_sequence_number, shard.ending_sequence_number) = (Some("1".parse().unwrap()), None);
+            shard.ending_sequence_number = Some("9".parse().unwrap());
+            shard
+        };
+        let mut open = Shard::new(shard(3), HashKeyRange::FULL);
+        (open.parent, open.adjacent_parent) = (Some(shard(1)), Some(shard(2)));
+        let others = other_is_listed.then(|| closed(2));
+        let listed = [closed(1), open].into_iter().chain(others).collect();
+        let mut created = creates(&bench.handle(WorkerInput::Shards {
+            stream: None,
+            result: Ok(listed),
+        }));
+        if other_is_listed {
+            let (op, parent) = created.pop().expect("the parent's lease is added");
+            assert_eq!((parent.shard.clone(), created), (shard(2), vec![]));
+            bench.answer(op, Ok(WriteOutcome::Applied(parent)));
+        }
+        let effects = bench.after(seconds(2));
+        let keys: Vec<_> = creates(&effects).into_iter().map(|(_, lease)| lease.shard).collect();
+        assert_eq!(keys, [shard(3)], "{effects:?}");
+    }
 }
