@@ -322,7 +322,7 @@ async fn streams_of_one_name_in_two_accounts_are_read_by_arn_each_through_its_ow
             .unwrap();
         KinesisSource::by_arn(ours.worker("one").link(&link).client(), arn)
     });
-    let (sender, mut got) = tokio::sync::mpsc::unbounded_channel();
+    let (sender, mut got) = tokio::sync::mpsc::channel(2);
     let worker = Worker::of_streams(
         ApplicationName::new("billing").unwrap(),
         sources.map(StreamConfig::new),
@@ -334,7 +334,7 @@ async fn streams_of_one_name_in_two_accounts_are_read_by_arn_each_through_its_ow
         for record in &batch {
             let account = batch.stream_id().unwrap().account().to_string();
             sender
-                .send((account, String::from_utf8(record.data.to_vec()).unwrap()))
+                .try_send((account, String::from_utf8(record.data.to_vec()).unwrap()))
                 .unwrap();
         }
         async {}
