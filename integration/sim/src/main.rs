@@ -46,7 +46,7 @@ struct Args {
     mutant: Option<String>,
     /// Which workers of Java share the fleets: none, those of 2.x, those of 3.x, or either in every fleet; or drawn, which
     /// is either in a quarter of the fleets.
-    #[arg(long, value_enum, default_value_t = Peers::None)]
+    #[arg(long, value_enum, default_value_t = Peers::Drawn)]
     peers: Peers,
     /// Where failed seeds are kept.
     #[arg(long, default_value = KEPT)]
