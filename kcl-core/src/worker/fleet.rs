@@ -24,6 +24,7 @@ impl WorkerMachine {
         }
         self.watch.observe(now, &listing.leases);
         self.scanned = true;
+        self.unscanned.clear();
         self.table = self
             .rows_of_mine(now, listing)
             .into_iter()
@@ -183,7 +184,7 @@ impl WorkerMachine {
             let Some(row) = self.table.get(key).cloned() else {
                 continue;
             };
-            if self.held.contains_key(key) || self.busy.contains(key) {
+            if self.held.contains_key(key) || self.busy.contains(key) || self.unscanned.contains(key) {
                 continue;
             }
             match planned {

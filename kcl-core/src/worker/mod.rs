@@ -138,6 +138,8 @@ pub struct WorkerMachine {
     watch: LeaseWatch,
     /// The table as last seen, corrected by the answers to own writes.
     table: BTreeMap<LeaseKey, Arc<Lease>>,
+    /// Rows that only answers to their creation have shown. Without a scan that has them, their parents' rows may be unknown.
+    unscanned: BTreeSet<LeaseKey>,
     /// Rows that a newer life of this worker holds, with the counter at first sight: one that moves is alive.
     newer_lives: BTreeMap<LeaseKey, u64>,
     /// Rows of own tenures that vanished, with the progress that this worker knew; they are put back.
@@ -172,6 +174,7 @@ impl WorkerMachine {
             config,
             watch: LeaseWatch::default(),
             table: BTreeMap::new(),
+            unscanned: BTreeSet::new(),
             newer_lives: BTreeMap::new(),
             vanished: BTreeMap::new(),
             tenures: BTreeMap::new(),

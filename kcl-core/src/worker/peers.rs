@@ -162,7 +162,10 @@ impl Peers {
             }
             strangers.insert(holder);
             let had = self.given.get(&lease.key).filter(|(had, _)| had == holder);
-            let since = had.map_or((!is_first_look).then_some(lease.counter), |(_, since)| *since);
+            let since = match had {
+                Some((_, since)) => *since,
+                None => (!is_first_look).then_some(lease.counter),
+            };
             given.insert(lease.key.clone(), (holder.clone(), since));
             // Java goes on to own leases that are finished, and its leader goes on to assign them.
             if lease.is_in_hand_off() && lease.owner.as_ref() == Some(me) && !lease.is_finished() {

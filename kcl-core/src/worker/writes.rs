@@ -185,6 +185,7 @@ impl WorkerMachine {
         };
         let created = (request.kind == OpKind::Create).then(|| request.key.clone());
         let failed = matches!(result, Err(_) | Ok(Settled::Conflict(None)));
+        self.unscanned.extend(created.clone());
         match result {
             Ok(Settled::Applied(row)) => self.applied(now, request, row),
             Ok(Settled::Conflict(row)) => self.conflicted(now, &request, row),

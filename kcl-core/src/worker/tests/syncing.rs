@@ -1,6 +1,6 @@
 //! Leases kept in step with the shards, by old scans of the table as well as by new ones.
 
-use super::bench::{Bench, child, creates, held, key, seconds, shard, shards_listed};
+use super::bench::{Bench, child, creates, held, key, seconds, shard, shards_listed, writes};
 use crate::{
     HashKeyRange, InitialPosition, Lease, Position, Shard, ShardFilter, WriteOutcome,
     shard::Finish,
@@ -136,4 +136,34 @@ fn given_a_merged_shard_whose_other_parent_has_no_lease_when_a_parent_ends_then_
         let keys: Vec<_> = creates(&effects).into_iter().map(|(_, lease)| lease.shard).collect();
         assert_eq!(keys, [shard(3)], "{effects:?}");
     }
+}
+
+#[test]
+fn given_a_row_that_only_the_answer_to_its_creation_shows_when_leases_are_planned_then_it_waits_for_a_scan() {
+    // The scan was old: it has neither the second shard nor its parents, which are still read.
+    let mut bench = Bench::consuming(&[1]);
+    let second = Lease::new(shard(4), Position::TrimHorizon).with_parents([shard(2), shard(3)]);
+    let listed = [1, 4].map(|number| Shard::new(shard(number), HashKeyRange::FULL));
+    loop {
+        let effects = bench.after(seconds(1));
+        for (op, write) in writes(&effects) {
+            bench.applied(op, &write);
+        }
+        if lists_shards(&effects) {
+            break;
+        }
+    }
+    let created = creates(&bench.handle(shards_listed(Ok(listed.to_vec()))));
+    let (op, _) = created.into_iter().find(|(_, lease)| lease.shard == shard(4)).unwrap();
+    bench.answer(op, Ok(WriteOutcome::Conflict(Some(second.clone()))));
+    // The first shard ends meanwhile, and its worker looks for something to read.
+    let mut effects = bench.report(1, ShardReport::Finished(Finish::Ended(Vec::new())));
+    for (op, write) in writes(&effects) {
+        effects.extend(bench.applied(op, &write));
+    }
+    let taken = |effects: &[WorkerEffect]| writes(effects).iter().any(|(_, write)| write.key == second.key);
+    assert!(!taken(&effects), "{effects:?}");
+    // A scan that has the row has those of its parents, if there are any.
+    let effects = bench.listed(vec![bench.row(1), second.clone()]);
+    assert!(taken(&effects), "{effects:?}");
 }
