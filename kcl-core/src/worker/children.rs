@@ -37,17 +37,17 @@ impl WorkerMachine {
                 if let Some(shards) = self.streams.get_mut(lease.stream_id()) {
                     shards.want_parent(now, parent);
                 }
-                self.child_failed(now);
+                self.retry_children(now + self.config.scan_interval);
             } else {
                 self.send_create(now, OpKind::CreateChild, lease);
             }
         }
     }
 
-    /// The other parent of a merged shard, if it has no lease yet and was not handled. Workers of this crate would wait for it;
-    /// those of Java KCL take a parent without a lease for one that was handled long ago, and read on.
+    /// The other parent of a merged shard, if it has no lease yet and was not handled. Workers of this crate wait for it; those of
+    /// Java KCL take a parent without a lease for one that was handled long ago, and read on.
     fn parent_without_lease(&self, child: &Lease) -> Option<ShardId> {
-        if self.table.contains_key(&child.key) {
+        if !self.peers.are_there() || self.table.contains_key(&child.key) {
             return None;
         }
         let shards = self.streams.get(child.stream_id())?;
@@ -62,7 +62,10 @@ impl WorkerMachine {
     }
 
     pub(super) fn child_failed(&mut self, now: Tick) {
-        let at = now + self.config.service_backoff.initial;
+        self.retry_children(now + self.config.service_backoff.initial);
+    }
+
+    fn retry_children(&mut self, at: Tick) {
         let already = &mut self.streams.retry_children_at;
         *already = Some(already.map_or(at, |already| already.min(at)));
     }

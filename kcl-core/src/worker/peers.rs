@@ -87,6 +87,11 @@ impl Peers {
         }
     }
 
+    /// Whether the application has workers of Java, as far as is known.
+    pub(super) fn are_there(&self) -> bool {
+        !self.strangers.is_empty() || !self.reporting.is_empty()
+    }
+
     /// Whether somebody reads what this worker measures.
     pub(super) const fn has_readers(&self) -> bool {
         self.audience

@@ -76,6 +76,7 @@ impl Shards {
 
     pub(super) fn note_scanned(&mut self, lease: &Lease) {
         (self.found_empty, self.has_rows) = (false, true);
+        self.wanted_parents.remove(&lease.shard);
         if lease.is_finished() && !self.finished.contains(&lease.shard) {
             self.finished.insert(lease.shard.clone());
         }
@@ -103,7 +104,7 @@ impl Shards {
         self.finished.contains(shard) || self.lost_parents.contains(shard)
     }
 
-    /// Has the shards listed, because this one has no lease and may have to be read.
+    /// Has the shards listed, because this one has no lease and may have to be read. Once: what is to come before it may take long.
     pub(super) fn want_parent(&mut self, now: Tick, shard: ShardId) {
         if self.wanted_parents.insert(shard) && self.failures == 0 {
             self.next = Some(now);
@@ -112,9 +113,12 @@ impl Shards {
 
     /// A listing says which of the shards that are looked for are there. Shard sync adds their leases.
     fn settle_parents(&mut self, listed: &[Shard]) {
-        let wanted = std::mem::take(&mut self.wanted_parents);
-        let is_gone = |wanted: &ShardId| listed.iter().all(|shard| shard.id != *wanted);
-        self.lost_parents.extend(wanted.into_iter().filter(is_gone));
+        let listed: BTreeSet<&ShardId> = listed.iter().map(|shard| &shard.id).collect();
+        let (wanted, lost) = std::mem::take(&mut self.wanted_parents)
+            .into_iter()
+            .partition(|wanted| listed.contains(wanted));
+        self.wanted_parents = wanted;
+        self.lost_parents.extend::<BTreeSet<ShardId>>(lost);
     }
 
     pub(super) fn next_listing(&self) -> Option<Tick> {

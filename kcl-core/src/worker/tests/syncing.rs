@@ -104,6 +104,10 @@ fn given_a_merged_shard_whose_other_parent_has_no_lease_when_a_parent_ends_then_
     let merged = child(3, &[1, 2]);
     for other_is_listed in [true, false] {
         let mut bench = Bench::consuming(&[1]);
+        // Somebody of Java is there.
+        let mut java = held(7, "java", 0);
+        java.session = None;
+        bench.listed(vec![bench.row(1), java]);
         let ended = ShardReport::Finished(Finish::Ended(vec![merged.clone()]));
         let effects = bench.report(1, ended);
         assert_eq!(
