@@ -47,7 +47,7 @@ impl WorkerMachine {
     /// The other parent of a merged shard, if it has no lease yet and was not handled. Workers of this crate wait for it; those of
     /// Java KCL take a parent without a lease for one that was handled long ago, and read on.
     fn parent_without_lease(&self, child: &Lease) -> Option<ShardId> {
-        if !self.peers.are_there() || self.table.contains_key(&child.key) {
+        if !self.peers.were_seen() || self.table.contains_key(&child.key) {
             return None;
         }
         let shards = self.streams.get(child.stream_id())?;

@@ -42,6 +42,8 @@ pub(super) struct Peers {
     version: Option<ClientVersion>,
     /// The holders of rows without a session, since when they are seen and no row of theirs has one.
     strangers: BTreeMap<WorkerId, Tick>,
+    /// Whether there ever was one.
+    seen: bool,
     /// The holders of leases that strangers have, and the counter with which they were first seen to have them; none for those
     /// that had them before this worker looked.
     given: BTreeMap<LeaseKey, (WorkerId, Option<u64>)>,
@@ -77,6 +79,7 @@ impl Peers {
             leader: None,
             version: None,
             strangers: BTreeMap::new(),
+            seen: false,
             given: BTreeMap::new(),
             asked: BTreeMap::new(),
             settled: false,
@@ -87,9 +90,9 @@ impl Peers {
         }
     }
 
-    /// Whether the application has workers of Java, as far as is known.
-    pub(super) fn are_there(&self) -> bool {
-        !self.strangers.is_empty() || !self.reporting.is_empty()
+    /// Whether this worker ever saw one of Java. One of 2.x that holds nothing for a while is not to be seen, and comes back.
+    pub(super) const fn were_seen(&self) -> bool {
+        self.seen
     }
 
     /// Whether somebody reads what this worker measures.
@@ -148,6 +151,7 @@ impl Peers {
             self.reporting.insert(metrics.worker, report);
         }
         self.audience = self.has_audience(now);
+        self.seen |= !self.reporting.is_empty();
     }
 
     /// Takes in a scan of the table.
@@ -181,6 +185,7 @@ impl Peers {
             .difference(&kin)
             .map(|worker| ((*worker).clone(), *self.strangers.get(*worker).unwrap_or(&now)))
             .collect();
+        self.seen |= !self.strangers.is_empty();
         self.asked = asked;
         self.given = given;
     }
