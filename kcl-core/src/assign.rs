@@ -41,6 +41,8 @@ pub struct PeerView {
     pub idle: BTreeSet<WorkerId>,
     /// The holders that do not pass leases on when they are asked.
     pub manners: BTreeMap<WorkerId, Manner>,
+    /// Leases that somebody asked for long ago, and that their holder still has. They may be asked for anew.
+    pub stuck: BTreeSet<LeaseKey>,
 }
 
 /// How a holder deals with requests that it does not answer.
@@ -203,7 +205,8 @@ impl<'a> Plan<'a> {
         let lying = !self.census.free.is_empty();
         let odds = Odds {
             salt: self.census.salt,
-            one_in: 2 * self.census.loads.len() as u64,
+            // Those of Java that hold nothing wait for their leader and draw no lots.
+            one_in: 2 * self.census.drawing as u64,
         };
         let free: Vec<&Lease> = self
             .census

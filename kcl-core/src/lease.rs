@@ -61,6 +61,9 @@ pub struct Lease {
 }
 
 impl Lease {
+    /// The longest failover time that an observer believes: what somebody wrote into a row must not keep a shard unread for ever.
+    pub const LONGEST_FAILOVER_TIME: Duration = Duration::from_secs(3600);
+
     /// A lease for `shard` that nobody holds.
     #[must_use]
     pub fn new(shard: ShardId, checkpoint: Position) -> Self {
@@ -133,7 +136,10 @@ impl Lease {
     #[must_use]
     pub fn patience(&self, failover_time: Duration) -> Duration {
         let promised = self.failover_time.filter(|_| self.session.is_some());
-        promised.unwrap_or_default().max(failover_time)
+        promised
+            .unwrap_or_default()
+            .min(Self::LONGEST_FAILOVER_TIME)
+            .max(failover_time)
     }
 
     /// Whether the shard has been handled to its end, so that nobody needs to hold the lease.
@@ -352,7 +358,7 @@ impl LeaseWrite {
     pub fn request_hand_off(lease: &Lease, worker: &WorkerId) -> Self {
         let patch = Patch {
             owner: Some(Some(worker.clone())),
-            checkpoint_owner: Some(lease.owner.clone()),
+            checkpoint_owner: Some(lease.holder().cloned()),
             ..Patch::default()
         };
         Self::on(lease, patch)

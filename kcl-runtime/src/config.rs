@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use kcl_core::{
-    InitialPosition, Session, StreamName, WorkerId,
+    InitialPosition, Lease, Session, StreamName, WorkerId,
     fetch::{MAX_RECORDS_PER_READ, PollPacing},
     retry::Backoff,
     shard::{CheckpointPolicy, ShardConfig},
@@ -85,7 +85,7 @@ impl Config {
             (
                 "failover_time",
                 format!("{:?}", self.failover_time),
-                (Duration::from_millis(500)..=Duration::from_secs(3600)).contains(&self.failover_time),
+                (Duration::from_millis(500)..=Lease::LONGEST_FAILOVER_TIME).contains(&self.failover_time),
                 "use 500 ms to 1 h",
             ),
             (

@@ -81,10 +81,11 @@ fn lease(row: &Attributes<'_>, at_timestamp: Option<Timestamp>) -> Result<Lease,
     lease.counter = row.required(LEASE_COUNTER, Attributes::number)?;
     lease.session = row.session(lease.counter)?;
     lease.failover_time = match lease.session {
-        Some(_) => row.number(FAILOVER_TIME)?.map(Duration::from_millis),
+        // What only advises makes no row unreadable.
+        Some(_) => row.number(FAILOVER_TIME).ok().flatten().map(Duration::from_millis),
         None => None,
     };
-    lease.throughput = row.throughput()?;
+    lease.throughput = row.throughput();
     let pending = row.position([PENDING, PENDING_SUB, PENDING_TIMESTAMP], at_timestamp)?;
     lease.pending_checkpoint = match pending {
         Some(position) => Some(PendingCheckpoint {
@@ -129,9 +130,9 @@ impl Attributes<'_> {
         clippy::cast_sign_loss,
         reason = "as casts saturate"
     )]
-    fn throughput(&self) -> Result<Option<u64>, String> {
-        let kib: Option<f64> = self.number(THROUGHPUT)?;
-        Ok(kib.map(|kib| (kib * 1024.0).round() as u64))
+    fn throughput(&self) -> Option<u64> {
+        let kib: Option<f64> = self.number(THROUGHPUT).ok().flatten();
+        kib.map(|kib| (kib * 1024.0).round() as u64)
     }
 
     /// The session, if the row was last written by somebody who knows of sessions.

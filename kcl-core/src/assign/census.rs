@@ -13,6 +13,8 @@ use crate::{
 pub(super) struct Census<'a> {
     /// Every live worker and how many leases it has or is about to receive.
     pub(super) loads: BTreeMap<&'a WorkerId, usize>,
+    /// How many of them plan for themselves.
+    pub(super) drawing: usize,
     /// The leases that nobody reads, in the planner's own order.
     pub(super) free: Vec<&'a Lease>,
     /// How many unfinished leases the planner holds, those included that wait for their parents.
@@ -28,14 +30,13 @@ impl<'a> Census<'a> {
     pub(super) fn take(view: &FleetView<'a>) -> Self {
         let mut census = Self {
             loads: BTreeMap::from([(view.me, 0)]),
+            drawing: 1,
             free: Vec::new(),
             held_by_me: 0,
             salt: view.seed,
             movable: BTreeMap::new(),
             seed: view.seed,
         };
-        let idle = view.peers.iter().flat_map(|peers| &peers.idle);
-        census.loads.extend(idle.map(|worker| (worker, 0)));
         // Streams have shards of the same ids.
         let by_shard: BTreeMap<(Option<&StreamId>, &ShardId), &Lease> = view
             .leases
@@ -51,6 +52,10 @@ impl<'a> Census<'a> {
                 census.free.push(lease);
             }
         }
+        census.drawing = census.loads.len();
+        for worker in view.peers.iter().flat_map(|peers| &peers.idle) {
+            census.loads.entry(worker).or_default();
+        }
         census
             .free
             .sort_by_cached_key(|lease| scatter(view.seed, lease.key.as_str()));
@@ -59,13 +64,14 @@ impl<'a> Census<'a> {
 
     fn count_live(&mut self, view: &FleetView<'a>, lease: &'a Lease, ready: impl Fn() -> bool) {
         let me = view.me;
-        for worker in lease.owner.iter().chain(&lease.checkpoint_owner) {
+        let is_stuck = view.peers.is_some_and(|peers| peers.stuck.contains(&lease.key));
+        for worker in lease.owner.iter().filter(|_| !is_stuck).chain(&lease.checkpoint_owner) {
             self.loads.entry(worker).or_default();
         }
         if lease.holder() != Some(me) {
             self.salt = self.salt.wrapping_add(scatter(lease.counter, lease.key.as_str()));
         }
-        let Some(receiver) = lease.owner.as_ref().or_else(|| lease.holder()) else {
+        let Some(receiver) = lease.owner.as_ref().filter(|_| !is_stuck).or_else(|| lease.holder()) else {
             return;
         };
         if lease.is_finished() {
@@ -78,7 +84,7 @@ impl<'a> Census<'a> {
             return;
         }
         *self.loads.entry(receiver).or_default() += 1;
-        if !lease.is_in_hand_off() && view.peers.is_none_or(|peers| peers.can_give(receiver)) {
+        if (is_stuck || !lease.is_in_hand_off()) && view.peers.is_none_or(|peers| peers.can_give(receiver)) {
             self.movable.entry(receiver).or_default().push(lease);
         }
     }

@@ -166,3 +166,10 @@ fn given_a_holder_that_renews_less_often_than_an_observer_expects_when_watched_t
     lease.session = None;
     assert_eq!(lease.patience(FAILOVER), FAILOVER);
 }
+
+#[test]
+fn given_a_row_that_asks_for_more_time_than_anybody_may_have_when_watched_then_it_gets_an_hour() {
+    let mut lease = held();
+    lease.failover_time = Some(Duration::from_secs(u64::MAX));
+    assert_eq!(lease.patience(FAILOVER), Duration::from_secs(3600));
+}

@@ -44,6 +44,15 @@ impl WorkerMachine {
         }
     }
 
+    /// Whether a shard's end waits for the lease of another one, which merges with it.
+    pub(super) fn waits_for_other_parent(&self, id: TenureId) -> bool {
+        let Some(Stage::CreatingChildren { missing, .. }) = self.tenures.get(&id).map(|tenure| &tenure.stage) else {
+            return false;
+        };
+        let mut children = missing.iter().filter_map(|key| self.streams.children.get(key));
+        children.any(|child| self.parent_without_lease(child).is_some())
+    }
+
     /// The other parent of a merged shard, if it has no lease yet and was not handled. Workers of this crate wait for it; those of
     /// Java KCL take a parent without a lease for one that was handled long ago, and read on.
     fn parent_without_lease(&self, child: &Lease) -> Option<ShardId> {

@@ -8,7 +8,7 @@ use crate::{
     ids::{LeaseKey, WorkerId},
     lease::{Lease, LeaseWrite},
     lineage,
-    store::LeaseListing,
+    store::{LeaseListing, UnreadableRow},
     stream::StreamId,
     time::Tick,
 };
@@ -17,7 +17,8 @@ use crate::{
 const MAX_MOVES_PER_ROUND: usize = 100;
 
 impl WorkerMachine {
-    pub(super) fn accept_listing(&mut self, now: Tick, listing: LeaseListing) {
+    pub(super) fn accept_listing(&mut self, now: Tick, mut listing: LeaseListing) {
+        set_misfits_aside(&mut listing);
         self.report_unreadable(&listing);
         if let Some(failure) = self.other_stream(&listing.leases) {
             return self.stop(now, Some(failure));
@@ -73,7 +74,7 @@ impl WorkerMachine {
             && self
                 .table
                 .values()
-                .all(|lease| self.held.contains_key(&lease.key) || at_rest(lease))
+                .all(|lease| (self.held.contains_key(&lease.key) && !lease.is_in_hand_off()) || at_rest(lease))
     }
 
     fn report_unreadable(&mut self, listing: &LeaseListing) {
@@ -255,4 +256,16 @@ impl WorkerMachine {
         let worker = self.config.worker.clone();
         self.stop(now, Some(WorkerFailure::DuplicateWorker { worker, key }));
     }
+}
+
+/// Rows under a key that is not that of their shard: two rows of one shard would have two readers.
+fn set_misfits_aside(listing: &mut LeaseListing) {
+    let misfits = listing
+        .leases
+        .extract_if(.., |lease| lease.key != lease.key_of(&lease.shard));
+    let unreadable = misfits.map(|lease| UnreadableRow {
+        key: lease.key.to_string(),
+        reason: format!("it is for the shard {}, whose key is another", lease.shard),
+    });
+    listing.unreadable.extend(unreadable);
 }

@@ -26,6 +26,9 @@ const REPORT_INTERVAL: Duration = Duration::from_secs(30);
 /// Java's leader takes a worker for gone when its metrics are this old.
 const METRICS_LAPSE: Duration = Duration::from_secs(60);
 
+/// Java's leaders hold their lock for two minutes. What somebody wrote into the row must not keep leases where they are for ever.
+const LONGEST_LEASE: Duration = Duration::from_secs(600);
+
 /// What this worker knows of its neighbours from Java, and what it does for them.
 #[derive(Debug)]
 pub(super) struct Peers {
@@ -44,6 +47,10 @@ pub(super) struct Peers {
     strangers: BTreeMap<WorkerId, Tick>,
     /// Whether there ever was one.
     seen: bool,
+    /// The workers that were ever seen to be of this kind.
+    kin: BTreeSet<WorkerId>,
+    /// Leases that strangers were asked for, by whomever: by whom, and since when.
+    requests: BTreeMap<LeaseKey, (Option<WorkerId>, Tick)>,
     /// The holders of leases that strangers have, and the counter with which they were first seen to have them; none for those
     /// that had them before this worker looked.
     given: BTreeMap<LeaseKey, (WorkerId, Option<u64>)>,
@@ -55,6 +62,7 @@ pub(super) struct Peers {
     audience: bool,
     publishing: bool,
     published: bool,
+    publish_failures: u32,
     next_publish: Tick,
 }
 
@@ -80,12 +88,15 @@ impl Peers {
             version: None,
             strangers: BTreeMap::new(),
             seen: false,
+            kin: BTreeSet::new(),
+            requests: BTreeMap::new(),
             given: BTreeMap::new(),
             asked: BTreeMap::new(),
             settled: false,
             audience: false,
             publishing: false,
             published: false,
+            publish_failures: 0,
             next_publish: now,
         }
     }
@@ -114,7 +125,7 @@ impl Peers {
 
     /// Whether a leader balances this fleet: its lock was seen to change within the time that the lock gives it.
     fn is_led(&self, now: Tick) -> bool {
-        let lives = |(lock, since): &(LeaderLock, Tick)| now.since(*since) <= lock.lease_duration;
+        let lives = |(lock, since): &(LeaderLock, Tick)| now.since(*since) <= lock.lease_duration.min(LONGEST_LEASE);
         !self.is_2x() && self.leader.as_ref().is_some_and(lives)
     }
 
@@ -134,7 +145,8 @@ impl Peers {
         });
         let mut before = std::mem::take(&mut self.reporting);
         for metrics in coordination.workers {
-            if metrics.worker == *me {
+            // Workers of this crate publish for those of Java, and not for each other.
+            if metrics.worker == *me || self.kin.contains(&metrics.worker) {
                 continue;
             }
             let updated_at = metrics.updated_at;
@@ -160,6 +172,7 @@ impl Peers {
         let mut kin = BTreeSet::new();
         let mut asked = BTreeMap::new();
         let mut given = BTreeMap::new();
+        let mut requests = BTreeMap::new();
         let is_first_look = !std::mem::replace(&mut self.noted, true);
         for lease in table.values() {
             let Some(holder) = lease.holder().filter(|holder| *holder != me) else {
@@ -177,6 +190,11 @@ impl Peers {
             };
             given.insert(lease.key.clone(), (holder.clone(), since));
             // Java goes on to own leases that are finished, and its leader goes on to assign them.
+            if lease.is_in_hand_off() {
+                let known = self.requests.get(&lease.key).filter(|(by, _)| *by == lease.owner);
+                let since = known.map_or(now, |(_, since)| *since);
+                requests.insert(lease.key.clone(), (lease.owner.clone(), since));
+            }
             if lease.is_in_hand_off() && lease.owner.as_ref() == Some(me) && !lease.is_finished() {
                 asked.insert(lease.key.clone(), *self.asked.get(&lease.key).unwrap_or(&now));
             }
@@ -186,6 +204,14 @@ impl Peers {
             .map(|worker| ((*worker).clone(), *self.strangers.get(*worker).unwrap_or(&now)))
             .collect();
         self.seen |= !self.strangers.is_empty();
+        self.reporting.retain(|worker, _| !kin.contains(worker));
+        self.kin.extend(
+            kin.into_iter()
+                .filter(|worker| !self.kin.contains(*worker))
+                .cloned()
+                .collect::<Vec<_>>(),
+        );
+        self.requests = requests;
         self.asked = asked;
         self.given = given;
     }
@@ -211,7 +237,7 @@ impl Peers {
         Some(if certain { Manner::Deaf } else { Manner::Unknown })
     }
 
-    fn view(&self, now: Tick, patience: Duration) -> PeerView {
+    fn view(&self, now: Tick, patience: Duration, hand_off: Duration) -> PeerView {
         let manners = self.strangers.iter().filter_map(|(worker, since)| {
             let manner = self.manner(now, worker, *since, patience)?;
             Some((worker.clone(), manner))
@@ -221,7 +247,13 @@ impl Peers {
             .reporting
             .iter()
             .filter(|(_, report)| report.moved && now.since(report.since) <= METRICS_LAPSE);
+        // Twice as long as whoever asked waits: then that one is gone, or the name of the giver was left behind by a thief.
+        let stuck = self
+            .requests
+            .iter()
+            .filter(|(_, (_, since))| now.since(*since) >= hand_off * 2);
         PeerView {
+            stuck: stuck.map(|(key, _)| key.clone()).collect(),
             manners: manners.collect(),
             idle: idle
                 .filter(|_| !self.is_2x())
@@ -264,8 +296,12 @@ impl WorkerMachine {
     pub(super) fn published(&mut self, now: Tick, result: Result<(), StoreFailure>) {
         self.peers.publishing = false;
         self.peers.next_publish = now + REPORT_INTERVAL;
-        if let Err(failure) = result {
-            self.coordination_failed(StoreOperation::Publish, &failure, 1);
+        match result {
+            Ok(()) => self.peers.publish_failures = 0,
+            Err(failure) => {
+                self.peers.publish_failures = self.peers.publish_failures.saturating_add(1);
+                self.coordination_failed(StoreOperation::Publish, &failure, self.peers.publish_failures);
+            }
         }
     }
 
@@ -287,7 +323,8 @@ impl WorkerMachine {
     }
 
     pub(super) fn peer_view(&self, now: Tick) -> PeerView {
-        self.peers.view(now, self.config.renew_interval())
+        let hand_off = self.config.hand_off_timeout + self.config.failover_time;
+        self.peers.view(now, self.config.renew_interval(), hand_off)
     }
 
     /// Where a leader of Java's balances the fleet, this worker asks for its share once, when it is new, and leaves the

@@ -163,10 +163,13 @@ impl WorkerMachine {
     }
 
     pub(super) fn stop_tenure(&mut self, now: Tick, id: TenureId, deadline: Tick) {
+        let waits = self.waits_for_other_parent(id);
         let Some(tenure) = self.tenures.get_mut(&id) else {
             return;
         };
         match &mut tenure.stage {
+            // That may take long. Whoever takes the shard next finds its end again.
+            Stage::CreatingChildren { .. } if waits => tenure.stage = Stage::Closing(LastWrite::GiveBack),
             Stage::WaitingForParents => tenure.stage = Stage::Closing(LastWrite::GiveBack),
             Stage::Consuming => {
                 let reason = StopReason::Shutdown;

@@ -217,6 +217,8 @@ impl WorkerMachine {
         let Some(tenure) = self.tenures.get_mut(&id) else {
             return;
         };
+        // Somebody else is there: from now on scans tell something.
+        self.next_scan = self.next_scan.min(now + self.config.scan_interval);
         let Some(row) = row else {
             return self.row_vanished(now, id);
         };

@@ -245,7 +245,7 @@ fn wound_03_given_a_leader_that_lives_and_assigns_nothing_when_leases_are_free_t
 }
 
 #[test]
-fn given_workers_of_3x_without_leases_when_leases_are_free_then_their_share_is_left_to_them_for_a_while() {
+fn given_workers_of_3x_without_leases_when_leases_are_free_then_not_all_are_taken_at_once() {
     let mut fleet = Fleet::new(&["nobody"; 40], Some(Java::reporting(&["java-1", "java-2", "java-3"])));
     fleet.rows.iter_mut().for_each(|row| row.owner = None);
     let rows = std::mem::take(&mut fleet.rows);
@@ -256,8 +256,8 @@ fn given_workers_of_3x_without_leases_when_leases_are_free_then_their_share_is_l
     fleet.rows = rows;
     fleet.second();
     let share = fleet.held_by("me").len();
-    assert!((10..20).contains(&share), "{share}");
-    fleet.pass(60, true);
+    assert!((10..38).contains(&share), "{share}");
+    fleet.pass(15, true);
     assert_eq!(fleet.held_by("me").len(), 40, "nothing lies about for ever");
 }
 
@@ -326,6 +326,13 @@ fn given_a_worker_that_holds_everything_when_time_passes_then_it_scans_once_in_a
     let effects = bench.asked_for_first();
     let started = |effect: &WorkerEffect| matches!(effect, WorkerEffect::Event(WorkerEvent::HandOffStarted { .. }));
     assert!(effects.iter().any(started), "{effects:?}");
+    // And from then on this worker watches who lives.
+    let rows = vec![bench.row(1), bench.row(2)];
+    let mut later = bench.listed(rows);
+    for _ in 0..2 {
+        later.extend(bench.after(seconds(1)));
+    }
+    assert!(later.contains(&WorkerEffect::ListLeases), "{later:?}");
 }
 
 #[test]
@@ -417,4 +424,54 @@ fn given_a_finished_lease_that_java_passes_on_to_this_worker_when_time_passes_th
     (fleet.rows[0].owner, fleet.rows[0].checkpoint_owner) = (Some(worker("me")), Some(worker("java")));
     let written = fleet.pass(100, true);
     assert!(written.iter().all(|write| write.key != key(1)), "{written:?}");
+}
+
+#[test]
+fn given_many_workers_of_3x_that_take_nothing_when_leases_are_free_then_they_do_not_lie_about() {
+    let names: Vec<String> = (0..100).map(|number| format!("java-{number}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let mut fleet = Fleet::new(&["nobody"; 8], Some(Java::reporting(&names)));
+    fleet.rows.iter_mut().for_each(|row| row.owner = None);
+    let rows = std::mem::take(&mut fleet.rows);
+    fleet.pass(31, true);
+    fleet.java.as_mut().unwrap().beat();
+    fleet.pass(30, true);
+    fleet.rows = rows;
+    // One in two is taken in a round, however many there are that could take it.
+    fleet.pass(15, true);
+    assert_eq!(fleet.held_by("me").len(), 8);
+}
+
+#[test]
+fn given_a_request_of_a_worker_that_is_gone_when_java_never_answers_it_then_the_lease_can_move_again() {
+    let mut fleet = Fleet::new(&["java"; 6], Some(Java::reporting(&["java"])));
+    for row in &mut fleet.rows[..5] {
+        (row.owner, row.checkpoint_owner) = (Some(worker("gone")), Some(worker("java")));
+    }
+    fleet.pass(75, true);
+    assert_eq!(fleet.held_by("me"), []);
+    fleet.pass(60, true);
+    assert_eq!(fleet.held_by("me").len(), 3, "{:?}", fleet.rows);
+}
+
+#[test]
+fn given_workers_of_this_kind_that_publish_when_java_is_gone_then_they_are_nobody_to_publish_for() {
+    let mut fleet = Fleet::new(&["rust"; 2], Some(Java::reporting(&["rust"])));
+    fleet.rows.iter_mut().for_each(|row| row.session = Some(Session(3)));
+    fleet.pass(200, true);
+    assert!(fleet.publications() <= 1, "{}", fleet.publications());
+}
+
+#[test]
+fn given_a_row_under_the_key_of_another_shard_when_it_is_scanned_then_it_is_told_and_left_alone() {
+    let mut fleet = Fleet::new(&["rust"], Some(Java::default()));
+    fleet.rows[0].session = Some(Session(3));
+    let mut copy = Lease::new(fleet.rows[0].shard.clone(), Position::TrimHorizon);
+    copy.key = LeaseKey::new("copy").unwrap();
+    fleet.rows.push(copy);
+    assert_eq!(fleet.pass(30, true), []);
+    let told = fleet.effects.iter().filter(
+        |effect| matches!(effect, WorkerEffect::Event(WorkerEvent::UnreadableRow { key, .. }) if key == "copy"),
+    );
+    assert_eq!(told.count(), 1);
 }

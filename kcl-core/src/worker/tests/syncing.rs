@@ -171,3 +171,23 @@ fn given_a_row_that_only_the_answer_to_its_creation_shows_when_leases_are_planne
     let effects = bench.listed(vec![bench.row(1), second.clone()]);
     assert!(taken(&effects), "{effects:?}");
 }
+
+#[test]
+fn given_a_shard_whose_end_waits_for_another_lease_when_the_worker_stops_then_it_gives_the_shard_back() {
+    let mut bench = Bench::consuming(&[1]);
+    let mut java = held(7, "java", 0);
+    java.session = None;
+    bench.listed(vec![bench.row(1), java]);
+    bench.report(1, ShardReport::Finished(Finish::Ended(vec![child(3, &[1, 2])])));
+    let mut effects = bench.handle(WorkerInput::Shutdown);
+    let written = writes(&effects);
+    let [(op, write)] = written.as_slice() else {
+        panic!("{effects:?}")
+    };
+    assert_eq!((&write.patch.owner, &write.patch.checkpoint), (&Some(None), &None));
+    effects.extend(bench.applied(*op, write));
+    assert!(
+        effects.iter().any(|effect| matches!(effect, WorkerEffect::Exit(_))),
+        "{effects:?}"
+    );
+}
