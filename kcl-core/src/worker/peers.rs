@@ -47,13 +47,15 @@ pub(super) struct Peers {
     strangers: BTreeMap<WorkerId, Tick>,
     /// Whether there ever was one.
     seen: bool,
-    /// Workers that are seen to be of this kind, and those of them that still have metrics.
+    /// The workers that were ever seen to be of this kind.
     kin: BTreeSet<WorkerId>,
     /// Leases that strangers were asked for, by whomever: by whom, and since when.
     requests: BTreeMap<LeaseKey, (Option<WorkerId>, Tick)>,
     /// The holders of leases that strangers have, and the counter with which they were first seen to have them; none for those
     /// that had them before this worker looked.
     given: BTreeMap<LeaseKey, (WorkerId, Option<u64>)>,
+    /// Leases that strangers were asked for by this worker, or for it, since when.
+    asked: BTreeMap<LeaseKey, Tick>,
     /// Whether this worker ever had its share. From then on a leader's balance is not disturbed.
     settled: bool,
     /// Whether somebody reads what this worker would publish.
@@ -89,6 +91,7 @@ impl Peers {
             kin: BTreeSet::new(),
             requests: BTreeMap::new(),
             given: BTreeMap::new(),
+            asked: BTreeMap::new(),
             settled: false,
             audience: false,
             publishing: false,
@@ -140,9 +143,6 @@ impl Peers {
             Some((known, since)) if known == lock => (lock, since),
             _ => (lock, now),
         });
-        let published: BTreeSet<&WorkerId> = coordination.workers.iter().map(|metrics| &metrics.worker).collect();
-        // Those that have rows come back with the next scan.
-        self.kin.retain(|worker| published.contains(worker));
         let mut before = std::mem::take(&mut self.reporting);
         for metrics in coordination.workers {
             // Workers of this crate publish for those of Java, and not for each other.
@@ -166,11 +166,11 @@ impl Peers {
         self.seen |= !self.reporting.is_empty();
     }
 
-    /// Takes in a scan of the table. A row that was just passed on has no session until its receiver has seen it: only who has such
-    /// rows for longer than `patience` is certainly of Java.
-    fn note_rows(&mut self, now: Tick, me: &WorkerId, table: &BTreeMap<LeaseKey, Arc<Lease>>, patience: Duration) {
+    /// Takes in a scan of the table.
+    fn note_rows(&mut self, now: Tick, me: &WorkerId, table: &BTreeMap<LeaseKey, Arc<Lease>>) {
         let mut strangers = BTreeSet::new();
         let mut kin = BTreeSet::new();
+        let mut asked = BTreeMap::new();
         let mut given = BTreeMap::new();
         let mut requests = BTreeMap::new();
         let is_first_look = !std::mem::replace(&mut self.noted, true);
@@ -189,20 +189,30 @@ impl Peers {
                 None => (!is_first_look).then_some(lease.counter),
             };
             given.insert(lease.key.clone(), (holder.clone(), since));
+            // Java goes on to own leases that are finished, and its leader goes on to assign them.
             if lease.is_in_hand_off() {
                 let known = self.requests.get(&lease.key).filter(|(by, _)| *by == lease.owner);
                 let since = known.map_or(now, |(_, since)| *since);
                 requests.insert(lease.key.clone(), (lease.owner.clone(), since));
+            }
+            if lease.is_in_hand_off() && lease.owner.as_ref() == Some(me) && !lease.is_finished() {
+                asked.insert(lease.key.clone(), *self.asked.get(&lease.key).unwrap_or(&now));
             }
         }
         self.strangers = strangers
             .difference(&kin)
             .map(|worker| ((*worker).clone(), *self.strangers.get(*worker).unwrap_or(&now)))
             .collect();
-        self.seen |= self.strangers.values().any(|since| now.since(*since) >= patience);
+        self.seen |= !self.strangers.is_empty();
         self.reporting.retain(|worker, _| !kin.contains(worker));
-        self.kin.extend(kin.into_iter().cloned());
+        self.kin.extend(
+            kin.into_iter()
+                .filter(|worker| !self.kin.contains(*worker))
+                .cloned()
+                .collect::<Vec<_>>(),
+        );
         self.requests = requests;
+        self.asked = asked;
         self.given = given;
     }
 
@@ -222,6 +232,7 @@ impl Peers {
             // Where one cannot find out, asking does no harm: after a while what was asked for is taken.
             return None;
         }
+        // A lease that was just passed on has no session either, until its receiver has seen it.
         let certain = self.looked && now.since(since) >= patience;
         Some(if certain { Manner::Deaf } else { Manner::Unknown })
     }
@@ -308,8 +319,7 @@ impl WorkerMachine {
     }
 
     pub(super) fn note_peers(&mut self, now: Tick) {
-        let patience = self.config.renew_interval();
-        self.peers.note_rows(now, &self.config.worker, &self.table, patience);
+        self.peers.note_rows(now, &self.config.worker, &self.table);
     }
 
     pub(super) fn peer_view(&self, now: Tick) -> PeerView {
@@ -331,18 +341,12 @@ impl WorkerMachine {
     /// Java's leader would give it.
     pub(super) fn claim_unanswered(&mut self, now: Tick) {
         let patience = self.config.hand_off_timeout + self.config.failover_time;
-        let me = Some(&self.config.worker);
-        let asked = self.peers.requests.iter().filter(|(_, (by, _))| by.as_ref() == me);
-        let asked: Vec<_> = asked.map(|(key, (_, since))| (key, since)).collect();
-        if asked.is_empty() {
-            return;
-        }
         let view = self.peer_view(now);
-        let due: Vec<Arc<Lease>> = asked
-            .into_iter()
+        let due: Vec<Arc<Lease>> = self
+            .peers
+            .asked
+            .iter()
             .filter_map(|(key, since)| Some((self.table.get(key)?, since)))
-            // Java goes on to own leases that are finished, and its leader goes on to assign them.
-            .filter(|(row, _)| !row.is_finished())
             .filter(|(row, since)| {
                 let deaf = row.holder().and_then(|holder| view.manners.get(holder)) == Some(&Manner::Deaf);
                 deaf || now.since(**since) >= patience

@@ -99,33 +99,15 @@ fn given_a_shard_seen_to_be_finished_when_an_old_scan_shows_no_trace_of_it_then_
     );
 }
 
-/// A worker that consumes the first shard, beside one whose row has no session for so many seconds.
-fn beside_java(count: u32) -> Bench {
-    let mut bench = Bench::consuming(&[1]);
-    let mut java = held(7, "java", 0);
-    java.session = None;
-    for _ in 0..=count {
-        bench.listed(vec![bench.row(1), java.clone()]);
-        let effects = bench.after(seconds(1));
-        for (op, write) in writes(&effects) {
-            bench.applied(op, &write);
-        }
-    }
-    bench
-}
-
-#[test]
-fn given_a_lease_that_was_just_passed_on_when_a_shard_ends_then_its_holder_is_not_taken_for_one_of_java() {
-    let mut bench = beside_java(1);
-    let effects = bench.report(1, ShardReport::Finished(Finish::Ended(vec![child(3, &[1, 2])])));
-    assert_eq!(creates(&effects).len(), 1, "{effects:?}");
-}
-
 #[test]
 fn given_a_merged_shard_whose_other_parent_has_no_lease_when_a_parent_ends_then_that_lease_comes_first() {
     let merged = child(3, &[1, 2]);
     for other_is_listed in [true, false] {
-        let mut bench = beside_java(4);
+        let mut bench = Bench::consuming(&[1]);
+        // Somebody of Java is there.
+        let mut java = held(7, "java", 0);
+        java.session = None;
+        bench.listed(vec![bench.row(1), java]);
         let ended = ShardReport::Finished(Finish::Ended(vec![merged.clone()]));
         let effects = bench.report(1, ended);
         assert_eq!(
@@ -192,7 +174,10 @@ fn given_a_row_that_only_the_answer_to_its_creation_shows_when_leases_are_planne
 
 #[test]
 fn given_a_shard_whose_end_waits_for_another_lease_when_the_worker_stops_then_it_gives_the_shard_back() {
-    let mut bench = beside_java(4);
+    let mut bench = Bench::consuming(&[1]);
+    let mut java = held(7, "java", 0);
+    java.session = None;
+    bench.listed(vec![bench.row(1), java]);
     bench.report(1, ShardReport::Finished(Finish::Ended(vec![child(3, &[1, 2])])));
     let mut effects = bench.handle(WorkerInput::Shutdown);
     let written = writes(&effects);
