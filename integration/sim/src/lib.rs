@@ -7,6 +7,7 @@
 mod calls;
 mod drive;
 mod drive_peers;
+mod features;
 mod judge;
 mod mutant;
 mod node;
@@ -21,10 +22,11 @@ mod trouble;
 mod world;
 
 pub use self::{
+    features::{Feature, FeatureChoice, Features},
     mutant::Mutant,
     oracle::{Oracle, TenureLog, Violation},
     peers::Kind as PeerKind,
-    scenario::{Fault, FaultKind, Handler, Initial, PeerChoice, Peers, Scenario, Workload},
+    scenario::{Choice, Fault, FaultKind, Handler, Initial, PeerChoice, Peers, Scenario, Workload},
     shrink::shrink,
     world::{Outcome, Watch, live},
 };

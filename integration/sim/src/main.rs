@@ -12,7 +12,9 @@ use std::{
 };
 
 use clap::Parser;
-use fleet_sim::{Mutant, Outcome, PeerChoice, PeerKind, Scenario, Violation, Watch, live, shrink};
+use fleet_sim::{
+    Choice, FeatureChoice, Features, Mutant, Outcome, PeerChoice, PeerKind, Scenario, Violation, Watch, live, shrink,
+};
 
 /// Where the seeds are kept that once failed; they run first.
 const KEPT: &str = "integration/seeds/failed.txt";
@@ -48,9 +50,22 @@ struct Args {
     /// is either in a quarter of the fleets.
     #[arg(long, value_enum, default_value_t = Peers::Drawn)]
     peers: Peers,
+    /// What the fleets without workers of Java make use of: none, all, names with commas between, or drawn, which is each in a
+    /// quarter of them.
+    #[arg(long, default_value = "drawn")]
+    features: FeatureChoice,
     /// Where failed seeds are kept.
     #[arg(long, default_value = KEPT)]
     kept: PathBuf,
+}
+
+impl Args {
+    fn choice(&self) -> Choice {
+        Choice {
+            peers: self.peers.into(),
+            features: self.features.clone(),
+        }
+    }
 }
 
 /// The workers of Java that a run is asked for.
@@ -98,6 +113,8 @@ struct Sum {
     met: BTreeMap<&'static str, u64>,
     /// Lives with peers, by kind, and how long they were.
     mixed: BTreeMap<&'static str, (u64, Duration)>,
+    /// Lives that used a feature, and how long they were.
+    used: BTreeMap<&'static str, (u64, Duration)>,
     failed: Vec<(Scenario, Violation)>,
 }
 
@@ -107,6 +124,10 @@ impl Sum {
         if scenario.peers.is_some() {
             let mixed = self.mixed.entry(name_peers(scenario)).or_default();
             *mixed = (mixed.0 + 1, mixed.1 + outcome.at);
+        }
+        for feature in scenario.features.iter() {
+            let used = self.used.entry(feature.name()).or_default();
+            *used = (used.0 + 1, used.1 + outcome.at);
         }
         for (name, count) in &outcome.met {
             *self.met.entry(name).or_insert(0) += count;
@@ -139,6 +160,10 @@ impl Sum {
             let mixed = self.mixed.entry(name).or_default();
             *mixed = (mixed.0 + lives, mixed.1 + time);
         }
+        for (name, (lives, time)) in other.used {
+            let used = self.used.entry(name).or_default();
+            *used = (used.0 + lives, used.1 + time);
+        }
         self
     }
 
@@ -159,6 +184,12 @@ impl Sum {
         for (name, (lives, time)) in &self.mixed {
             let hours = time.as_secs_f64() / 3600.0;
             println!("lives with peers of {name}       {lives:>14} of {hours:.1} h");
+        }
+        for (name, (lives, time)) in &self.used {
+            println!(
+                "lives with {name:12}      {lives:>14} of {:.1} h",
+                time.as_secs_f64() / 3600.0
+            );
         }
         for (name, count) in &self.met {
             println!("  {name:37} {count:>3}");
@@ -181,7 +212,7 @@ fn main() -> ExitCode {
         }
     };
     match args.seed {
-        Some(seed) => one(&Scenario::draw_with(seed, args.peers.into()), args.history, mutant),
+        Some(seed) => one(&Scenario::draw_with(seed, &args.choice()), args.history, mutant),
         None => many(&args, mutant),
     }
 }
@@ -254,8 +285,10 @@ fn explain(scenario: &Scenario, mutant: Option<Mutant>) {
         );
     }
     let planted = mutant.map(|mutant| format!(" --mutant {mutant}")).unwrap_or_default();
-    let peers = name_peers(scenario);
-    println!("again: cargo run --release --package fleet-sim -- --seed {seed} --peers {peers}{planted}");
+    let (peers, features) = (name_peers(scenario), &scenario.features);
+    println!(
+        "again: cargo run --release --package fleet-sim -- --seed {seed} --peers {peers} --features {features}{planted}"
+    );
 }
 
 fn many(args: &Args, mutant: Option<Mutant>) -> ExitCode {
@@ -266,6 +299,7 @@ fn many(args: &Args, mutant: Option<Mutant>) -> ExitCode {
     } else {
         Vec::new()
     };
+    let choice = args.choice();
     let next = AtomicU64::new(0);
     // Ctrl-C or SIGTERM ends the run after the seeds under way, and what was done is reported.
     let stop = Arc::new(AtomicBool::new(false));
@@ -280,9 +314,9 @@ fn many(args: &Args, mutant: Option<Mutant>) -> ExitCode {
             let turn = next.fetch_add(1, Ordering::Relaxed);
             let kept_count = kept.len() as u64;
             let scenario = match usize::try_from(turn).ok().and_then(|turn| kept.get(turn)) {
-                Some((seed, peers)) => Scenario::draw_with(*seed, *peers),
+                Some((seed, choice)) => Scenario::draw_with(*seed, choice),
                 None if until.is_none() && turn - kept_count >= args.seeds => break,
-                None => Scenario::draw_with(args.from + turn - kept_count, args.peers.into()),
+                None => Scenario::draw_with(args.from + turn - kept_count, &choice),
             };
             let outcome = live(
                 &scenario,
@@ -313,8 +347,8 @@ fn many(args: &Args, mutant: Option<Mutant>) -> ExitCode {
         if args.go_on {
             let (seed, peers) = (scenario.seed, name_peers(scenario));
             println!(
-                "seed={seed} peers={peers} broke {}: {}",
-                violation.promise, violation.what
+                "seed={seed} peers={peers} features={} broke {}: {}",
+                scenario.features, violation.promise, violation.what
             );
             continue;
         }
@@ -338,8 +372,8 @@ fn now() -> Instant {
     Instant::now()
 }
 
-/// A line is a seed and, if workers of Java were there when it failed, which.
-fn read_kept(path: &PathBuf) -> Vec<(u64, PeerChoice)> {
+/// A line is a seed and, where there was any of that when it failed, the workers of Java and the features.
+fn read_kept(path: &PathBuf) -> Vec<(u64, Choice)> {
     let text = std::fs::read_to_string(path).unwrap_or_default();
     let line = |line: &str| {
         let mut words = line.split_whitespace();
@@ -347,22 +381,27 @@ fn read_kept(path: &PathBuf) -> Vec<(u64, PeerChoice)> {
         let peers = words
             .next()
             .and_then(|word| <Peers as clap::ValueEnum>::from_str(word, false).ok());
-        Some((seed, peers.map_or(PeerChoice::None, PeerChoice::from)))
+        let choice = Choice {
+            peers: peers.map_or(PeerChoice::None, PeerChoice::from),
+            features: words.next().and_then(|word| word.parse().ok()).unwrap_or_default(),
+        };
+        Some((seed, choice))
     };
     text.lines().filter_map(line).collect()
 }
 
-fn keep(path: &PathBuf, scenario: &Scenario, kept: &[(u64, PeerChoice)]) {
+fn keep(path: &PathBuf, scenario: &Scenario, kept: &[(u64, Choice)]) {
     let seed = scenario.seed;
     if kept
         .iter()
-        .any(|(kept, peers)| Scenario::draw_with(*kept, *peers) == *scenario)
+        .any(|(kept, choice)| Scenario::draw_with(*kept, choice) == *scenario)
     {
         return;
     }
     let mut text = std::fs::read_to_string(path).unwrap_or_default();
-    let peers = scenario.peers.map(|_| format!(" {}", name_peers(scenario)));
-    text.push_str(&format!("{seed}{}\n", peers.unwrap_or_default()));
+    let has_none = scenario.peers.is_none() && scenario.features == Features::default();
+    let choice = format!(" {} {}", name_peers(scenario), scenario.features);
+    text.push_str(&format!("{seed}{}\n", if has_none { "" } else { &choice }));
     let written = path
         .parent()
         .map_or(Ok(()), std::fs::create_dir_all)

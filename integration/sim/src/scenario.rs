@@ -5,7 +5,10 @@ use std::time::Duration;
 use fastrand::Rng;
 use kcl_core::InitialPosition;
 
-use crate::PeerKind;
+use crate::{
+    PeerKind,
+    features::{FeatureChoice, Features},
+};
 
 /// A fleet's life, drawn from a seed. Everything that happens follows from it.
 #[derive(Clone, Debug, PartialEq)]
@@ -42,6 +45,8 @@ pub struct Scenario {
     pub faults: Vec<Fault>,
     /// The workers of Java among them, if there are any.
     pub peers: Option<Peers>,
+    /// What the fleet makes use of.
+    pub features: Features,
 }
 
 /// The workers of Java in a fleet: the last ones of those at the start.
@@ -67,6 +72,25 @@ pub enum PeerChoice {
     ThreeX,
     /// All, with either.
     Any,
+}
+
+/// What is drawn besides the life itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Choice {
+    /// Which lives have workers of Java.
+    pub peers: PeerChoice,
+    /// Which lives use what.
+    pub features: FeatureChoice,
+}
+
+impl From<PeerChoice> for Choice {
+    /// These workers, and no features.
+    fn from(peers: PeerChoice) -> Self {
+        Self {
+            peers,
+            features: FeatureChoice::default(),
+        }
+    }
 }
 
 /// Where the application starts.
@@ -338,33 +362,43 @@ impl Scenario {
             quiet: failover_time * 6 + Duration::from_secs(300),
             faults,
             peers: None,
+            features: Features::default(),
         }
     }
 
     /// The life that `seed` stands for, with workers of Java in it if it is one of those. They are drawn apart from
     /// everything else, which stays as it is, but for what they do not survive: they start at the trim horizon, since Java
     /// loses records at LATEST, and keep their stream, since Java takes the end of a stream for the end of its shards.
+    ///
+    /// Features are drawn apart too. Fleets with workers of Java have none: their models know nothing of them.
     #[must_use]
-    pub fn draw_with(seed: u64, choice: PeerChoice) -> Self {
+    pub fn draw_with(seed: u64, choice: &Choice) -> Self {
         let mut scenario = Self::draw(seed);
-        let mut rng = Rng::with_seed(seed ^ 0x1a7a);
+        scenario.add_peers(choice.peers);
+        if scenario.peers.is_none() {
+            scenario.features = choice.features.draw(seed);
+        }
+        scenario
+    }
+
+    fn add_peers(&mut self, choice: PeerChoice) {
+        let mut rng = Rng::with_seed(self.seed ^ 0x1a7a);
         let (is_one, either) = (rng.u8(..4) == 0, rng.bool());
         let kind = match choice {
-            PeerChoice::None => return scenario,
-            PeerChoice::Drawn if !is_one => return scenario,
+            PeerChoice::None => return,
+            PeerChoice::Drawn if !is_one => return,
             PeerChoice::TwoX => PeerKind::TwoX,
             PeerChoice::ThreeX => PeerKind::ThreeX,
             PeerChoice::Drawn | PeerChoice::Any if either => PeerKind::TwoX,
             PeerChoice::Drawn | PeerChoice::Any => PeerKind::ThreeX,
         };
-        let count = rng.usize(1..scenario.workers);
-        scenario.peers = Some(Peers { kind, count });
-        scenario.initial = Initial::TrimHorizon;
+        let count = rng.usize(1..self.workers);
+        self.peers = Some(Peers { kind, count });
+        self.initial = Initial::TrimHorizon;
         let ends = |kind: &FaultKind| matches!(kind, FaultKind::DeleteStream | FaultKind::RecreateStream { .. });
-        scenario.faults.retain(|fault| !ends(&fault.kind));
+        self.faults.retain(|fault| !ends(&fault.kind));
         // A leader of Java's that died is replaced after two minutes, and its successor judges everybody anew.
-        scenario.quiet += scenario.failover_time * 6 + Duration::from_secs(300);
-        scenario
+        self.quiet += self.failover_time * 6 + Duration::from_secs(300);
     }
 
     /// Which worker of Java fills a slot, if one does.

@@ -45,8 +45,8 @@ fn watching_changes_nothing() {
 
 #[test]
 fn fleets_with_workers_of_java_are_histories_of_their_own_and_leases_go_to_and_fro() {
-    let fingerprint = |choice| {
-        let outcome = live(&Scenario::draw_with(4, choice), Watch::default());
+    let fingerprint = |choice: PeerChoice| {
+        let outcome = live(&Scenario::draw_with(4, &choice.into()), Watch::default());
         assert_eq!(outcome.met.is_empty(), choice == PeerChoice::None, "{:?}", outcome.met);
         outcome.fingerprint
     };

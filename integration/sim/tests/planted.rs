@@ -25,7 +25,7 @@ fn life(seed: u64, mutant: Mutant) -> Scenario {
         Mutant::OwnedIsOpen => PeerChoice::Any,
         _ => PeerChoice::None,
     };
-    Scenario::draw_with(seed, peers)
+    Scenario::draw_with(seed, &peers.into())
 }
 
 /// The documented table, between its two marks.
@@ -89,7 +89,7 @@ fn every_planted_bug_is_found_by_the_promise_that_it_breaks() {
 #[test]
 fn without_a_planted_bug_the_same_seeds_break_nothing() {
     for seed in FIRST..FIRST + WITHIN {
-        let outcome = live(&Scenario::draw_with(seed, PeerChoice::Drawn), Watch::default());
+        let outcome = live(&Scenario::draw_with(seed, &PeerChoice::Drawn.into()), Watch::default());
         assert_eq!(outcome.violation, None, "seed={seed}");
         assert!(
             outcome.put > 0 && outcome.delivered >= outcome.put / 2,
