@@ -112,6 +112,45 @@ pub fn plan_shard_sync(input: &SyncInput<'_>) -> Result<SyncPlan, SyncError> {
     Ok(SyncPlan { create })
 }
 
+/// Finds the leases of shards that must have one though it is not their turn: a merged shard gets its lease when one of its
+/// parents was read to the end, and by then the other one must have its own, to be waited for.
+///
+/// They start at the trim horizon, after leases of their own ancestors, and these get theirs too where they have none. A shard
+/// that is not listed gets none, and one that descends from no lease only by [`plan_shard_sync`].
+///
+/// ```
+/// use std::collections::BTreeSet;
+/// use kcl_core::{HashKeyRange, InitialPosition, Lease, Position, Shard, ShardId, sync::{SyncInput, plan_awaited_parents}};
+///
+/// let (old, new) = (ShardId::new("shardId-000000000000")?, ShardId::new("shardId-000000000001")?);
+/// let mut child = Shard::new(new.clone(), HashKeyRange::FULL);
+/// child.parent = Some(old.clone());
+/// let shards = [Shard::new(old.clone(), HashKeyRange::FULL), child];
+///
+/// let leases = [Lease::new(old, Position::TrimHorizon)];
+/// let input = SyncInput { shards: &shards, leases: &leases, initial: InitialPosition::Latest };
+/// let create = plan_awaited_parents(&input, &BTreeSet::from([new.clone()]));
+/// assert_eq!((&create[0].shard, &create[0].checkpoint), (&new, &Position::TrimHorizon));
+/// # Ok::<(), kcl_core::InvalidId>(())
+/// ```
+#[must_use]
+pub fn plan_awaited_parents(input: &SyncInput<'_>, awaited: &BTreeSet<ShardId>) -> Vec<Lease> {
+    let graph = ShardGraph::new(input.shards);
+    let leased = by_shard(input.leases);
+    let following = graph.descendants(leased.keys().copied());
+    let mut open: Vec<&ShardId> = awaited.iter().collect();
+    let mut create = BTreeMap::new();
+    while let Some(id) = open.pop() {
+        let Some(shard) = graph.get(id) else { continue };
+        let is_new = !leased.contains_key(&shard.id) && following.contains(&shard.id);
+        if is_new && !create.contains_key(&shard.id) {
+            create.insert(&shard.id, lease_for(shard, Position::TrimHorizon));
+            open.extend(graph.parents(&shard.id).map(|parent| &parent.id));
+        }
+    }
+    create.into_values().collect()
+}
+
 /// The leases that the children of a shard get when it has been read to its end, before it is marked as finished.
 ///
 /// They start at the trim horizon wherever the application began: everything in a child comes after its parents.

@@ -53,10 +53,12 @@ impl WorkerMachine {
         children.any(|child| self.parent_without_lease(child).is_some())
     }
 
-    /// The other parent of a merged shard, if it has no lease yet and was not handled. Workers of this crate wait for it; those of
-    /// Java KCL take a parent without a lease for one that was handled long ago, and read on.
+    /// The other parent of a merged shard, if it has no lease yet and was not handled. It gets one first, though it may not be its
+    /// turn: workers of this crate would wait for it in any case, but those of Java KCL take a parent without a lease for one
+    /// that was handled long ago, and read on. Whether such a worker shares the table, nobody can know who only sees who
+    /// holds leases now.
     fn parent_without_lease(&self, child: &Lease) -> Option<ShardId> {
-        if !self.peers.were_seen() || self.table.contains_key(&child.key) {
+        if self.table.contains_key(&child.key) {
             return None;
         }
         let shards = self.streams.get(child.stream_id())?;

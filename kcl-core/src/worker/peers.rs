@@ -45,17 +45,13 @@ pub(super) struct Peers {
     version: Option<ClientVersion>,
     /// The holders of rows without a session, since when they are seen and no row of theirs has one.
     strangers: BTreeMap<WorkerId, Tick>,
-    /// Whether there ever was one.
-    seen: bool,
-    /// The workers that were ever seen to be of this kind.
+    /// Workers that are seen to be of this kind, and those of them that still have metrics.
     kin: BTreeSet<WorkerId>,
     /// Leases that strangers were asked for, by whomever: by whom, and since when.
     requests: BTreeMap<LeaseKey, (Option<WorkerId>, Tick)>,
     /// The holders of leases that strangers have, and the counter with which they were first seen to have them; none for those
     /// that had them before this worker looked.
     given: BTreeMap<LeaseKey, (WorkerId, Option<u64>)>,
-    /// Leases that strangers were asked for by this worker, or for it, since when.
-    asked: BTreeMap<LeaseKey, Tick>,
     /// Whether this worker ever had its share. From then on a leader's balance is not disturbed.
     settled: bool,
     /// Whether somebody reads what this worker would publish.
@@ -87,11 +83,9 @@ impl Peers {
             leader: None,
             version: None,
             strangers: BTreeMap::new(),
-            seen: false,
             kin: BTreeSet::new(),
             requests: BTreeMap::new(),
             given: BTreeMap::new(),
-            asked: BTreeMap::new(),
             settled: false,
             audience: false,
             publishing: false,
@@ -99,11 +93,6 @@ impl Peers {
             publish_failures: 0,
             next_publish: now,
         }
-    }
-
-    /// Whether this worker ever saw one of Java. One of 2.x that holds nothing for a while is not to be seen, and comes back.
-    pub(super) const fn were_seen(&self) -> bool {
-        self.seen
     }
 
     /// Whether somebody reads what this worker measures.
@@ -143,6 +132,9 @@ impl Peers {
             Some((known, since)) if known == lock => (lock, since),
             _ => (lock, now),
         });
+        let published: BTreeSet<&WorkerId> = coordination.workers.iter().map(|metrics| &metrics.worker).collect();
+        // Those that have rows come back with the next scan.
+        self.kin.retain(|worker| published.contains(worker));
         let mut before = std::mem::take(&mut self.reporting);
         for metrics in coordination.workers {
             // Workers of this crate publish for those of Java, and not for each other.
@@ -163,14 +155,12 @@ impl Peers {
             self.reporting.insert(metrics.worker, report);
         }
         self.audience = self.has_audience(now);
-        self.seen |= !self.reporting.is_empty();
     }
 
     /// Takes in a scan of the table.
     fn note_rows(&mut self, now: Tick, me: &WorkerId, table: &BTreeMap<LeaseKey, Arc<Lease>>) {
         let mut strangers = BTreeSet::new();
         let mut kin = BTreeSet::new();
-        let mut asked = BTreeMap::new();
         let mut given = BTreeMap::new();
         let mut requests = BTreeMap::new();
         let is_first_look = !std::mem::replace(&mut self.noted, true);
@@ -189,30 +179,19 @@ impl Peers {
                 None => (!is_first_look).then_some(lease.counter),
             };
             given.insert(lease.key.clone(), (holder.clone(), since));
-            // Java goes on to own leases that are finished, and its leader goes on to assign them.
             if lease.is_in_hand_off() {
                 let known = self.requests.get(&lease.key).filter(|(by, _)| *by == lease.owner);
                 let since = known.map_or(now, |(_, since)| *since);
                 requests.insert(lease.key.clone(), (lease.owner.clone(), since));
-            }
-            if lease.is_in_hand_off() && lease.owner.as_ref() == Some(me) && !lease.is_finished() {
-                asked.insert(lease.key.clone(), *self.asked.get(&lease.key).unwrap_or(&now));
             }
         }
         self.strangers = strangers
             .difference(&kin)
             .map(|worker| ((*worker).clone(), *self.strangers.get(*worker).unwrap_or(&now)))
             .collect();
-        self.seen |= !self.strangers.is_empty();
         self.reporting.retain(|worker, _| !kin.contains(worker));
-        self.kin.extend(
-            kin.into_iter()
-                .filter(|worker| !self.kin.contains(*worker))
-                .cloned()
-                .collect::<Vec<_>>(),
-        );
+        self.kin.extend(kin.into_iter().cloned());
         self.requests = requests;
-        self.asked = asked;
         self.given = given;
     }
 
@@ -341,12 +320,18 @@ impl WorkerMachine {
     /// Java's leader would give it.
     pub(super) fn claim_unanswered(&mut self, now: Tick) {
         let patience = self.config.hand_off_timeout + self.config.failover_time;
+        let me = Some(&self.config.worker);
+        let asked = self.peers.requests.iter().filter(|(_, (by, _))| by.as_ref() == me);
+        let asked: Vec<_> = asked.map(|(key, (_, since))| (key, since)).collect();
+        if asked.is_empty() {
+            return;
+        }
         let view = self.peer_view(now);
-        let due: Vec<Arc<Lease>> = self
-            .peers
-            .asked
-            .iter()
+        let due: Vec<Arc<Lease>> = asked
+            .into_iter()
             .filter_map(|(key, since)| Some((self.table.get(key)?, since)))
+            // Java goes on to own leases that are finished, and its leader goes on to assign them.
+            .filter(|(row, _)| !row.is_finished())
             .filter(|(row, since)| {
                 let deaf = row.holder().and_then(|holder| view.manners.get(holder)) == Some(&Manner::Deaf);
                 deaf || now.since(**since) >= patience

@@ -11,7 +11,7 @@ use crate::{
     sequence::InitialPosition,
     shard::StopReason,
     stream::StreamId,
-    sync::{SyncInput, contradiction, filter_for_empty_table, plan_cleanup, plan_shard_sync},
+    sync::{SyncInput, contradiction, filter_for_empty_table, plan_awaited_parents, plan_cleanup, plan_shard_sync},
     time::Tick,
 };
 
@@ -36,8 +36,7 @@ pub(super) struct Shards {
     ever_listed: bool,
     /// Consumers whose shard the service does not know any more.
     pub(super) missing: BTreeSet<TenureId>,
-    /// Shards without a lease that merged shards descend from beside those that end here. The listing tells whether they are to be
-    /// read first.
+    /// Shards without a lease that merged shards descend from beside those that end here: they get one first.
     wanted_parents: BTreeSet<ShardId>,
     /// Those of them that the stream does not have any more.
     lost_parents: BTreeSet<ShardId>,
@@ -104,19 +103,23 @@ impl Shards {
         self.finished.contains(shard) || self.lost_parents.contains(shard)
     }
 
-    /// Has the shards listed, because this one has no lease and may have to be read. Once: what is to come before it may take long.
+    /// Has the shards listed, because this one has no lease and is to get one. At once the first time; a listing that does not show it
+    /// yet is not made better by haste.
     pub(super) fn want_parent(&mut self, now: Tick, shard: ShardId) {
         if self.wanted_parents.insert(shard) && self.failures == 0 {
             self.next = Some(now);
         }
     }
 
-    /// A listing says which of the shards that are looked for are there. Shard sync adds their leases.
+    /// A listing says which of the shards that are looked for are gone. Ids count up: one that is not listed, though younger ones
+    /// are, was there once; without any, the listing is too old to show it.
     fn settle_parents(&mut self, listed: &[Shard]) {
+        let Some(last) = listed.iter().map(|shard| &shard.id).max() else {
+            return;
+        };
         let listed: BTreeSet<&ShardId> = listed.iter().map(|shard| &shard.id).collect();
-        let (wanted, lost) = std::mem::take(&mut self.wanted_parents)
-            .into_iter()
-            .partition(|wanted| listed.contains(wanted));
+        let gone = |shard: &ShardId| !listed.contains(shard) && shard < last;
+        let (lost, wanted) = std::mem::take(&mut self.wanted_parents).into_iter().partition(gone);
         self.wanted_parents = wanted;
         self.lost_parents.extend::<BTreeSet<ShardId>>(lost);
     }
@@ -223,7 +226,7 @@ impl WorkerMachine {
             shards.next = Some(now + self.config.scan_interval);
             return;
         }
-        let initial = shards.initial;
+        let (initial, wanted) = (shards.initial, shards.wanted_parents.clone());
         if let Some(other) = contradiction(&leases, listed) {
             let (key, message) = (other.key.clone(), format!("the stream has another {}", other.shard));
             return self.lose_stream(now, stream.cloned(), WorkerFailure::StreamReplaced { key, message });
@@ -240,6 +243,7 @@ impl WorkerMachine {
             leases: &leases,
             initial,
         };
+        let awaited = plan_awaited_parents(&input, &wanted);
         match plan_shard_sync(&input) {
             Ok(plan) => self.create_leases(now, stream, plan.create),
             Err(error) => return self.listing_failed(now, stream.cloned(), error.to_string()),
@@ -247,6 +251,7 @@ impl WorkerMachine {
         if for_empty {
             return;
         }
+        self.create_leases(now, stream, awaited);
         if let Some(shards) = self.streams.get_mut(stream) {
             shards.forget_unlisted(listed);
         }

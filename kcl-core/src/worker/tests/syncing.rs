@@ -104,10 +104,6 @@ fn given_a_merged_shard_whose_other_parent_has_no_lease_when_a_parent_ends_then_
     let merged = child(3, &[1, 2]);
     for other_is_listed in [true, false] {
         let mut bench = Bench::consuming(&[1]);
-        // Somebody of Java is there.
-        let mut java = held(7, "java", 0);
-        java.session = None;
-        bench.listed(vec![bench.row(1), java]);
         let ended = ShardReport::Finished(Finish::Ended(vec![merged.clone()]));
         let effects = bench.report(1, ended);
         assert_eq!(
@@ -117,12 +113,6 @@ fn given_a_merged_shard_whose_other_parent_has_no_lease_when_a_parent_ends_then_
         );
         assert!(lists_shards(&effects), "{effects:?}");
 
-        let closed = |number: u8| {
-            let mut shard = Shard::new(shard(number), HashKeyRange::FULL);
-            (shard.starting_sequence_number, shard.ending_sequence_number) = (Some("1".parse().unwrap()), None);
-            shard.ending_sequence_number = Some("9".parse().unwrap());
-            shard
-        };
         let mut open = Shard::new(shard(3), HashKeyRange::FULL);
         (open.parent, open.adjacent_parent) = (Some(shard(1)), Some(shard(2)));
         let others = other_is_listed.then(|| closed(2));
@@ -140,6 +130,45 @@ fn given_a_merged_shard_whose_other_parent_has_no_lease_when_a_parent_ends_then_
         let keys: Vec<_> = creates(&effects).into_iter().map(|(_, lease)| lease.shard).collect();
         assert_eq!(keys, [shard(3)], "{effects:?}");
     }
+}
+
+/// A shard that was read and closed before others came of it.
+fn closed(number: u8) -> Shard {
+    let mut shard = Shard::new(shard(number), HashKeyRange::FULL);
+    shard.starting_sequence_number = Some("1".parse().unwrap());
+    shard.ending_sequence_number = Some("9".parse().unwrap());
+    shard
+}
+
+#[test]
+fn given_a_listing_from_before_the_other_parent_when_a_shard_waits_for_its_lease_then_that_parent_is_not_taken_for_gone()
+ {
+    let mut bench = Bench::consuming(&[1]);
+    bench.report(1, ShardReport::Finished(Finish::Ended(vec![child(3, &[1, 2])])));
+    bench.handle(shards_listed(Ok(vec![closed(1)])));
+
+    let effects = bench.after(seconds(2));
+
+    assert_eq!(creates(&effects), []);
+}
+
+#[test]
+fn given_a_merge_with_a_shard_whose_parent_is_still_read_when_the_other_parent_ends_then_it_does_not_wait_for_that_end()
+{
+    let mut bench = Bench::consuming(&[1]);
+    let read_elsewhere = held(2, "other", 0);
+    bench.listed(vec![bench.row(1), read_elsewhere]);
+    bench.report(1, ShardReport::Finished(Finish::Ended(vec![child(5, &[1, 4])])));
+    let (mut second, mut merged) = (closed(4), Shard::new(shard(5), HashKeyRange::FULL));
+    second.parent = Some(shard(2));
+    (merged.parent, merged.adjacent_parent) = (Some(shard(1)), Some(shard(4)));
+
+    let created = creates(&bench.handle(shards_listed(Ok(vec![closed(1), closed(2), second, merged]))));
+
+    let [(_, lease)] = created.as_slice() else {
+        panic!("{created:?}")
+    };
+    assert_eq!((&lease.shard, &lease.checkpoint), (&shard(4), &Position::TrimHorizon));
 }
 
 #[test]
@@ -175,9 +204,6 @@ fn given_a_row_that_only_the_answer_to_its_creation_shows_when_leases_are_planne
 #[test]
 fn given_a_shard_whose_end_waits_for_another_lease_when_the_worker_stops_then_it_gives_the_shard_back() {
     let mut bench = Bench::consuming(&[1]);
-    let mut java = held(7, "java", 0);
-    java.session = None;
-    bench.listed(vec![bench.row(1), java]);
     bench.report(1, ShardReport::Finished(Finish::Ended(vec![child(3, &[1, 2])])));
     let mut effects = bench.handle(WorkerInput::Shutdown);
     let written = writes(&effects);
