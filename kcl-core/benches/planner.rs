@@ -9,7 +9,7 @@ use std::{
 
 use kcl_core::{
     Lease, LeaseKey, LeaseWrite, Position, Session, ShardId, WorkerId,
-    assign::{AssignLimits, FleetView, Move, plan_assignment},
+    assign::{AssignLimits, FleetView, LeaseAssignment, Move, plan_assignment},
 };
 
 /// As the worker has it.
@@ -65,6 +65,7 @@ impl Fleet {
                 leases: &leases,
                 expired: &expired,
                 peers: None,
+                assignment: LeaseAssignment::LeaseCount,
                 me,
                 limits,
                 seed: self.round << 32 | number as u64,

@@ -5,9 +5,11 @@
 
 mod census;
 mod levels;
+mod load;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+pub use self::load::{LeaseAssignment, plan_load_move};
 use self::{
     census::{Census, scatter},
     levels::Levels,
@@ -30,6 +32,8 @@ pub struct FleetView<'a> {
     pub limits: AssignLimits,
     /// What is known of workers that do not run this crate; `None` if there are none.
     pub peers: Option<&'a PeerView>,
+    /// What is balanced.
+    pub assignment: LeaseAssignment,
     /// Spreads the choices of workers that would else all want the same leases. A worker may use another one in each round.
     pub seed: u64,
 }
@@ -125,7 +129,7 @@ impl Move {
 ///
 /// ```
 /// use std::collections::BTreeSet;
-/// use kcl_core::{Lease, Position, ShardId, WorkerId, assign::{AssignLimits, FleetView, Move, plan_assignment}};
+/// use kcl_core::{Lease, Position, ShardId, WorkerId, assign::{AssignLimits, FleetView, LeaseAssignment, Move, plan_assignment}};
 ///
 /// let lease = Lease::new(ShardId::new("shardId-000000000000")?, Position::TrimHorizon);
 /// let me = WorkerId::new("worker-1")?;
@@ -135,6 +139,7 @@ impl Move {
 ///     me: &me,
 ///     limits: AssignLimits { max_leases: None, max_moves: 10 },
 ///     peers: None,
+///     assignment: LeaseAssignment::LeaseCount,
 ///     seed: 7,
 /// };
 /// assert_eq!(plan_assignment(&view), [Move::Take(lease.key.clone())]);
@@ -150,6 +155,7 @@ pub fn plan_assignment(view: &FleetView<'_>) -> Vec<Move> {
 }
 
 struct Plan<'a> {
+    me: &'a WorkerId,
     census: Census<'a>,
     levels: Levels<'a>,
     /// How many more leases the planner may hold.
@@ -168,6 +174,7 @@ impl<'a> Plan<'a> {
             .max_leases
             .map_or(usize::MAX, |most| most.saturating_sub(census.held_by_me));
         Self {
+            me: view.me,
             census,
             levels,
             room,
@@ -188,7 +195,7 @@ impl<'a> Plan<'a> {
                 .levels
                 .my_donors(lack - takes, |worker| self.census.movable_of(worker))
             {
-                for lease in self.census.give_up(donor, count) {
+                for lease in self.census.give_up(donor, self.me, count) {
                     self.ask(donor, lease);
                 }
             }
@@ -223,7 +230,7 @@ impl<'a> Plan<'a> {
             return;
         }
         for (donor, count) in self.levels.my_donors(lack, |worker| self.census.movable_of(worker)) {
-            for lease in self.census.give_up(donor, count) {
+            for lease in self.census.give_up(donor, self.me, count) {
                 if odds.hit(lease) {
                     self.ask(donor, lease);
                 }

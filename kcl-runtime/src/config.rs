@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use kcl_core::{
     InitialPosition, Lease, Session, StreamName, WorkerId,
+    assign::LeaseAssignment,
     fetch::{MAX_RECORDS_PER_READ, PollPacing},
     retry::Backoff,
     shard::{CheckpointPolicy, ShardConfig},
@@ -31,6 +32,9 @@ pub struct Config {
     pub former_streams: FormerStreams,
     /// The most leases that this worker holds; no limit by default.
     pub max_leases: Option<usize>,
+    /// What is balanced among the workers: the number of leases, or what they weigh as well. By default the number. All
+    /// workers of a fleet are to agree: as long as one of them balances the number alone, all do.
+    pub lease_assignment: LeaseAssignment,
     /// How long a batch may take to finish at shutdown, before the lease is given back without it. 30 s by default.
     pub shutdown_grace: Duration,
     /// How long a batch may take to finish when another worker asks for the lease. 30 s by default, as in KCL.
@@ -62,6 +66,7 @@ impl Default for Config {
             shard_sync_interval: Duration::from_secs(60),
             former_streams: FormerStreams::default(),
             max_leases: None,
+            lease_assignment: LeaseAssignment::default(),
             shutdown_grace: Duration::from_secs(30),
             hand_off_timeout: Duration::from_secs(30),
             batch_size: MAX_RECORDS_PER_READ as usize,
@@ -152,6 +157,7 @@ impl Config {
             shutdown_grace: self.shutdown_grace,
             hand_off_timeout: self.hand_off_timeout,
             max_leases: self.max_leases,
+            assignment: self.lease_assignment,
             ..WorkerConfig::new(worker, session)
         }
     }

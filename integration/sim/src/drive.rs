@@ -20,6 +20,9 @@ use crate::{
     world::{Event, World},
 };
 
+/// Records are tiny, so that lives are cheap. For the balance by throughput each byte stands for so many.
+const BYTES_STAND_FOR: u64 = 100_000;
+
 /// Between a worker and its consumers.
 const LOCAL: Duration = Duration::from_micros(50);
 
@@ -286,10 +289,16 @@ impl World<'_> {
         if matches!(event, ShardEvent::Fetched { .. }) {
             return;
         }
-        let process = &self.nodes[node];
+        let process = &mut self.nodes[node];
         let Some(consumer) = process.consumers.get(&tenure) else {
             return;
         };
+        if matches!(event, ShardEvent::Handled { .. })
+            && let Some(worker) = process.mind.worker_mut()
+        {
+            let status = consumer.machine.status(process.clock.tick(self.now));
+            worker.note_handled(tenure, status.handled_bytes * BYTES_STAND_FOR);
+        }
         let (shard, id) = (&consumer.shard, &process.id);
         self.trace
             .note(self.now, shard.as_str(), &[tenure.0], || format!("{id}: {event:?}"));

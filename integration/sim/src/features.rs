@@ -17,11 +17,20 @@ pub enum Feature {
     Pause,
     /// Operators move shards to another place while they are read.
     Seek,
+    /// Workers balance what leases weigh.
+    Throughput,
 }
 
 impl Feature {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::FanOut, Self::Aggregation, Self::Lanes, Self::Pause, Self::Seek];
+    pub const ALL: [Self; 6] = [
+        Self::FanOut,
+        Self::Aggregation,
+        Self::Lanes,
+        Self::Pause,
+        Self::Seek,
+        Self::Throughput,
+    ];
 
     /// The name, as the command line has it.
     #[must_use]
@@ -32,6 +41,7 @@ impl Feature {
             Self::Lanes => "lanes",
             Self::Pause => "pause",
             Self::Seek => "seek",
+            Self::Throughput => "throughput",
         }
     }
 

@@ -8,12 +8,14 @@ use std::{
 use fastrand::Rng;
 use kcl_core::{
     LeaseKey, Session, ShardFilter, Timestamp, WorkerId,
+    assign::LeaseAssignment,
     fetch::PollPacing,
     shard::{CheckpointPolicy, ShardConfig, ShardInput},
     worker::{TenureId, WorkerConfig, WorkerInput, WorkerMachine},
 };
 
 use crate::{
+    features::Feature,
     mutant::Mutant,
     node::{Mind, Node, NodeClock, State},
     oracle::{Oracle, Violation},
@@ -386,6 +388,11 @@ impl<'a> World<'a> {
                     failover_time: self.scenario.failover_time,
                     scan_interval: self.scenario.scan_interval,
                     initial_position: self.scenario.initial.into(),
+                    assignment: if self.scenario.features.has(Feature::Throughput) {
+                        LeaseAssignment::Throughput
+                    } else {
+                        LeaseAssignment::LeaseCount
+                    },
                     ..WorkerConfig::new(id.clone(), session)
                 };
                 Mind::Worker(Box::new(WorkerMachine::new(config, clock.tick(self.now), seed)))

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::FleetView;
+use super::{
+    FleetView,
+    load::{LeaseAssignment, most_even, weight},
+};
 use crate::{
     ids::{ShardId, WorkerId},
     lease::Lease,
@@ -21,6 +24,10 @@ pub(super) struct Census<'a> {
     pub(super) held_by_me: usize,
     /// Differs from round to round, as the others renew their leases, and not by what the planner does.
     pub(super) salt: u64,
+    /// Whether a lease is being passed on.
+    pub(super) handing_off: bool,
+    /// How many bytes a second each live worker handles, where that is balanced and every lease that counts says so.
+    pub(super) weights: Option<BTreeMap<&'a WorkerId, u64>>,
     /// The leases that a worker can be asked for.
     movable: BTreeMap<&'a WorkerId, Vec<&'a Lease>>,
     seed: u64,
@@ -34,6 +41,8 @@ impl<'a> Census<'a> {
             free: Vec::new(),
             held_by_me: 0,
             salt: view.seed,
+            handing_off: false,
+            weights: (view.assignment == LeaseAssignment::Throughput).then(|| BTreeMap::from([(view.me, 0)])),
             movable: BTreeMap::new(),
             seed: view.seed,
         };
@@ -67,7 +76,9 @@ impl<'a> Census<'a> {
         let is_stuck = view.peers.is_some_and(|peers| peers.stuck.contains(&lease.key));
         for worker in lease.owner.iter().filter(|_| !is_stuck).chain(&lease.checkpoint_owner) {
             self.loads.entry(worker).or_default();
+            self.weigh(worker, Some(0));
         }
+        self.handing_off |= lease.is_in_hand_off();
         if lease.holder() != Some(me) {
             self.salt = self.salt.wrapping_add(scatter(lease.counter, lease.key.as_str()));
         }
@@ -84,24 +95,56 @@ impl<'a> Census<'a> {
             return;
         }
         *self.loads.entry(receiver).or_default() += 1;
+        self.weigh(receiver, lease.throughput);
         if (is_stuck || !lease.is_in_hand_off()) && view.peers.is_none_or(|peers| peers.can_give(receiver)) {
             self.movable.entry(receiver).or_default().push(lease);
         }
     }
 
-    /// How many leases `worker` can be asked for.
-    pub(super) fn movable_of(&self, worker: &WorkerId) -> usize {
-        self.movable.get(worker).map_or(0, Vec::len)
+    fn weigh(&mut self, worker: &'a WorkerId, throughput: Option<u64>) {
+        match (&mut self.weights, throughput) {
+            (Some(weights), Some(bytes)) => {
+                let weight = weights.entry(worker).or_default();
+                *weight = weight.saturating_add(bytes);
+            }
+            _ => self.weights = None,
+        }
     }
 
-    /// Up to `count` leases that `worker` can be asked for, in the planner's own order; each is given out once.
-    pub(super) fn give_up(&mut self, worker: &WorkerId, count: usize) -> Vec<&'a Lease> {
+    /// The leases that `worker` can be asked for.
+    pub(super) fn movable(&self, worker: &WorkerId) -> &[&'a Lease] {
+        self.movable.get(worker).map_or(&[], Vec::as_slice)
+    }
+
+    /// How many leases `worker` can be asked for.
+    pub(super) fn movable_of(&self, worker: &WorkerId) -> usize {
+        self.movable(worker).len()
+    }
+
+    /// Up to `count` leases that `receiver` asks `worker` for; each is given out once. Where weights are known, those that leave
+    /// the two as even as can be, else in the planner's own order.
+    pub(super) fn give_up(&mut self, worker: &'a WorkerId, receiver: &'a WorkerId, count: usize) -> Vec<&'a Lease> {
         let Some(leases) = self.movable.get_mut(worker) else {
             return Vec::new();
         };
         // Most rounds move nothing: only those that do pay for the order.
         leases.sort_by_cached_key(|lease| scatter(self.seed, lease.key.as_str()));
-        leases.split_off(leases.len().saturating_sub(count))
+        let Some(weights) = &mut self.weights else {
+            return leases.split_off(leases.len().saturating_sub(count));
+        };
+        let mut given = Vec::new();
+        while given.len() < count
+            && let Some(index) = most_even(leases, weights, worker, receiver)
+        {
+            let lease = leases.swap_remove(index);
+            let moved = weight(lease);
+            let gives = weights.entry(worker).or_default();
+            *gives = gives.saturating_sub(moved);
+            let gets = weights.entry(receiver).or_default();
+            *gets = gets.saturating_add(moved);
+            given.push(lease);
+        }
+        given
     }
 }
 

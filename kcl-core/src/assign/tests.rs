@@ -1,11 +1,11 @@
-mod fleet;
+pub(super) mod fleet;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 
 use self::fleet::{Fleet, any_fleet, worker};
-use super::{AssignLimits, FleetView, Move, plan_assignment};
+use super::{AssignLimits, FleetView, LeaseAssignment, Move, plan_assignment};
 use crate::{ids::ShardId, lease::Lease, sequence::Position};
 
 const NO_LIMITS: AssignLimits = AssignLimits {
@@ -27,6 +27,7 @@ fn plan(leases: &[Lease], me: &str, limits: AssignLimits) -> Vec<Move> {
         leases: &leases.iter().collect::<Vec<_>>(),
         expired: &BTreeSet::new(),
         peers: None,
+        assignment: LeaseAssignment::LeaseCount,
         me: &worker(me),
         limits,
         seed: 1,
@@ -141,6 +142,7 @@ fn given_different_seeds_when_two_workers_take_then_they_take_different_leases_f
             leases: &leases.iter().collect::<Vec<_>>(),
             expired: &BTreeSet::new(),
             peers: None,
+            assignment: LeaseAssignment::LeaseCount,
             me: &worker("a"),
             limits,
             seed,
@@ -180,6 +182,7 @@ fn given_a_dead_holder_in_a_hand_off_when_the_receiver_plans_then_it_takes_the_l
             leases: &leases.iter().collect::<Vec<_>>(),
             expired: &expired,
             peers: None,
+            assignment: LeaseAssignment::LeaseCount,
             me: &worker(me),
             limits: NO_LIMITS,
             seed: 3,
@@ -245,6 +248,7 @@ fn given_a_free_lease_that_another_should_take_when_planning_then_nobody_is_aske
             leases: &leases.iter().collect::<Vec<_>>(),
             expired: &BTreeSet::new(),
             peers: None,
+            assignment: LeaseAssignment::LeaseCount,
             me: &worker("b"),
             limits: NO_LIMITS,
             seed,

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use super::{WorkerEvent, WorkerFailure, WorkerMachine, writes::OpKind};
 use crate::{
-    assign::{AssignLimits, FleetView, Move, plan_assignment},
+    assign::{AssignLimits, FleetView, Move, plan_assignment, plan_load_move},
     ids::{LeaseKey, WorkerId},
     lease::{Lease, LeaseWrite},
     lineage,
@@ -176,9 +176,12 @@ impl WorkerMachine {
             me: &self.config.worker,
             limits,
             peers: Some(&peers),
+            assignment: self.config.assignment,
             seed,
         };
         let mut moves = plan_assignment(&view);
+        let uneven = if moves.is_empty() { plan_load_move(&view) } else { None };
+        moves.extend(self.uneven.settle(now, self.config.failover_time, uneven));
         self.defer_to_leader(now, &peers, &mut moves);
         for planned in moves {
             let key = planned.key();
@@ -239,13 +242,14 @@ impl WorkerMachine {
             .is_none_or(|first: &WorkerId| *first >= self.config.worker)
     }
 
-    /// While somebody is about to pass a lease on to this worker, it looks more often.
+    /// While somebody is about to pass a lease on to this worker, it looks more often. Java goes on to hold what is finished, and
+    /// passes that on to nobody.
     fn hasten_hand_offs(&mut self, now: Tick) {
         let me = &self.config.worker;
         let incoming = self
             .table
             .values()
-            .any(|row| row.is_in_hand_off() && row.owner.as_ref() == Some(me));
+            .any(|row| row.is_in_hand_off() && row.owner.as_ref() == Some(me) && !row.is_finished());
         if incoming {
             self.next_scan = self.next_scan.min(now + self.config.hand_off_poll());
         }

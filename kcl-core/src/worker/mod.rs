@@ -14,6 +14,7 @@ mod stop;
 mod streams;
 mod tenure;
 mod tenures;
+mod uneven;
 mod writes;
 
 use std::{
@@ -37,9 +38,11 @@ use self::{
     stop::{Doubt, Stopping},
     streams::Streams,
     tenure::Tenure,
+    uneven::Uneven,
     writes::Op,
 };
 use crate::{
+    assign::LeaseAssignment,
     ids::{LeaseKey, Session, StreamName, WorkerId},
     lease::Lease,
     retry::Backoff,
@@ -78,6 +81,8 @@ pub struct WorkerConfig {
     pub hand_off_timeout: Duration,
     /// The most leases to hold; `None` for no limit.
     pub max_leases: Option<usize>,
+    /// What is balanced among the workers.
+    pub assignment: LeaseAssignment,
     /// How long to wait after a failed request.
     pub service_backoff: Backoff,
 }
@@ -100,6 +105,7 @@ impl WorkerConfig {
             shutdown_grace: Duration::from_secs(30),
             hand_off_timeout: Duration::from_secs(30),
             max_leases: None,
+            assignment: LeaseAssignment::default(),
             service_backoff: Backoff::SERVICE,
         }
     }
@@ -158,6 +164,7 @@ pub struct WorkerMachine {
     unreadable: BTreeSet<String>,
     streams: Streams,
     peers: Peers,
+    uneven: Uneven,
     stopping: Option<Stopping>,
     exited: bool,
     effects: VecDeque<WorkerEffect>,
@@ -190,6 +197,7 @@ impl WorkerMachine {
             next_scan: now,
             unreadable: BTreeSet::new(),
             peers: Peers::new(now),
+            uneven: Uneven::default(),
             stopping: None,
             exited: false,
             effects: VecDeque::new(),

@@ -8,6 +8,7 @@ use super::{
     writes::OpKind,
 };
 use crate::{
+    assign::LeaseAssignment,
     ids::LeaseKey,
     lease::Lease,
     lineage,
@@ -69,7 +70,7 @@ impl WorkerMachine {
                 reason: StopReason::LeaseLost,
             });
         }
-        let measures = self.peers.has_readers();
+        let measures = self.peers.has_readers() || self.config.assignment == LeaseAssignment::Throughput;
         let Some(tenure) = self.tenures.get_mut(&id) else {
             return;
         };

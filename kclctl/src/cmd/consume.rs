@@ -2,8 +2,10 @@
 
 use std::{net::SocketAddr, str::FromStr, sync::Arc, time::Duration};
 
+use clap::ValueEnum;
 use kcl_core::{
-    ApplicationName, InitialPosition, InvalidId, LeaseStore, StreamArn, StreamName, WorkerId, fetch::FetchFailureKind,
+    ApplicationName, InitialPosition, InvalidId, LeaseStore, StreamArn, StreamName, WorkerId, assign::LeaseAssignment,
+    fetch::FetchFailureKind,
 };
 use kcl_runtime::{Config, KinesisSource, RecordSource as _, StreamConfig, Worker};
 
@@ -109,6 +111,11 @@ struct TuningArgs {
     #[arg(long, value_name = "N")]
     max_leases: Option<usize>,
 
+    /// What is balanced among the workers: `lease-count`, or `throughput` as well, so that busy shards are spread. All workers
+    /// are to have the same.
+    #[arg(long, value_name = "WHAT", value_enum, default_value_t = Assignment::LeaseCount)]
+    assignment: Assignment,
+
     /// The memory for records that are read and not yet written.
     #[arg(long, value_name = "BYTES", default_value = "64MiB", value_parser = parse::bytes)]
     memory_budget: u64,
@@ -120,6 +127,22 @@ struct TuningArgs {
     /// How long a batch may take to be written at shutdown.
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = humantime::parse_duration)]
     shutdown_grace: Duration,
+}
+
+/// What workers balance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Assignment {
+    LeaseCount,
+    Throughput,
+}
+
+impl From<Assignment> for LeaseAssignment {
+    fn from(assignment: Assignment) -> Self {
+        match assignment {
+            Assignment::LeaseCount => Self::LeaseCount,
+            Assignment::Throughput => Self::Throughput,
+        }
+    }
 }
 
 /// A stream on the command line.
@@ -165,6 +188,7 @@ impl ConsumeArgs {
         config.failover_time = self.failover_time;
         config.shard_sync_interval = self.tuning.shard_sync_interval;
         config.max_leases = self.tuning.max_leases;
+        config.lease_assignment = self.tuning.assignment.into();
         config.shutdown_grace = self.tuning.shutdown_grace;
         config.idle_time_between_reads = self.tuning.idle_time_between_reads;
         config.idle_time_at_tip = self.tuning.idle_time_at_tip;

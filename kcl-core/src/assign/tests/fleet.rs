@@ -5,51 +5,52 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::prelude::*;
 
 use crate::{
-    assign::{AssignLimits, FleetView, Move, Plan, plan_assignment},
+    assign::{AssignLimits, FleetView, LeaseAssignment, Move, Plan, plan_assignment},
     ids::{LeaseKey, Session, ShardId, WorkerId},
     lease::{Lease, LeaseWrite},
     lineage,
     sequence::Position,
 };
 
-pub(super) fn worker(name: &str) -> WorkerId {
+pub(in crate::assign) fn worker(name: &str) -> WorkerId {
     WorkerId::new(name).unwrap()
 }
 
 #[derive(Clone, Debug, Default)]
-pub(super) struct Fleet {
-    pub(super) leases: BTreeMap<LeaseKey, Lease>,
-    pub(super) dead: BTreeSet<WorkerId>,
-    pub(super) max_leases: BTreeMap<WorkerId, usize>,
+pub(in crate::assign) struct Fleet {
+    pub(in crate::assign) leases: BTreeMap<LeaseKey, Lease>,
+    pub(in crate::assign) dead: BTreeSet<WorkerId>,
+    pub(in crate::assign) max_leases: BTreeMap<WorkerId, usize>,
+    pub(in crate::assign) assignment: LeaseAssignment,
 }
 
 impl Fleet {
-    pub(super) fn of(leases: impl Iterator<Item = Lease>) -> Self {
+    pub(in crate::assign) fn of(leases: impl Iterator<Item = Lease>) -> Self {
         Self {
             leases: leases.map(|lease| (lease.key.clone(), lease)).collect(),
             ..Self::default()
         }
     }
 
-    pub(super) fn without_dead(mut self) -> Self {
+    pub(in crate::assign) fn without_dead(mut self) -> Self {
         self.dead.clear();
         self
     }
 
-    pub(super) fn is_expired(&self, lease: &Lease) -> bool {
+    pub(in crate::assign) fn is_expired(&self, lease: &Lease) -> bool {
         lease.holder().is_some_and(|holder| self.dead.contains(holder))
     }
 
-    pub(super) fn is_ready(&self, lease: &Lease) -> bool {
+    pub(in crate::assign) fn is_ready(&self, lease: &Lease) -> bool {
         lineage::is_ready(lease, &self.leases)
     }
 
-    pub(super) fn plan(&self, me: &WorkerId, seed: u64) -> Vec<Move> {
+    pub(in crate::assign) fn plan(&self, me: &WorkerId, seed: u64) -> Vec<Move> {
         self.plan_with(me, seed, plan_assignment)
     }
 
     /// Without what others seem to leave undone.
-    pub(super) fn plan_own_part(&self, me: &WorkerId, seed: u64) -> Vec<Move> {
+    pub(in crate::assign) fn plan_own_part(&self, me: &WorkerId, seed: u64) -> Vec<Move> {
         self.plan_with(me, seed, |view| {
             let mut plan = Plan::new(view);
             plan.do_own_part();
@@ -72,6 +73,7 @@ impl Fleet {
             leases: &leases.iter().collect::<Vec<_>>(),
             expired: &expired,
             peers: None,
+            assignment: self.assignment,
             me,
             limits,
             seed,
@@ -79,7 +81,12 @@ impl Fleet {
     }
 
     /// Carries out what was planned with `view`; what changed since then is left alone. Gives the hand-offs requested.
-    pub(super) fn apply(&mut self, me: &WorkerId, moves: &[Move], view: &BTreeMap<LeaseKey, Lease>) -> usize {
+    pub(in crate::assign) fn apply(
+        &mut self,
+        me: &WorkerId,
+        moves: &[Move],
+        view: &BTreeMap<LeaseKey, Lease>,
+    ) -> usize {
         let mut requested = 0;
         for planned in moves {
             let write = match planned {
@@ -105,7 +112,7 @@ impl Fleet {
     }
 
     /// The living holders pass on what they were asked for.
-    pub(super) fn finish_hand_offs(&mut self) {
+    pub(in crate::assign) fn finish_hand_offs(&mut self) {
         let dead = self.dead.clone();
         for lease in self.leases.values_mut().filter(|lease| lease.is_in_hand_off()) {
             if !lease.holder().is_some_and(|holder| dead.contains(holder)) {
@@ -115,7 +122,7 @@ impl Fleet {
     }
 
     /// The living holders renew.
-    pub(super) fn renew(&mut self) {
+    pub(in crate::assign) fn renew(&mut self) {
         for lease in self.leases.values_mut() {
             if lease.holder().is_some_and(|holder| !self.dead.contains(holder)) {
                 lease.counter += 1;
@@ -124,7 +131,7 @@ impl Fleet {
     }
 
     /// Rounds in which all plan with the same view, the one of the round's begin, and carry out one after another.
-    pub(super) fn rounds_of(&mut self, names: &[&str], rounds: usize) -> usize {
+    pub(in crate::assign) fn rounds_of(&mut self, names: &[&str], rounds: usize) -> usize {
         let mut requested = 0;
         for round in 0..rounds {
             let view = self.leases.clone();
@@ -147,14 +154,14 @@ impl Fleet {
             .filter(|lease| !lease.is_finished() && self.is_ready(lease))
     }
 
-    pub(super) fn free_leases(&self) -> usize {
+    pub(in crate::assign) fn free_leases(&self) -> usize {
         self.assignable()
             .filter(|lease| lease.holder().is_none() || self.is_expired(lease))
             .count()
     }
 
     /// What every live worker has or is about to receive.
-    pub(super) fn loads(&self) -> BTreeMap<WorkerId, usize> {
+    pub(in crate::assign) fn loads(&self) -> BTreeMap<WorkerId, usize> {
         let mut loads = BTreeMap::new();
         for lease in self
             .leases
@@ -173,7 +180,7 @@ impl Fleet {
         loads
     }
 
-    pub(super) fn loads_of(&self, names: &[&str]) -> Vec<usize> {
+    pub(in crate::assign) fn loads_of(&self, names: &[&str]) -> Vec<usize> {
         let loads = self.loads();
         names
             .iter()
@@ -182,7 +189,7 @@ impl Fleet {
     }
 
     /// The workers that are not dead, those without leases included.
-    pub(super) fn living(&self) -> Vec<String> {
+    pub(in crate::assign) fn living(&self) -> Vec<String> {
         (0..6)
             .map(|index| format!("w{index}"))
             .filter(|name| !self.dead.contains(&worker(name)))
@@ -192,7 +199,7 @@ impl Fleet {
 
 /// A table in any state, as far as the assignment goes: leases of living and dead workers, free ones, hand-offs under
 /// way, finished ones, children that wait.
-pub(super) fn any_fleet() -> impl Strategy<Value = Fleet> {
+pub(in crate::assign) fn any_fleet() -> impl Strategy<Value = Fleet> {
     let lease = (
         prop::option::weighted(0.7, 0..6usize),
         prop::option::weighted(0.2, 0..6usize),

@@ -58,8 +58,11 @@ pub(super) struct Bench {
 
 impl Bench {
     pub(super) fn new() -> Self {
+        Self::of(WorkerConfig::new(worker("me"), Session(5)))
+    }
+
+    pub(super) fn of(config: WorkerConfig) -> Self {
         let now = Tick::from_origin(seconds(1_000));
-        let config = WorkerConfig::new(worker("me"), Session(5));
         Self {
             machine: WorkerMachine::new(config, now, 7),
             now,

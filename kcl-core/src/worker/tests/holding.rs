@@ -5,9 +5,10 @@ use super::bench::{
     writes,
 };
 use crate::{
-    Expect, HashKeyRange, Position, Shard, WriteOutcome,
+    Expect, HashKeyRange, Lease, LeaseKey, Position, Session, Shard, WriteOutcome,
+    assign::LeaseAssignment,
     shard::{Finish, StopReason},
-    worker::{LossReason, ShardReport, StoreFailure, WorkerEffect, WorkerFailure, WorkerInput},
+    worker::{LossReason, ShardReport, StoreFailure, WorkerConfig, WorkerEffect, WorkerFailure, WorkerInput},
 };
 
 #[test]
@@ -209,4 +210,67 @@ fn given_children_in_any_order_when_their_shard_is_finished_then_the_row_names_t
     }
     let (_, write) = writes(&effects).remove(0);
     assert_eq!(write.patch.children, Some(vec![shard(2), shard(3)]));
+}
+
+/// A worker that balances throughput and has little to do, beside one that has much.
+fn beside_a_busy_one() -> (Bench, Vec<Lease>) {
+    let mut config = WorkerConfig::new(worker("me"), Session(5));
+    config.assignment = LeaseAssignment::Throughput;
+    let mut bench = Bench::of(config);
+    let weighing = |number, owner: &str, throughput| {
+        let mut row = held(number, owner, 4);
+        row.throughput = Some(throughput);
+        row
+    };
+    let mine = [1, 2].map(|number| weighing(number, "me", 10));
+    let others = [3, 4].map(|number| weighing(number, "other", 900_000));
+    let effects = bench.listed(mine.into_iter().chain(others.clone()).collect());
+    for (op, write) in writes(&effects) {
+        bench.applied(op, &write);
+    }
+    (bench, others.to_vec())
+}
+
+/// Lets so many seconds pass, in which all rows are renewed; gives the leases that were asked for.
+fn asked_for_within(count: u32, bench: &mut Bench, others: &mut [Lease]) -> Vec<LeaseKey> {
+    let mut asked = Vec::new();
+    for _ in 0..count {
+        let mut effects = bench.after(seconds(1));
+        for other in others.iter_mut() {
+            other.counter += 1;
+        }
+        let rows = [1, 2].map(|number| bench.row(number));
+        effects.extend(bench.listed(rows.into_iter().chain(others.iter().cloned()).collect()));
+        for (op, write) in writes(&effects) {
+            if write.patch.checkpoint_owner.is_some() {
+                asked.push(write.key.clone());
+            } else {
+                bench.applied(op, &write);
+            }
+        }
+    }
+    asked
+}
+
+#[test]
+fn given_loads_that_stay_uneven_when_a_worker_balances_throughput_then_it_asks_for_a_busy_lease_once() {
+    let (mut bench, mut others) = beside_a_busy_one();
+    assert_eq!(asked_for_within(25, &mut bench, &mut others), [], "it may pass");
+    let asked = asked_for_within(10, &mut bench, &mut others);
+    assert!(asked == [key(3)] || asked == [key(4)], "{asked:?}");
+}
+
+#[test]
+fn given_loads_that_are_uneven_for_a_moment_when_a_worker_balances_throughput_then_nothing_moves() {
+    let (mut bench, mut others) = beside_a_busy_one();
+    for _ in 0..4 {
+        assert_eq!(asked_for_within(15, &mut bench, &mut others), []);
+        for other in &mut others {
+            other.throughput = Some(10);
+        }
+        assert_eq!(asked_for_within(2, &mut bench, &mut others), []);
+        for other in &mut others {
+            other.throughput = Some(900_000);
+        }
+    }
 }
