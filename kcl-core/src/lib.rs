@@ -4,6 +4,7 @@
 //! data. The same code therefore runs under tokio in production and under a simulator in tests.
 
 pub mod ack;
+pub mod aggregate;
 pub mod assign;
 mod catalog;
 pub mod coordination;
