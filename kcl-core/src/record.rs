@@ -6,7 +6,8 @@ use bytes::Bytes;
 use bytestring::ByteString;
 
 use crate::{
-    ids::{ShardId, StreamName},
+    aggregate::SubRecord,
+    ids::{HashKey, ShardId, StreamName},
     sequence::{Position, RecordPosition, SequenceNumber},
     stream::StreamId,
     time::Timestamp,
@@ -29,8 +30,13 @@ pub struct Record {
     pub partition_key: ByteString,
     /// When Kinesis received the record, to the millisecond, by the service's clock.
     pub approximate_arrival_timestamp: Timestamp,
-    /// What the producer sent.
+    /// What the producer sent. The data of an aggregated record is a slice of the record that it came in, whose memory it
+    /// holds on to: copy what is to be kept for long.
     pub data: Bytes,
+    /// Whether the record came inside of an aggregated record.
+    pub aggregated: bool,
+    /// The explicit hash key that an aggregated record brings with it. Of a plain record the service does not tell.
+    pub explicit_hash_key: Option<HashKey>,
 }
 
 impl Record {
@@ -48,7 +54,27 @@ impl Record {
             partition_key: partition_key.into(),
             approximate_arrival_timestamp,
             data: data.into(),
+            aggregated: false,
+            explicit_hash_key: None,
         }
+    }
+
+    /// The record that was cut out of this one, an aggregate.
+    pub(crate) fn cut_out(&self, record: SubRecord) -> Self {
+        Self {
+            sequence_number: self.sequence_number.clone(),
+            sub_sequence_number: record.sub_sequence_number,
+            partition_key: record.partition_key,
+            approximate_arrival_timestamp: self.approximate_arrival_timestamp,
+            data: record.data,
+            aggregated: true,
+            explicit_hash_key: record.explicit_hash_key,
+        }
+    }
+
+    /// The memory that the record takes, roughly.
+    pub(crate) fn weight(&self) -> u64 {
+        (self.size() + RECORD_OVERHEAD) as u64
     }
 
     /// Where the record stands in its shard.
@@ -133,6 +159,16 @@ impl Batch {
         self
     }
 
+    /// Other records of the same read.
+    pub(crate) fn with_records(&self, records: Vec<Record>) -> Self {
+        Self {
+            start: 0,
+            end: records.len(),
+            records: Arc::new(records),
+            ..self.clone()
+        }
+    }
+
     /// The stream that the records are of.
     #[must_use]
     pub fn stream(&self) -> &StreamName {
@@ -172,7 +208,7 @@ impl Batch {
     /// The memory that the batch takes, roughly: its bytes, and what every record needs besides.
     #[must_use]
     pub fn weight(&self) -> u64 {
-        (self.size() + self.len() * RECORD_OVERHEAD) as u64
+        self.records().iter().map(Record::weight).sum()
     }
 
     /// The position at which the whole batch is handled; `None` for an empty batch.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use kcl_core::{
     InitialPosition, Lease, Session, StreamName, WorkerId,
     assign::LeaseAssignment,
+    aggregate::OutOfRange,
     fetch::{MAX_RECORDS_PER_READ, PollPacing},
     retry::Backoff,
     shard::{CheckpointPolicy, ShardConfig},
@@ -54,6 +55,12 @@ pub struct Config {
     pub memory_budget: u64,
     /// How long to wait before the handler gets the same records again after a failure.
     pub handler_backoff: Backoff,
+    /// Whether records that the Kinesis Producer Library aggregated are delivered one by one. They are by default, as in KCL;
+    /// else they come as they were written.
+    pub deaggregate: bool,
+    /// What becomes of records in an aggregate whose hash keys belong to other shards. By default they are delivered: no
+    /// other shard has them. [`OutOfRange::Skip`] is KCL's rule, for streams that only the KPL writes to.
+    pub out_of_range: OutOfRange,
 }
 
 impl Default for Config {
@@ -75,6 +82,8 @@ impl Default for Config {
             idle_time_at_tip: pacing.at_tip,
             memory_budget: 64 * 1024 * 1024,
             handler_backoff: Backoff::HANDLER,
+            deaggregate: true,
+            out_of_range: OutOfRange::default(),
         }
     }
 }
@@ -172,6 +181,8 @@ impl Config {
             },
             handler_backoff: self.handler_backoff,
             checkpoint,
+            deaggregate: self.deaggregate,
+            out_of_range: self.out_of_range,
             ..ShardConfig::default()
         }
     }

@@ -3,7 +3,7 @@
 use std::{fmt, sync::Arc};
 
 use async_trait::async_trait;
-use kcl_core::{Batch, BoxError, SequenceNumber};
+use kcl_core::{Batch, BoxError, Record, SequenceNumber};
 
 use crate::processor::{Checkpointer, Delivered, DynFactory, DynProcessor, ShardContext};
 
@@ -13,7 +13,30 @@ use crate::processor::{Checkpointer, Delivered, DynFactory, DynProcessor, ShardC
 /// it and everything after it is delivered again.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BatchOutcome {
-    failures: Vec<SequenceNumber>,
+    failures: Vec<Failed>,
+}
+
+/// A record that was not handled. Without a place in an aggregate it is the first one with the number.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Failed {
+    sequence_number: SequenceNumber,
+    sub_sequence_number: Option<u64>,
+}
+
+impl Failed {
+    fn names(&self, record: &Record) -> bool {
+        let sub = self.sub_sequence_number;
+        self.sequence_number == record.sequence_number && sub.is_none_or(|sub| sub == record.sub_sequence_number)
+    }
+}
+
+impl fmt::Display for Failed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.sub_sequence_number {
+            Some(sub) => write!(f, "{}/{sub}", self.sequence_number),
+            None => write!(f, "{}", self.sequence_number),
+        }
+    }
 }
 
 impl BatchOutcome {
@@ -23,16 +46,28 @@ impl BatchOutcome {
         Self::default()
     }
 
-    /// Names a record that was not handled.
+    /// Names a record that was not handled. Of records that came in one aggregate it is the first of the batch: all of them
+    /// have the same number. [`fail_record`](Self::fail_record) names one among them.
     pub fn fail(&mut self, sequence_number: SequenceNumber) {
-        self.failures.push(sequence_number);
+        self.failures.push(Failed {
+            sequence_number,
+            sub_sequence_number: None,
+        });
+    }
+
+    /// Names a record that was not handled, by its place in its aggregate too.
+    pub fn fail_record(&mut self, record: &Record) {
+        self.failures.push(Failed {
+            sequence_number: record.sequence_number.clone(),
+            sub_sequence_number: Some(record.sub_sequence_number),
+        });
     }
 }
 
 /// A result names a failure that is not in the batch.
 #[derive(Debug, thiserror::Error)]
 #[error("the outcome names {0} as failed, which is not in the batch: nothing of the batch counts as handled")]
-struct UnknownFailure(SequenceNumber);
+struct UnknownFailure(Failed);
 
 /// What a function may return.
 ///
@@ -85,7 +120,7 @@ where
         let outcome = (self.0)(batch.clone()).await.into_batch_outcome()?;
         let mut first = batch.len();
         for failed in outcome.failures {
-            let index = batch.iter().position(|record| record.sequence_number == failed);
+            let index = batch.iter().position(|record| failed.names(record));
             first = first.min(index.ok_or(UnknownFailure(failed))?);
         }
         Ok(if first == batch.len() {

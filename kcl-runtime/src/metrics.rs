@@ -22,6 +22,8 @@ pub const BATCH_RECORDS: &str = "kcl_batch_records";
 pub const HANDLER_FAILURES: &str = "kcl_handler_failures_total";
 /// Counter, per shard, with the label `kind`: opens and reads that failed and are repeated.
 pub const SOURCE_FAILURES: &str = "kcl_source_failures_total";
+/// Counter, per shard, with the label `rule` (deliver, skip): records of aggregates whose hash keys belong to other shards.
+pub const OUT_OF_RANGE: &str = "kcl_out_of_range_records_total";
 /// Gauge, bytes, per shard: memory of the records that were read and not yet handled.
 pub const BUFFERED_BYTES: &str = "kcl_buffered_bytes";
 /// Counter, per worker: checkpoints that were written.
@@ -61,6 +63,11 @@ pub fn describe() {
     );
     metrics::describe_counter!(HANDLER_FAILURES, Unit::Count, "Calls to the user's code that failed");
     metrics::describe_counter!(SOURCE_FAILURES, Unit::Count, "Opens and reads that failed");
+    metrics::describe_counter!(
+        OUT_OF_RANGE,
+        Unit::Count,
+        "Records of aggregates whose hash keys belong to other shards"
+    );
     metrics::describe_gauge!(
         BUFFERED_BYTES,
         Unit::Bytes,
@@ -109,6 +116,10 @@ impl ShardMetrics {
 
     pub(crate) fn source_failed(&self, kind: &'static str) {
         metrics::counter!(SOURCE_FAILURES, with(&self.labels, "kind", kind)).increment(1);
+    }
+
+    pub(crate) fn out_of_range(&self, rule: &'static str, records: u64) {
+        metrics::counter!(OUT_OF_RANGE, with(&self.labels, "rule", rule)).increment(records);
     }
 
     /// The consumer ended: what it measured is no longer so.

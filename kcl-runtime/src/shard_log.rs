@@ -42,6 +42,21 @@ pub(crate) fn event(metrics: &ShardMetrics, event: &ShardEvent) {
                 tracing::warn!(kind = kind.as_str(), %message, failures, retry_in_ms, "read fails, it is tried again");
             }
         }
+        ShardEvent::OutOfRange { records, total, rule } => {
+            metrics.out_of_range(rule.as_str(), *records);
+            let rule = rule.as_str();
+            // Told once for a lease's tenure; the counter says how many they become.
+            if records == total {
+                tracing::warn!(
+                    records,
+                    rule,
+                    "aggregates hold records whose hash keys belong to other shards: the stream was resharded, or its \
+                     producers aggregate without regard to shards"
+                );
+            } else {
+                tracing::debug!(records, total, rule, "records of other shards in aggregates");
+            }
+        }
         ShardEvent::Handled { records, bytes } => {
             metrics.records.increment(*records as u64);
             metrics.bytes.increment(*bytes);

@@ -343,7 +343,8 @@ impl WorkerTask {
             .parts
             .seed
             .wrapping_add(tenure.0.wrapping_mul(0x9E37_79B9_7F4A_7C15));
-        let machine = ShardMachine::new(self.parts.shard_config, start, clock.wall(), self.share, seed);
+        let machine = ShardMachine::new(self.parts.shard_config, start, clock.wall(), self.share, seed)
+            .with_hash_key_range(lease.hash_key_range);
         // A channel for each: one for all would wake them in an order that no seed decides.
         let (share, share_receiver) = watch::channel(self.share);
         let (control, control_receiver) = watch::channel(Control::default());

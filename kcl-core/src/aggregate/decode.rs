@@ -107,6 +107,12 @@ impl Aggregate {
         self.records
     }
 
+    /// How many user records are left.
+    #[must_use]
+    pub fn left(&self) -> u64 {
+        self.records - self.next
+    }
+
     /// Leaves out the user records before this number.
     pub fn skip_to(&mut self, sub_sequence_number: u64) {
         while self.next < sub_sequence_number && self.next_raw().is_some() {}
@@ -191,7 +197,7 @@ impl Iterator for Aggregate {
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        let left = usize::try_from(self.records - self.next).ok();
+        let left = usize::try_from(self.left()).ok();
         (left.unwrap_or(usize::MAX), left)
     }
 }

@@ -61,6 +61,17 @@ pub enum OutOfRange {
     Skip,
 }
 
+impl OutOfRange {
+    /// The name in lower case, as metrics carry it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Deliver => "deliver",
+            Self::Skip => "skip",
+        }
+    }
+}
+
 /// The hash key that decides to which shard a record belongs.
 #[must_use]
 pub fn effective_hash_key(partition_key: &str, explicit_hash_key: Option<HashKey>) -> HashKey {

@@ -2,6 +2,7 @@
 
 use super::{
     Call, CheckpointPolicy, Finish, Outcome, ShardEffect, ShardEvent, ShardMachine, ShardPhase, StopReason, Waiting,
+    buffer::Room,
 };
 use crate::{
     ack::{AckTracker, Ticket},
@@ -37,6 +38,8 @@ pub(super) struct Handling {
     delivered: Position,
     handled_records: u64,
     pub(super) handled_bytes: u64,
+    /// Records of aggregates whose hash keys are those of other shards.
+    out_of_range: u64,
     /// Since when handled records are not committed, and how many.
     uncommitted_since: Option<Tick>,
     uncommitted_records: u64,
@@ -55,6 +58,7 @@ impl Handling {
             delivered: start,
             handled_records: 0,
             handled_bytes: 0,
+            out_of_range: 0,
             uncommitted_since: None,
             uncommitted_records: 0,
             checkpoint_requested: None,
@@ -189,21 +193,30 @@ impl ShardMachine {
                 }
                 _ => self.handling.current = Some(current),
             },
-            None => self.next_call(),
+            None => self.next_call(now),
         }
     }
 
-    fn next_call(&mut self) {
-        if let Some(batch) = self.reading.buffer.pop(self.config.batch_size) {
-            self.deliver(batch);
-        } else if self.reading.is_exhausted() && !self.handling.ended {
+    fn next_call(&mut self, now: Tick) {
+        let room = Room {
+            records: self.config.batch_size,
+            weight: self.reading.half_share(),
+        };
+        while let Some(popped) = self.reading.buffer.pop(&self.cutting, room) {
+            self.count_out_of_range(popped.out_of_range);
+            let Some(end) = popped.end else { continue };
+            if !popped.batch.is_empty() {
+                return self.deliver(popped.batch, end);
+            }
+            self.pass_over(now, end);
+        }
+        if self.reading.is_exhausted() && !self.handling.ended {
             self.handling.ended = true;
             self.start_call(Call::ShardEnded);
         }
     }
 
-    fn deliver(&mut self, batch: Batch) {
-        let Some(end) = batch.end_position() else { return };
+    fn deliver(&mut self, batch: Batch, end: Position) {
         let ticket = self.handling.acks.push(end.clone());
         self.handling.delivered = end;
         let call = Call::Process { batch, attempt: 1 };
@@ -213,6 +226,24 @@ impl ShardMachine {
             attempt: 1,
             state: CallState::Running,
         });
+    }
+
+    /// Nothing up to `end` is for the user's code: what was there is left out, and the next consumer need not look at it.
+    fn pass_over(&mut self, now: Tick, end: Position) {
+        let ticket = self.handling.acks.push(end.clone());
+        self.handling.delivered = end;
+        self.complete(now, ticket);
+    }
+
+    fn count_out_of_range(&mut self, records: u64) {
+        if records > 0 {
+            self.handling.out_of_range += records;
+            self.effects.push_back(ShardEffect::Event(ShardEvent::OutOfRange {
+                records,
+                total: self.handling.out_of_range,
+                rule: self.config.out_of_range,
+            }));
+        }
     }
 
     pub(super) fn called(&mut self, now: Tick, outcome: Outcome) {
@@ -276,18 +307,23 @@ impl ShardMachine {
     }
 
     fn handled(&mut self, now: Tick, ticket: Option<Ticket>, batch: &Batch) {
-        if let Some(ticket) = ticket {
-            self.handling
-                .acks
-                .complete(ticket)
-                .expect("a ticket is completed once, when its call succeeds");
-        }
         let (records, bytes) = (batch.len(), batch.size() as u64);
         self.effects
             .push_back(ShardEffect::Event(ShardEvent::Handled { records, bytes }));
         self.handling.handled_records += records as u64;
         self.handling.handled_bytes += bytes;
         self.handling.uncommitted_records += records as u64;
+        if let Some(ticket) = ticket {
+            self.complete(now, ticket);
+        }
+    }
+
+    /// Everything of a unit is done with.
+    fn complete(&mut self, now: Tick, ticket: Ticket) {
+        self.handling
+            .acks
+            .complete(ticket)
+            .expect("a ticket is completed once, when its call succeeds");
         self.handling.uncommitted_since.get_or_insert(now);
         if let Some(watermark) = self.handling.acks.watermark() {
             self.handling.handled = watermark.clone();

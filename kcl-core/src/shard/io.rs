@@ -3,6 +3,7 @@
 use std::{fmt, time::Duration};
 
 use crate::{
+    aggregate::OutOfRange,
     catalog::ChildShard,
     fetch::{Fetch, FetchFailure, FetchFailureKind},
     record::Batch,
@@ -215,6 +216,15 @@ pub enum ShardEvent {
         failures: u32,
         /// When it is tried again.
         retry_in: Duration,
+    },
+    /// Aggregates held records whose hash keys are those of other shards.
+    OutOfRange {
+        /// How many records.
+        records: u64,
+        /// How many in this tenure, these included.
+        total: u64,
+        /// What becomes of them.
+        rule: OutOfRange,
     },
     /// The user's code handled records.
     Handled {

@@ -14,13 +14,15 @@ use std::{collections::VecDeque, time::Duration};
 
 use fastrand::Rng;
 
-use self::{handling::Handling, reading::Reading};
+use self::{buffer::Cutting, handling::Handling, reading::Reading};
 pub use self::{
     io::{Call, Finish, Outcome, ShardEffect, ShardEvent, ShardInput, ShardPhase, StopReason},
     status::{ShardStatus, Waiting},
 };
 use crate::{
+    aggregate::OutOfRange,
     fetch::{FetchFailureKind, MAX_RECORDS_PER_READ, PollPacing},
+    ids::HashKeyRange,
     retry::Backoff,
     sequence::Position,
     time::{Tick, Timestamp},
@@ -66,6 +68,10 @@ pub struct ShardConfig {
     pub service_backoff: Backoff,
     /// When handled records are committed.
     pub checkpoint: CheckpointPolicy,
+    /// Whether aggregated records are cut up into those that were put into them.
+    pub deaggregate: bool,
+    /// What becomes of records of aggregates whose hash keys are those of other shards.
+    pub out_of_range: OutOfRange,
 }
 
 impl Default for ShardConfig {
@@ -77,6 +83,8 @@ impl Default for ShardConfig {
             handler_backoff: Backoff::HANDLER,
             service_backoff: Backoff::SERVICE,
             checkpoint: CheckpointPolicy::default(),
+            deaggregate: true,
+            out_of_range: OutOfRange::default(),
         }
     }
 }
@@ -116,6 +124,7 @@ pub enum CheckpointRefused {
 #[derive(Debug)]
 pub struct ShardMachine {
     config: ShardConfig,
+    cutting: Cutting,
     reading: Reading,
     handling: Handling,
     checkpoint: Position,
@@ -138,6 +147,11 @@ impl ShardMachine {
             phase: ShardPhase::Initializing,
             effects: VecDeque::new(),
             rng: Rng::with_seed(seed),
+            cutting: Cutting {
+                deaggregate: config.deaggregate,
+                out_of_range: config.out_of_range,
+                range: None,
+            },
             config,
         };
         machine
@@ -145,6 +159,15 @@ impl ShardMachine {
             .push_back(ShardEffect::Event(ShardEvent::Phase(ShardPhase::Initializing)));
         machine.start_call(Call::Initialize { checkpoint: start });
         machine
+    }
+
+    /// The same machine, which knows the hash keys of its shard: records of aggregates that have others are counted, and
+    /// treated as [`ShardConfig::out_of_range`] says.
+    #[must_use]
+    pub fn with_hash_key_range(mut self, range: Option<HashKeyRange>) -> Self {
+        // Nothing lies outside of the full range, so nothing needs to be hashed.
+        self.cutting.range = range.filter(|range| *range != HashKeyRange::FULL);
+        self
     }
 
     /// Takes in what happened.

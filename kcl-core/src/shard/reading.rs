@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::{LATEST_PIN_MARGIN, ShardEffect, ShardEvent, ShardMachine, ShardPhase, buffer::Buffer};
 use crate::{
+    aggregate::Aggregate,
     catalog::ChildShard,
     fetch::{Fetch, FetchFailure, FetchFailureKind, ReadSize},
     record::Batch,
@@ -34,6 +35,8 @@ pub(super) struct Reading {
     place: Place,
     /// Everything up to here has been read.
     pub(super) read: Position,
+    /// The record at `read` may be an aggregate of which only the first records were handled, by another consumer.
+    in_part: bool,
     pub(super) buffer: Buffer,
     /// How many bytes of memory may wait and be worked on.
     pub(super) share: u64,
@@ -58,8 +61,9 @@ impl Reading {
     pub(super) fn new(start: Position, opened_at: Timestamp, share: u64) -> Self {
         Self {
             place: Place::Closed,
+            in_part: start.record().is_some(),
+            buffer: Buffer::new(start.record().cloned()),
             read: start,
-            buffer: Buffer::default(),
             share,
             end: None,
             millis_behind_latest: None,
@@ -79,7 +83,12 @@ impl Reading {
     /// One half of the share is for what the user's code works on, the other for what waits. A shard may always have
     /// one batch waiting, so that a small share makes it slower and never stops it.
     fn free(&self) -> u64 {
-        (self.share / 2).saturating_sub(self.buffer.weight())
+        self.half_share().saturating_sub(self.buffer.weight())
+    }
+
+    /// What the batch may take that the user's code works on.
+    pub(super) fn half_share(&self) -> u64 {
+        self.share / 2
     }
 
     fn wants_to_read(&self) -> bool {
@@ -182,7 +191,7 @@ impl ShardMachine {
         self.reading.last_failure = None;
         self.reading.not_before = self.config.pacing.next_read(self.reading.read_started, &fetch.batch);
         self.reading.millis_behind_latest = fetch.batch.millis_behind_latest();
-        let batch = unread_part(&self.reading.read, &fetch.batch);
+        let batch = unread_part(&self.reading.read, self.reading.in_part, &fetch.batch);
         let bytes = batch.size() as u64;
         self.reading.size.observe(&fetch.batch);
         self.effects.push_back(ShardEffect::Event(ShardEvent::Fetched {
@@ -190,8 +199,13 @@ impl ShardMachine {
             bytes,
             millis_behind_latest: batch.millis_behind_latest(),
         }));
-        if let Some(end) = batch.end_position() {
-            self.reading.read = end;
+        if let Some(last) = batch.last() {
+            // From here on the record at `read` is in the buffer, whole.
+            self.reading.in_part = false;
+            let end = Position::Record(last.position());
+            if end > self.reading.read {
+                self.reading.read = end;
+            }
         }
         self.reading.buffer.push(batch);
         if let Some(children) = fetch.end {
@@ -248,15 +262,15 @@ fn check_end(fetch: Fetch) -> Result<Fetch, FetchFailure> {
     })
 }
 
-/// The records after `read`: a reader that was placed at a record gives that record again.
-fn unread_part(read: &Position, batch: &Batch) -> Batch {
+/// The records after `read`: a reader that was placed at a record gives that record again. If it is an
+/// aggregate that may have been handled in part, it stays, and the buffer knows how much of it is left.
+fn unread_part(read: &Position, in_part: bool, batch: &Batch) -> Batch {
     let Some(read) = read.record() else {
         return batch.clone();
     };
     let seen = batch.partition_point(|record| {
-        record.sequence_number < read.sequence_number
-            || (record.sequence_number == read.sequence_number
-                && record.sub_sequence_number <= read.sub_sequence_number)
+        let kept = in_part && record.sequence_number == read.sequence_number && Aggregate::read(&record.data).is_some();
+        record.sequence_number <= read.sequence_number && !kept
     });
     batch.split_at(seen).1
 }

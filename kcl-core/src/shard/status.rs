@@ -81,7 +81,7 @@ pub struct ShardStatus {
     pub millis_behind_latest: Option<u64>,
     /// When the oldest record that is read and not yet handled arrived.
     pub oldest_unhandled: Option<Timestamp>,
-    /// Records that are read and not yet handled.
+    /// Records that are read and not yet handled. An aggregate counts as one until its records are delivered.
     pub buffered_records: usize,
     /// The memory that they take, roughly.
     pub buffered_bytes: u64,

@@ -441,3 +441,5 @@ fn any_input(rng: &mut Rng) -> ShardInput {
         _ => ShardInput::Wake,
     }
 }
+
+mod aggregates;
