@@ -26,7 +26,7 @@ fn read(message: &[u8]) -> Option<Vec<SubRecord>> {
     Some(aggregate.collect())
 }
 
-/// From AWS's own aggregator: see `integration/interop/aggregates`.
+/// From AWS's own aggregator, by `integration/interop/aggregates`.
 const GOLDEN: [&str; 3] = [
     include_str!("golden/keys.txt"),
     include_str!("golden/hash_keys.txt"),
