@@ -22,7 +22,7 @@ fn record(hash_key: HashKey, text: &str) -> UserRecord {
 fn put(world: &TestWorld, shard: &ShardId, records: &[UserRecord]) -> SequenceNumber {
     let mut aggregator = Aggregator::new(1 << 20);
     assert!(records.iter().all(|record| aggregator.append(record)));
-    let outer = aggregator.take().unwrap();
+    let outer = aggregator.take().expect("records");
     world.put_into(shard, outer.partition_key, outer.data).sequence_number
 }
 
