@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use kcl_core::{
     InitialPosition, Lease, Session, StreamName, WorkerId,
-    assign::LeaseAssignment,
     aggregate::OutOfRange,
+    assign::LeaseAssignment,
     fetch::{MAX_RECORDS_PER_READ, PollPacing},
     retry::Backoff,
     shard::{CheckpointPolicy, ShardConfig},
