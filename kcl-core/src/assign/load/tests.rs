@@ -93,7 +93,7 @@ fn given_two_hot_leases_on_one_worker_when_the_fleet_plans_then_they_are_exchang
 }
 
 #[test]
-fn given_loads_that_differ_little_when_the_idlest_plans_then_nothing_moves() {
+fn wound_10_loads_that_differ_little_or_not_at_all_move_no_lease() {
     // A tenth of the mean, and less than the floor.
     for weights in [[500, 520, 540], [1, 10, 12], [0, 0, 0]] {
         let [a, b, c] = weights;
