@@ -23,9 +23,10 @@ const LOCAL_ATTEMPTS: u32 = 2;
 /// Where the service is, and as whom to speak to it.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ConnectionArgs {
-    /// Speak to this address instead of AWS, such as http://127.0.0.1:4567. AWS_ENDPOINT_URL works too. On a loopback
-    /// address no credentials and no region are needed.
-    #[arg(long, global = true, env = "KCL_ENDPOINT", value_name = "URL", help_heading = GLOBAL)]
+    /// Speak to this address instead of AWS, such as http://127.0.0.1:4567 [default: as KCL_ENDPOINT or AWS_ENDPOINT_URL
+    /// says]. On a loopback address no credentials and no region are needed.
+    // Not read by clap, which would then show it in the usage line of every error.
+    #[arg(long, global = true, value_name = "URL", help_heading = GLOBAL)]
     pub(crate) endpoint: Option<Endpoint>,
 
     /// The AWS region [default: as AWS_REGION or the profile says].
@@ -53,8 +54,11 @@ impl ConnectionArgs {
 
     /// The address of the service that `variable` is for.
     fn endpoint_of(&self, variable: &'static str) -> Result<Option<Endpoint>, Error> {
-        match &self.endpoint {
-            Some(endpoint) => Ok(Some(endpoint.clone())),
+        if let Some(endpoint) = &self.endpoint {
+            return Ok(Some(endpoint.clone()));
+        }
+        match endpoint_in(OWN_ENDPOINT)? {
+            Some(endpoint) => Ok(Some(endpoint)),
             None => endpoint_of_environment(variable),
         }
     }
@@ -103,6 +107,12 @@ impl ConnectionArgs {
             (None, None) => format!("AWS, region {region}"),
         };
         Ok((config, place))
+    }
+
+    /// Where lease tables are looked for, if that is no place of AWS.
+    #[cfg(feature = "dynamodb")]
+    pub(crate) fn place_of_tables(&self) -> Result<Option<String>, Error> {
+        Ok(self.endpoint_of(DYNAMODB_ENDPOINT)?.map(|endpoint| endpoint.url))
     }
 
     /// The client of the service that lease tables are in.
@@ -229,6 +239,7 @@ enum Trouble {
     Other { cause: String },
 }
 
+const OWN_ENDPOINT: &str = "KCL_ENDPOINT";
 const KINESIS_ENDPOINT: &str = "AWS_ENDPOINT_URL_KINESIS";
 #[cfg(feature = "dynamodb")]
 const DYNAMODB_ENDPOINT: &str = "AWS_ENDPOINT_URL_DYNAMODB";
@@ -251,17 +262,23 @@ fn environment_has(variables: &[&str]) -> bool {
 /// The SDK reads these variables by itself; they are looked at here to know whether the address is this machine's own.
 fn endpoint_of_environment(of_service: &'static str) -> Result<Option<Endpoint>, Error> {
     let ignored = env::var("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS").is_ok_and(|value| value.eq_ignore_ascii_case("true"));
-    let variables = [of_service, "AWS_ENDPOINT_URL"];
-    let found = variables
-        .into_iter()
-        .find_map(|name| Some((name, env::var(name).ok().filter(|url| !url.is_empty())?)));
-    match found {
-        Some((name, url)) if !ignored => match url.parse() {
-            Ok(endpoint) => Ok(Some(endpoint)),
-            Err(problem) => Err(Error::Usage(format!("{name}: {problem}"))),
-        },
-        _ => Ok(None),
+    if ignored {
+        return Ok(None);
     }
+    match endpoint_in(of_service)? {
+        Some(endpoint) => Ok(Some(endpoint)),
+        None => endpoint_in("AWS_ENDPOINT_URL"),
+    }
+}
+
+/// The address that a variable has.
+fn endpoint_in(variable: &str) -> Result<Option<Endpoint>, Error> {
+    let url = env::var(variable).ok().filter(|url| !url.is_empty());
+    let parse = |url: String| {
+        url.parse()
+            .map_err(|problem| Error::Usage(format!("{variable}: {problem}")))
+    };
+    url.map(parse).transpose()
 }
 
 pub(crate) fn innermost(error: &(dyn StdError + 'static)) -> String {

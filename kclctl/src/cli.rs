@@ -33,9 +33,9 @@ struct Cli {
     #[command(flatten)]
     connection: ConnectionArgs,
 
-    /// What is logged to stderr, such as `warn` or `info,kcl_runtime=debug`.
-    #[arg(long, global = true, env = "RUST_LOG", default_value = "info", value_name = "FILTER", help_heading = GLOBAL)]
-    log: String,
+    /// What is logged to stderr, such as `warn` or `info,kcl_runtime=debug` [default: as RUST_LOG says, or `info`].
+    #[arg(long, global = true, value_name = "FILTER", help_heading = GLOBAL)]
+    log: Option<String>,
 }
 
 pub(crate) const GLOBAL: &str = "Options of every command";
@@ -93,10 +93,9 @@ pub(crate) fn main() -> ExitCode {
 }
 
 fn start(cli: Cli) -> Result<(), Error> {
-    log_to_stderr(&cli.log).map_err(|source| Error::LogFilter {
-        filter: cli.log.clone(),
-        source,
-    })?;
+    let of_environment = || std::env::var("RUST_LOG").ok().filter(|filter| !filter.is_empty());
+    let filter = cli.log.or_else(of_environment).unwrap_or_else(|| "info".to_owned());
+    log_to_stderr(&filter).map_err(|source| Error::LogFilter { filter, source })?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

@@ -2,7 +2,7 @@
 
 use std::{error::Error as StdError, io, net::SocketAddr, path::PathBuf, process::ExitCode};
 
-use kcl_core::{ShardId, StoreError, StreamName};
+use kcl_core::{ApplicationName, ShardId, StoreError, StreamName};
 use kcl_runtime::{ConfigError, WorkerError};
 
 use crate::{
@@ -87,9 +87,17 @@ pub(crate) enum Error {
         source: metrics_exporter_prometheus::BuildError,
     },
     #[error(
+        "the lease table {table} is not named after the application {app}, and would be changed for it: a table in DynamoDB \
+         holds the leases of one application, mostly of its own name. Check --app and --lease-table; if {table} is {app}'s, \
+         add --other-name"
+    )]
+    OtherName { app: ApplicationName, table: String },
+    #[error(
         "these rows of the lease table are no leases, and if they are of shards, nobody reads those: {rows}. See `kclctl leases doctor {table}`"
     )]
     NotRead { rows: String, table: TableArgs },
+    #[error("nothing was confirmed, so nothing was done")]
+    NotConfirmed,
     #[error(transparent)]
     Put(#[from] PutError),
     #[error(transparent)]
@@ -104,7 +112,11 @@ pub(crate) enum Error {
 impl Error {
     pub(crate) fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self {
-            Self::Usage(_) | Self::LogFilter { .. } | Self::Config(_) | Self::Certificate(_) => WRONG_USAGE,
+            Self::Usage(_)
+            | Self::LogFilter { .. }
+            | Self::OtherName { .. }
+            | Self::Config(_)
+            | Self::Certificate(_) => WRONG_USAGE,
             Self::OwnDoor(OwnDoorError::NoEndpoint) => WRONG_USAGE,
             #[cfg(feature = "dynamodb")]
             Self::Migrate(crate::migrate::MigrateError::NotInDynamoDb { .. }) => WRONG_USAGE,

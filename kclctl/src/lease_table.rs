@@ -117,6 +117,29 @@ impl LeaseTable {
         }
     }
 
+    /// The name of a table in DynamoDB that is not said to have the application's.
+    pub(crate) fn dynamodb_name(&self) -> Option<&str> {
+        match self {
+            // The last part of an ARN.
+            #[cfg(feature = "dynamodb")]
+            Self::DynamoDb(Some(name)) => Some(name.rsplit_once('/').map_or(name, |(_, name)| name)),
+            _ => None,
+        }
+    }
+
+    /// The address that the table is looked for at, if one is given.
+    #[cfg_attr(
+        not(feature = "dynamodb"),
+        expect(unused_variables, reason = "only tables in a service are at an address")
+    )]
+    pub(crate) fn place(&self, connection: &ConnectionArgs) -> Result<Option<String>, Error> {
+        match self {
+            Self::Memory | Self::Sqlite(_) => Ok(None),
+            #[cfg(feature = "dynamodb")]
+            Self::DynamoDb(_) => connection.place_of_tables(),
+        }
+    }
+
     /// Opens the table to look at what only tables in DynamoDB have; `None` if it is elsewhere.
     #[cfg(feature = "dynamodb")]
     pub(crate) async fn open_in_dynamodb(

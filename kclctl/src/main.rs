@@ -4,6 +4,7 @@ mod aws;
 mod cli;
 mod clock;
 mod cmd;
+mod consent;
 mod consume;
 mod consumer;
 mod error;

@@ -196,7 +196,7 @@ impl Preparation<'_> {
         match failure {
             StoreError::Unusable { problem, source } => StoreError::Unusable {
                 problem: format!(
-                    "{problem}. This table is for workers of Java KCL: with `Layout::SingleTable` only the lease table is created"
+                    "{problem}. This table is for workers of Java KCL: with `Layout::SingleTable` (`kclctl consume --single-table`) only the lease table is created"
                 ),
                 source,
             },

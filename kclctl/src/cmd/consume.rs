@@ -42,15 +42,20 @@ pub(crate) struct ConsumeArgs {
     #[arg(long)]
     multi_stream: bool,
 
-    /// The application: those of the same name share the shards and the checkpoints.
+    /// The application: those of the same name share the shards and the checkpoints [default: the name of the table in
+    /// DynamoDB].
     #[arg(long, value_name = "NAME")]
-    app: ApplicationName,
+    app: Option<ApplicationName>,
 
     /// Where leases and checkpoints are kept: `memory`, which is gone afterwards, `sqlite:PATH`, a file that the processes of
     /// this machine share, or `dynamodb:NAME`, a table that all machines and Java KCL share. `dynamodb` alone means a table
     /// of the application's name. It is created if need be.
     #[arg(long, value_name = "TABLE", default_value_t = LeaseTable::Memory)]
     lease_table: LeaseTable,
+
+    /// The table in DynamoDB is this application's though it has another name.
+    #[arg(long)]
+    other_name: bool,
 
     /// Where to start with shards that the application has not read before: `trim-horizon` (with the oldest record),
     /// `latest` (with records from now on) or a time such as 2013-01-01T10:00:00Z.
@@ -182,6 +187,10 @@ impl FromStr for Stream {
 }
 
 impl ConsumeArgs {
+    fn table(&self) -> Result<TableArgs, Error> {
+        TableArgs::resolve(self.app.clone(), self.lease_table.clone(), self.other_name).map_err(Error::Usage)
+    }
+
     fn config(&self) -> Config {
         let mut config = Config::default();
         config.initial_position = self.from;
@@ -200,21 +209,31 @@ impl ConsumeArgs {
     }
 }
 
-async fn open_once(args: &ConsumeArgs, connection: &ConnectionArgs) -> Result<Arc<dyn LeaseStore>, Error> {
-    let ConsumeArgs { app, from, beside, .. } = args;
+async fn open_once(
+    args: &ConsumeArgs,
+    app: &ApplicationName,
+    connection: &ConnectionArgs,
+) -> Result<Arc<dyn LeaseStore>, Error> {
+    let (from, beside) = (args.from, &args.beside);
     let table = &args.lease_table;
-    table.open(app, *from, beside, args.single_table, connection).await
+    table.open(app, from, beside, args.single_table, connection).await
 }
 
-/// Looks for the streams, so that one that does not exist is an error now. A worker would wait for it.
-async fn found(kinesis: &Kinesis, streams: &[Stream]) -> Result<Vec<StreamConfig>, Error> {
+/// Looks for the streams. The worker looks again and again for one that does not exist, and reads the others meanwhile; whoever
+/// wants it to end when there is nothing to do would wait for ever.
+async fn found(kinesis: &Kinesis, args: &ConsumeArgs) -> Result<Vec<StreamConfig>, Error> {
     let mut found = Vec::new();
-    for stream in streams {
+    for stream in &args.streams {
         let source = stream.source(kinesis);
         match source.identify().await {
             Ok(id) => found.push(StreamConfig::new(source).id(id)),
             Err(failure) if failure.kind == FetchFailureKind::NotFound => {
-                return Err(kinesis.unknown_stream(stream.name()));
+                let unknown = kinesis.unknown_stream(stream.name());
+                if args.until_idle.is_some() {
+                    return Err(unknown);
+                }
+                tracing::warn!("{unknown}. It is looked for again and again, and read as soon as it is there");
+                found.push(StreamConfig::new(source));
             }
             // The worker tries again, and says so.
             Err(_) => found.push(StreamConfig::new(source)),
@@ -227,18 +246,21 @@ async fn found(kinesis: &Kinesis, streams: &[Stream]) -> Result<Vec<StreamConfig
 /// comes first.
 async fn open_table(
     args: &ConsumeArgs,
+    app: &ApplicationName,
     connection: &ConnectionArgs,
     signals: &mut Signals,
 ) -> Result<Option<Arc<dyn LeaseStore>>, Error> {
     let mut retry_in = Duration::from_millis(500);
     loop {
-        let failure = match open_once(args, connection).await {
+        let failure = match open_once(args, app, connection).await {
             Err(Error::Store(failure)) if failure.is_retryable() => failure,
             opened => return opened.map(Some),
         };
         let (table, failure) = (args.lease_table.to_string(), crate::error::chain(&failure));
+        let place = args.lease_table.place(connection)?;
         tracing::warn!(
             table,
+            place,
             failure,
             ?retry_in,
             "the lease table cannot be opened, it is tried again"
@@ -253,18 +275,23 @@ async fn open_table(
 
 pub(crate) async fn run(args: ConsumeArgs, connection: &ConnectionArgs) -> Result<(), Error> {
     args.config().validate()?;
+    let table = args.table()?;
+    table.may_write()?;
     let mut signals = Signals::listen()?;
     if let Some(address) = args.metrics {
         serve_metrics(address)?;
     }
     let kinesis = Kinesis::connect(connection).await?;
-    let Some(store) = open_table(&args, connection, &mut signals).await? else {
+    // What fails later tells why, and this where.
+    let streams: Vec<&str> = args.streams.iter().map(|stream| stream.name().as_str()).collect();
+    tracing::info!(streams = streams.join(","), app = %table.app, lease_table = %table.lease_table, "reading from {}", kinesis.place);
+    let Some(store) = open_table(&args, &table.app, connection, &mut signals).await? else {
         return Ok(());
     };
     let sink = Sink::stdout();
     let builder = match &args.streams[..] {
-        [stream] if !args.multi_stream => Worker::builder(args.app.clone(), stream.source(&kinesis), store),
-        streams => Worker::of_streams(args.app.clone(), found(&kinesis, streams).await?, store),
+        [stream] if !args.multi_stream => Worker::builder(table.app.clone(), stream.source(&kinesis), store),
+        _ => Worker::of_streams(table.app.clone(), found(&kinesis, &args).await?, store),
     };
     let mut builder = builder.config(args.config());
     if let Some(id) = &args.worker_id {
@@ -311,9 +338,6 @@ pub(crate) async fn run(args: ConsumeArgs, connection: &ConnectionArgs) -> Resul
     }
     Err(Error::NotRead {
         rows: unread.join(", ").escape_debug().to_string(),
-        table: TableArgs {
-            app: args.app,
-            lease_table: args.lease_table,
-        },
+        table,
     })
 }

@@ -6,6 +6,7 @@ use clap::Subcommand;
 
 use crate::{
     aws::ConnectionArgs,
+    consent::ConsentArgs,
     error::Error,
     lease_table::BesideArgs,
     leases::TableArgs,
@@ -14,8 +15,8 @@ use crate::{
 
 /// Show which algorithms the Java workers of an application use on their way from KCL 2.x to 3.x, and change it.
 ///
-/// Without a command it is `status`. The others say what they would write and whether that is allowed; with --apply they
-/// write it, if the row is still as it was read. The workers find out within a minute and a half.
+/// Without a command it is `status`. The others say first what they would write and whether that is allowed, and ask
+/// (`--dry-run`, `--yes`). They write only if the row is still as it was read. The workers find out within a minute and a half.
 #[derive(Debug, clap::Args)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub(crate) struct MigrateArgs {
@@ -46,7 +47,8 @@ enum MigrateCommand {
     Rollforward(StepArgs),
     /// Give up the way back and stay with the algorithms of 3.x. Allowed when every worker uses them.
     ///
-    /// It watches the table for the failover time to see which workers live, and refuses if one of them publishes no metrics.
+    /// It watches the table for the failover time to see which workers live, and refuses if none does, or if one of Java's
+    /// publishes no metrics.
     Complete(StepArgs),
 }
 
@@ -71,9 +73,8 @@ struct StepArgs {
     #[command(flatten)]
     beside: BesideArgs,
 
-    /// Write it. Otherwise it is only said what would be written.
-    #[arg(long)]
-    apply: bool,
+    #[command(flatten)]
+    consent: ConsentArgs,
 
     /// The failover time of the workers, for a command that has to see who lives.
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = humantime::parse_duration)]
@@ -100,7 +101,7 @@ pub(crate) async fn run(args: MigrateArgs, connection: &ConnectionArgs) -> Resul
     };
     let ask = migrate::Ask {
         step,
-        apply: args.apply,
+        consent: args.consent,
         failover_time: args.failover_time,
         json: args.json,
     };

@@ -1,23 +1,22 @@
 //! Changes to rows: told, confirmed, made, and told again.
 
-use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
+use std::io::{self, Write as _};
 
 use kcl_core::{ApplicationName, LeaseKey};
 use serde::Serialize;
 
 use super::error::LeasesError;
-use crate::{error::Error, output};
+use crate::{
+    consent::{Consent, ConsentArgs, ask},
+    error::Error,
+    output,
+};
 
 /// How a change is asked for.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ChangeArgs {
-    /// Only say what would be done.
-    #[arg(long)]
-    dry_run: bool,
-
-    /// Do not ask whether to do it. Needed with --json, and where stdin is no terminal.
-    #[arg(long, short)]
-    yes: bool,
+    #[command(flatten)]
+    consent: ConsentArgs,
 
     /// Print a JSON object with `application`, `dry_run` and `changes`.
     #[arg(long)]
@@ -62,25 +61,17 @@ impl ChangeArgs {
             }
             return Ok(false);
         }
-        if self.dry_run {
-            self.print(app, plan)?;
-            self.remark(notes);
-            return Ok(false);
+        let consent = self.consent.consent(self.json)?;
+        match consent {
+            Consent::DryRun => self.print(app, plan)?,
+            Consent::Given => {}
+            Consent::Ask => table(plan)?,
         }
-        if self.yes {
-            self.remark(notes);
-            return Ok(true);
-        }
-        if self.json || !io::stdin().is_terminal() {
-            let problem = "there is no terminal to ask at, or --json is given: give --yes to do it, or --dry-run to see what would be done";
-            return Err(Error::Usage(problem.to_owned()));
-        }
-        table(plan)?;
         self.remark(notes);
-        if ask(plan.len())? {
-            return Ok(true);
+        if consent == Consent::Ask {
+            ask(&format!("make {} changes?", plan.len()))?;
         }
-        Err(LeasesError::NotConfirmed.into())
+        Ok(consent != Consent::DryRun)
     }
 
     /// Shows what was done; an error if not all of it was.
@@ -100,7 +91,7 @@ impl ChangeArgs {
         }
         output::json(&Changes {
             application: app,
-            dry_run: self.dry_run,
+            dry_run: self.consent.is_dry_run(),
             changes,
         })
     }
@@ -130,13 +121,4 @@ fn table(changes: &[Change]) -> Result<(), Error> {
         ]
     });
     output::table(["LEASE", "OWNER", "BEFORE", "AFTER", "RESULT"], rows)
-}
-
-fn ask(count: usize) -> Result<bool, Error> {
-    let mut stderr = io::stderr().lock();
-    let asked = write!(stderr, "make {count} changes? [y/N] ").and_then(|()| stderr.flush());
-    asked.map_err(Error::Output)?;
-    let mut answer = String::new();
-    io::stdin().lock().read_line(&mut answer).map_err(Error::Output)?;
-    Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
 }

@@ -5,7 +5,8 @@ use kcl_core::{Lease, LeaseKey, WriteOutcome};
 use super::{
     change::{Change, ChangeArgs, Outcome},
     error::LeasesError,
-    table::{Table, TableArgs, find},
+    table::{Table, find},
+    table_args::TableArgs,
 };
 use crate::{aws::ConnectionArgs, error::Error};
 
@@ -17,16 +18,16 @@ pub(crate) async fn delete(
     change: &ChangeArgs,
     connection: &ConnectionArgs,
 ) -> Result<(), Error> {
-    let table = args.open(connection).await?;
+    let table = args.open_to_write(connection).await?;
     let listing = table.list().await?;
     let leases = match keys {
-        Some(keys) => find(&listing, keys)?,
+        Some(keys) => find(args, &listing, keys)?,
         None => listing.leases.clone(),
     };
     let held = leases.iter().find_map(|lease| Some((&lease.key, lease.holder()?)));
     if let Some((key, holder)) = held.filter(|_| !force) {
-        let (key, holder) = (key.clone(), holder.clone());
-        return Err(LeasesError::Held { key, holder }.into());
+        let (key, holder, table) = (key.clone(), holder.clone(), args.clone());
+        return Err(LeasesError::Held { key, holder, table }.into());
     }
     let mut changes: Vec<Change> = leases
         .iter()

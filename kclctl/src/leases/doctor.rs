@@ -15,7 +15,8 @@ use serde::Serialize;
 
 use super::{
     error::LeasesError,
-    table::{Table, TableArgs, quoted},
+    table::Table,
+    table_args::{TableArgs, quoted},
 };
 use crate::{
     aws::{ConnectionArgs, Kinesis},

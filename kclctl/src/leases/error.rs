@@ -2,11 +2,13 @@
 
 use kcl_core::{LeaseKey, StreamName, WorkerId};
 
+use super::table_args::TableArgs;
+
 /// Nothing was changed unless the text says so.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum LeasesError {
-    #[error("there is no lease {key} of this application; see which there are with `kclctl leases list`")]
-    Unknown { key: LeaseKey },
+    #[error("there is no lease {key} of this application; see which there are with `kclctl leases list {table}`")]
+    Unknown { key: LeaseKey, table: TableArgs },
     #[error("the row {key} is no lease ({reason}): mend or remove it with the table's own tools")]
     Unreadable { key: LeaseKey, reason: String },
     #[error(
@@ -18,12 +20,14 @@ pub(crate) enum LeasesError {
     #[error("{key} is finished: its shard was handled to the end. To read it again add --finished")]
     Finished { key: LeaseKey },
     #[error(
-        "{key} is held by {holder}: give it back first with `kclctl leases release {key}`; with --force it is removed, \
+        "{key} is held by {holder}: give it back first with `kclctl leases release {key} {table}`; with --force it is removed, \
          and a holder that lives puts it back"
     )]
-    Held { key: LeaseKey, holder: WorkerId },
-    #[error("nothing was confirmed, so nothing was done")]
-    NotConfirmed,
+    Held {
+        key: LeaseKey,
+        holder: WorkerId,
+        table: TableArgs,
+    },
     #[error("{failed} of {all} changes could not be made; those above that say `done` were")]
     Incomplete { failed: usize, all: usize },
     #[error("{errors} findings are errors")]

@@ -3,7 +3,7 @@
 use kcl_core::{ApplicationName, Lease, LeaseListing, UnreadableRow};
 use serde::Serialize;
 
-use super::table::TableArgs;
+use super::table_args::TableArgs;
 use crate::{aws::ConnectionArgs, error::Error, output};
 
 /// What `--json` prints.

@@ -8,6 +8,7 @@ mod list;
 mod release;
 mod seek;
 mod table;
+mod table_args;
 mod watch;
 
 pub(crate) use self::{
@@ -18,6 +19,6 @@ pub(crate) use self::{
     list::list,
     release::{ReleaseArgs, release},
     seek::{SeekArgs, seek},
-    table::TableArgs,
+    table_args::TableArgs,
     watch::{WatchArgs, watch},
 };

@@ -7,7 +7,8 @@ use kcl_core::{Lease, LeaseKey, LeaseListing, LeaseWrite, WorkerId, WriteOutcome
 use super::{
     change::{Change, ChangeArgs, Outcome},
     error::LeasesError,
-    table::{Table, TableArgs, find},
+    table::{Table, find},
+    table_args::TableArgs,
 };
 use crate::{aws::ConnectionArgs, clock::Stopwatch, error::Error};
 
@@ -56,7 +57,7 @@ pub(crate) struct ReleaseArgs {
 /// batch is handled and checkpointed. A holder that does not renew is gone; its lease is freed then, when any worker might
 /// take it as well.
 pub(crate) async fn release(args: ReleaseArgs, connection: &ConnectionArgs) -> Result<(), Error> {
-    let table = args.table.open(connection).await?;
+    let table = args.table.open_to_write(connection).await?;
     let listing = table.list().await?;
     let leases = select(&args, &listing)?;
     let free = leases.iter().filter(|lease| lease.holder().is_none());
@@ -79,7 +80,7 @@ pub(crate) async fn release(args: ReleaseArgs, connection: &ConnectionArgs) -> R
 
 fn select(args: &ReleaseArgs, listing: &LeaseListing) -> Result<Vec<Arc<Lease>>, LeasesError> {
     if !args.all && args.worker.is_none() {
-        return find(listing, &args.leases);
+        return find(&args.table, listing, &args.leases);
     }
     let wanted = |lease: &&Arc<Lease>| match &args.worker {
         Some(worker) => lease.holder() == Some(worker),

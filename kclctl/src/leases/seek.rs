@@ -7,7 +7,8 @@ use kcl_core::{Lease, LeaseKey, LeaseListing, LeaseWrite, Position, RecordPositi
 use super::{
     change::{Change, ChangeArgs, Outcome},
     error::LeasesError,
-    table::{Table, TableArgs, find},
+    table::{Table, find},
+    table_args::TableArgs,
 };
 use crate::{
     aws::ConnectionArgs,
@@ -93,7 +94,7 @@ pub(crate) async fn seek(args: SeekArgs, connection: &ConnectionArgs) -> Result<
         let problem = format!("--to {at}: the service starts at no time in the future; use latest");
         return Err(Error::Usage(problem));
     }
-    let table = args.table.open(connection).await?;
+    let table = args.table.open_to_write(connection).await?;
     if !args.force {
         check_stopped(&table, args.failover_time).await?;
     }
@@ -137,7 +138,7 @@ fn select(args: &SeekArgs, listing: &LeaseListing) -> Result<Vec<Arc<Lease>>, Le
         let wanted = |lease: &&Arc<Lease>| args.finished || !lease.is_finished();
         return Ok(listing.leases.iter().filter(wanted).cloned().collect());
     }
-    let leases = find(listing, &args.leases)?;
+    let leases = find(&args.table, listing, &args.leases)?;
     match leases.iter().find(|lease| lease.is_finished() && !args.finished) {
         Some(lease) => Err(LeasesError::Finished { key: lease.key.clone() }),
         None => Ok(leases),

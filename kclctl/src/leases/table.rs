@@ -1,75 +1,17 @@
 //! The table that a command is about: scans and writes that are tried again, and whose lost answers are looked up.
 
-use std::{fmt, future::Future, sync::Arc, time::Duration};
+use std::{future::Future, sync::Arc, time::Duration};
 
 use kcl_core::{
-    ApplicationName, Expect, Lease, LeaseKey, LeaseListing, LeaseStore, LeaseWrite, StoreError, WriteOutcome,
-    coordination::Coordination,
+    Expect, Lease, LeaseKey, LeaseListing, LeaseStore, LeaseWrite, StoreError, WriteOutcome, coordination::Coordination,
 };
 
-use super::error::LeasesError;
-use crate::{
-    aws::ConnectionArgs,
-    error::Error,
-    lease_table::{BesideArgs, LeaseTable},
-};
+use super::{error::LeasesError, table_args::TableArgs};
+use crate::error::Error;
 
 /// How often a request is made, and the first pause; each one is twice the one before.
 const ATTEMPTS: u32 = 6;
 const PAUSE: Duration = Duration::from_millis(100);
-
-/// Which table, and whose leases in it.
-#[derive(Debug, clap::Args)]
-pub(crate) struct TableArgs {
-    /// The application, as `kclctl consume --app` or the worker names it.
-    #[arg(long, value_name = "NAME")]
-    pub(crate) app: ApplicationName,
-
-    /// The lease table: `sqlite:PATH`, `dynamodb:NAME`, or `dynamodb`, where the table has the application's name.
-    #[arg(long, value_name = "TABLE")]
-    pub(crate) lease_table: LeaseTable,
-}
-
-impl TableArgs {
-    /// Opens the table, which must exist.
-    pub(crate) async fn open(&self, connection: &ConnectionArgs) -> Result<Table, Error> {
-        self.open_with(&BesideArgs::default(), connection).await
-    }
-
-    /// Like `open`, for a command that looks at what is beside the leases too.
-    pub(crate) async fn open_with(&self, beside: &BesideArgs, connection: &ConnectionArgs) -> Result<Table, Error> {
-        self.check()?;
-        let store = self.lease_table.open_existing(&self.app, beside, connection).await?;
-        Ok(Table { store })
-    }
-
-    /// Nobody else can look at a table in memory.
-    fn check(&self) -> Result<(), Error> {
-        if self.lease_table == LeaseTable::Memory {
-            let problem = "the lease table `memory` lives in its worker and cannot be looked at; use sqlite:PATH or \
-                           dynamodb:NAME";
-            return Err(Error::Usage(problem.to_owned()));
-        }
-        Ok(())
-    }
-}
-
-impl fmt::Display for TableArgs {
-    /// As options of a command.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (app, table) = (self.app.as_str(), self.lease_table.to_string());
-        write!(f, "--app {} --lease-table {}", quoted(app), quoted(&table))
-    }
-}
-
-/// A word that a shell takes as it is.
-pub(crate) fn quoted(word: &str) -> String {
-    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_./:=@,+".contains(&b);
-    if !word.is_empty() && word.bytes().all(plain) {
-        return word.to_owned();
-    }
-    format!("'{}'", word.replace('\'', r"'\''"))
-}
 
 /// An open table.
 #[derive(Debug)]
@@ -78,6 +20,10 @@ pub(crate) struct Table {
 }
 
 impl Table {
+    pub(super) fn new(store: Arc<dyn LeaseStore>) -> Self {
+        Self { store }
+    }
+
     pub(crate) async fn list(&self) -> Result<LeaseListing, Error> {
         Ok(again(|| self.store.list()).await?)
     }
@@ -137,7 +83,11 @@ impl Table {
 }
 
 /// The leases with these keys, in their order.
-pub(crate) fn find(listing: &LeaseListing, keys: &[LeaseKey]) -> Result<Vec<Arc<Lease>>, LeasesError> {
+pub(crate) fn find(
+    args: &TableArgs,
+    listing: &LeaseListing,
+    keys: &[LeaseKey],
+) -> Result<Vec<Arc<Lease>>, LeasesError> {
     let mut found: Vec<Arc<Lease>> = Vec::new();
     for key in keys {
         if let Some(lease) = listing.leases.iter().find(|lease| lease.key == *key) {
@@ -150,7 +100,10 @@ pub(crate) fn find(listing: &LeaseListing, keys: &[LeaseKey]) -> Result<Vec<Arc<
         let unreadable = listing.unreadable.iter().find(|row| row.key == key.as_str());
         return Err(match unreadable.map(|row| row.reason.clone()) {
             Some(reason) => LeasesError::Unreadable { key, reason },
-            None => LeasesError::Unknown { key },
+            None => LeasesError::Unknown {
+                key,
+                table: args.clone(),
+            },
         });
     }
     Ok(found)
@@ -266,13 +219,5 @@ mod tests {
     async fn given_a_lost_answer_and_a_row_that_cannot_be_read_when_written_then_the_error_does_not_say_unchanged() {
         let error = write_in(Trouble::Blind).await.unwrap_err();
         assert!(error.to_string().contains("may have happened"), "{error}");
-    }
-
-    #[test]
-    fn given_words_when_quoted_then_a_shell_takes_each_as_one() {
-        assert_eq!(quoted("sqlite:/a/b.db"), "sqlite:/a/b.db");
-        assert_eq!(quoted("a b"), "'a b'");
-        assert_eq!(quoted("it's"), r"'it'\''s'");
-        assert_eq!(quoted(""), "''");
     }
 }

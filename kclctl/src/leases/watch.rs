@@ -10,7 +10,7 @@ use std::{
 use kcl_core::Tick;
 
 use self::history::{History, Sight};
-use super::table::TableArgs;
+use super::table_args::TableArgs;
 use crate::{aws::ConnectionArgs, clock::Stopwatch, error::Error, output, signals::Signals};
 
 /// Clears the screen and begins at its top.

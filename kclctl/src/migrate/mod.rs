@@ -17,7 +17,14 @@ use self::{
     plan::{Plan, Situation},
     show::{Report, Written},
 };
-use crate::{aws::ConnectionArgs, clock::wall, error::Error, lease_table::BesideArgs, leases::TableArgs};
+use crate::{
+    aws::ConnectionArgs,
+    clock::wall,
+    consent::{self, Consent, ConsentArgs},
+    error::Error,
+    lease_table::BesideArgs,
+    leases::TableArgs,
+};
 
 /// Beyond the failover time, every worker that lives has renewed its leases.
 const MARGIN: Duration = Duration::from_millis(500);
@@ -26,14 +33,15 @@ const MARGIN: Duration = Duration::from_millis(500);
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ask {
     pub(crate) step: Step,
-    pub(crate) apply: bool,
+    pub(crate) consent: ConsentArgs,
     pub(crate) failover_time: Duration,
     pub(crate) json: bool,
 }
 
 /// What was read of an application.
 struct Found {
-    row: ClientVersionRow,
+    /// None where the application does not come from KCL 2.x.
+    row: Option<ClientVersionRow>,
     listing: LeaseListing,
     coordination: Coordination,
     at: Timestamp,
@@ -43,7 +51,6 @@ struct Found {
 impl Found {
     fn situation<'a>(&'a self, earlier: Option<&'a LeaseListing>) -> Situation<'a> {
         Situation {
-            version: self.row.version,
             coordination: &self.coordination,
             listing: &self.listing,
             earlier,
@@ -61,8 +68,8 @@ pub(crate) async fn status(
     connection: &ConnectionArgs,
 ) -> Result<(), Error> {
     let store = open(table, beside, connection).await?;
-    let found = look(&store, table).await?;
-    Report::of_status(&table.app, &found.row, &found.situation(None)).show(json)
+    let found = look(&store).await?;
+    Report::of_status(&table.app, found.row.as_ref(), &found.situation(None)).show(json)
 }
 
 /// Says what a step would write and whether it is allowed, and writes it if that is asked for.
@@ -72,16 +79,26 @@ pub(crate) async fn step(
     ask: &Ask,
     connection: &ConnectionArgs,
 ) -> Result<(), Error> {
+    table.may_write()?;
+    let consent = ask.consent.consent(ask.json)?;
     let store = open(table, beside, connection).await?;
     let mut earlier = None;
     if ask.step.needs_the_living() {
         earlier = Some(store.list().await?);
         tokio::time::sleep(ask.failover_time + MARGIN).await;
     }
-    let found = look(&store, table).await?;
+    let found = look(&store).await?;
+    let Some(row) = &found.row else {
+        return Err(MigrateError::NoRow {
+            app: table.app.clone(),
+            coordinator_table: store.coordinator_table().to_owned(),
+            lease_table: store.table().to_owned(),
+        }
+        .into());
+    };
     let situation = found.situation(earlier.as_ref());
-    let plan = Plan::of(ask.step, &situation);
-    let report = Report::of_step(&table.app, &found.row, &situation, ask.step, &plan);
+    let plan = Plan::of(ask.step, row.version, &situation);
+    let report = Report::of_step(&table.app, row, &situation, ask.step, &plan);
     if plan.is_done {
         return report.with(Written::NothingToDo).show(ask.json);
     }
@@ -90,10 +107,15 @@ pub(crate) async fn step(
         let (step, reasons) = (ask.step, plan.reasons());
         return Err(MigrateError::Refused { step, reasons }.into());
     }
-    if !ask.apply {
-        return report.with(Written::No).show(ask.json);
+    match consent {
+        Consent::DryRun => return report.with(Written::No).show(ask.json),
+        Consent::Given => {}
+        Consent::Ask => {
+            report.show(ask.json)?;
+            consent::ask("write it?")?;
+        }
     }
-    write(&store, &found.row, ask.step).await?;
+    write(&store, row, ask.step).await?;
     report.with(Written::Yes).show(ask.json)
 }
 
@@ -112,19 +134,11 @@ async fn open(
     Ok(store.ok_or_else(elsewhere)?)
 }
 
-async fn look(store: &DynamoDbLeaseStore, table: &TableArgs) -> Result<Found, Error> {
+async fn look(store: &DynamoDbLeaseStore) -> Result<Found, Error> {
     // The scan first: it tells what is in the lease table besides leases.
     let listing = store.list().await?;
-    let Some(row) = store.client_version_row().await? else {
-        return Err(MigrateError::NoRow {
-            app: table.app.clone(),
-            coordinator_table: store.coordinator_table().to_owned(),
-            lease_table: store.table().to_owned(),
-        }
-        .into());
-    };
     Ok(Found {
-        row,
+        row: store.client_version_row().await?,
         listing,
         coordination: store.coordination().await?,
         at: wall(),

@@ -1,9 +1,9 @@
 //! Whether an application may take a step, and what goes with it.
 
-use std::{collections::BTreeSet, fmt, time::Duration};
+use std::{borrow::Borrow, collections::BTreeSet, fmt, time::Duration};
 
 use kcl_core::{
-    LeaseListing, Timestamp, WorkerId,
+    Lease, LeaseListing, Timestamp, WorkerId,
     coordination::{ClientVersion, Coordination},
 };
 
@@ -23,7 +23,6 @@ pub(crate) enum Step {
 /// What is known of an application.
 #[derive(Debug)]
 pub(super) struct Situation<'a> {
-    pub(super) version: ClientVersion,
     pub(super) coordination: &'a Coordination,
     pub(super) listing: &'a LeaseListing,
     /// An earlier scan, long enough before for every worker that lives to have renewed its leases.
@@ -89,8 +88,7 @@ impl fmt::Display for Step {
 
 impl Plan {
     /// Judges a step.
-    pub(super) fn of(step: Step, situation: &Situation<'_>) -> Self {
-        let version = situation.version;
+    pub(super) fn of(step: Step, version: ClientVersion, situation: &Situation<'_>) -> Self {
         let is_done = version == step.target();
         let mut plan = Self {
             checks: Vec::new(),
@@ -153,10 +151,16 @@ impl Plan {
     }
 
     fn complete(&mut self, situation: &Situation<'_>) {
+        self.check(
+            !holders(situation).is_empty(),
+            "workers live, and hold leases".to_owned(),
+            "nobody lives who holds a lease, so that nobody knows of which version the workers are: start them first"
+                .to_owned(),
+        );
         let silent = without_metrics(situation);
         self.check(
             silent.is_empty(),
-            "every worker that lives and holds a lease publishes metrics".to_owned(),
+            "every worker of Java's that lives and holds a lease publishes metrics".to_owned(),
             format!(
                 "these workers hold leases and publish no metrics, so that they may not be of 3.x: {}",
                 named(&silent)
@@ -176,27 +180,38 @@ impl Plan {
     }
 }
 
-/// The workers that hold unfinished leases, and live if that is known.
-pub(super) fn holders(situation: &Situation<'_>) -> BTreeSet<WorkerId> {
-    let leases = situation.listing.leases.iter().filter(|lease| !lease.is_finished());
-    let moved = leases.filter(|lease| {
-        let Some(earlier) = situation.earlier else { return true };
+/// The unfinished leases that are held, and whose holders live if that is known.
+fn held<'a>(situation: &Situation<'a>) -> impl Iterator<Item = (&'a WorkerId, &'a Lease)> {
+    let leases = situation.listing.leases.iter().map(Borrow::<Lease>::borrow);
+    let unfinished = leases.filter(|lease| !lease.is_finished());
+    let earlier = situation.earlier;
+    let moved = unfinished.filter(move |lease| {
+        let Some(earlier) = earlier else { return true };
         let before = earlier.leases.iter().find(|before| before.key == lease.key);
         before.is_none_or(|before| before.counter != lease.counter)
     });
-    moved.filter_map(|lease| lease.holder().cloned()).collect()
+    moved.filter_map(|lease| Some((lease.holder()?, lease)))
 }
 
-/// Those of them that Java's leader does not count on.
+/// The workers that hold unfinished leases, and live if that is known.
+pub(super) fn holders(situation: &Situation<'_>) -> BTreeSet<WorkerId> {
+    held(situation).map(|(holder, _)| holder.clone()).collect()
+}
+
+/// Those of them that Java's leader does not count on. Workers with a session are this project's: they take part in every
+/// state of the application, and publish only where somebody reads it.
 pub(super) fn without_metrics(situation: &Situation<'_>) -> Vec<WorkerId> {
+    let of_java = held(situation).filter(|(_, lease)| lease.session.is_none());
+    let mut silent: BTreeSet<&WorkerId> = of_java.map(|(holder, _)| holder).collect();
+    silent.retain(|holder| !publishes(situation, holder));
+    silent.into_iter().cloned().collect()
+}
+
+/// Whether a worker wrote metrics lately, which only one that lives does.
+pub(super) fn publishes(situation: &Situation<'_>, worker: &WorkerId) -> bool {
     let is_fresh = |at: Timestamp| Duration::from_millis(situation.now.millis_since(at)) <= METRICS_FRESH;
-    let mut holders = holders(situation);
-    for metrics in &situation.coordination.workers {
-        if metrics.updated_at.is_some_and(is_fresh) {
-            holders.remove(&metrics.worker);
-        }
-    }
-    holders.into_iter().collect()
+    let mut workers = situation.coordination.workers.iter();
+    workers.any(|metrics| metrics.worker == *worker && metrics.updated_at.is_some_and(is_fresh))
 }
 
 pub(super) fn named(things: &[impl AsRef<str>]) -> String {

@@ -7,7 +7,7 @@ use kcl_core::{
 };
 use serde::Serialize;
 
-use super::plan::{Plan, Situation, Step, holders, named, without_metrics};
+use super::plan::{Plan, Situation, Step, holders, named, publishes, without_metrics};
 use crate::{error::Error, output};
 
 /// What became of a step.
@@ -16,6 +16,8 @@ use crate::{error::Error, output};
 pub(super) enum Written {
     Yes,
     No,
+    /// It is asked whether to.
+    NotYet,
     NothingToDo,
     Refused,
 }
@@ -24,13 +26,16 @@ pub(super) enum Written {
 #[derive(Debug, Serialize)]
 pub(super) struct Report<'a> {
     application: &'a ApplicationName,
-    table: &'a str,
-    version: &'static str,
+    table: Option<&'a str>,
+    /// None where the application does not come from KCL 2.x.
+    version: Option<&'static str>,
     modified_by: Option<&'a str>,
     modified_at: Option<String>,
     history: Vec<Past<'a>>,
     table_migration: Option<&'static str>,
     leader: Option<&'a str>,
+    /// Whether the leader published metrics lately. One that does not may be gone: its lock stays.
+    leader_publishes: Option<bool>,
     lease_owners: Vec<String>,
     without_metrics: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -62,8 +67,12 @@ struct Checked {
 
 impl<'a> Report<'a> {
     /// Where the application is.
-    pub(super) fn of_status(app: &'a ApplicationName, row: &'a ClientVersionRow, situation: &Situation<'a>) -> Self {
-        let history = row.history.iter().map(|step| Past {
+    pub(super) fn of_status(
+        app: &'a ApplicationName,
+        row: Option<&'a ClientVersionRow>,
+        situation: &Situation<'a>,
+    ) -> Self {
+        let history = row.into_iter().flat_map(|row| &row.history).map(|step| Past {
             version: &step.version,
             modified_by: &step.modified_by,
             modified_at: step.modified_at.to_string(),
@@ -71,13 +80,14 @@ impl<'a> Report<'a> {
         let leader = situation.coordination.leader.as_ref();
         Self {
             application: app,
-            table: &row.table,
-            version: row.version.as_str(),
-            modified_by: row.modified_by.as_deref(),
-            modified_at: row.modified_at.map(|at| at.to_string()),
+            table: row.map(|row| &*row.table),
+            version: row.map(|row| row.version.as_str()),
+            modified_by: row.and_then(|row| row.modified_by.as_deref()),
+            modified_at: row.and_then(|row| row.modified_at).map(|at| at.to_string()),
             history: history.collect(),
             table_migration: situation.coordination.table_migration.map(TableMigration::as_str),
             leader: leader.map(|leader| leader.owner.as_str()),
+            leader_publishes: leader.map(|leader| publishes(situation, &leader.owner)),
             lease_owners: holders(situation).iter().map(ToString::to_string).collect(),
             without_metrics: without_metrics(situation).iter().map(ToString::to_string).collect(),
             step: None,
@@ -103,9 +113,9 @@ impl<'a> Report<'a> {
                 allowed: plan.is_allowed(),
                 checks: checks.collect(),
                 notes: plan.notes.clone(),
-                written: Written::No,
+                written: Written::NotYet,
             }),
-            ..Self::of_status(app, row, situation)
+            ..Self::of_status(app, Some(row), situation)
         }
     }
 
@@ -127,11 +137,20 @@ impl<'a> Report<'a> {
     }
 
     fn show_status(&self) -> Result<(), Error> {
-        let meaning = self.version.parse().map(meaning).unwrap_or_default();
-        output::line(&format!("{} is at {}: {meaning}", self.application, self.version))?;
-        let when = self.modified_at.as_deref().unwrap_or("an unknown time");
-        let by = self.modified_by.unwrap_or("somebody");
-        output::line(&format!("  written by {by} at {when}, in the table {}", self.table))?;
+        if let Some(version) = self.version {
+            let meaning = version.parse().map(meaning).unwrap_or_default();
+            output::line(&format!("{} is at {version}: {meaning}", self.application))?;
+            let when = self.modified_at.as_deref().unwrap_or("an unknown time");
+            let by = self.modified_by.unwrap_or("somebody");
+            let table = self.table.unwrap_or_default();
+            output::line(&format!("  written by {by} at {when}, in the table {table}"))?;
+        } else {
+            output::line(&format!(
+                "{} has no row Migration3.0: it does not come from KCL 2.x, or no worker of 3.x has begun the way from there, or \
+                 --app, --lease-table or --coordinator-table name another one",
+                self.application
+            ))?;
+        }
         for past in &self.history {
             output::line(&format!(
                 "  before that {}, by {} at {}",
@@ -141,14 +160,18 @@ impl<'a> Report<'a> {
         if let Some(state) = self.table_migration {
             output::line(&format!("  on the way into one table: {state}"))?;
         }
-        output::line(&format!("  leader: {}", self.leader.unwrap_or("none")))?;
+        let doubt = match self.leader_publishes {
+            Some(false) => {
+                " by the lock, but it publishes no metrics and may be gone: `kclctl leases doctor` finds out"
+            }
+            _ => "",
+        };
+        output::line(&format!("  leader: {}{doubt}", self.leader.unwrap_or("none")))?;
         let (all, silent) = (self.lease_owners.len(), self.without_metrics.len());
-        let mut owners = format!(
-            "  workers with leases: {all}, of which {} publish metrics",
-            all - silent
-        );
+        let mut owners = format!("  workers with leases: {all}");
         if silent > 0 {
-            owners = format!("{owners}; not {}", named(&self.without_metrics));
+            let those = named(&self.without_metrics);
+            owners = format!("{owners}, of which {silent} of Java's publish no metrics: {those}");
         }
         output::line(&owners)
     }
@@ -157,7 +180,7 @@ impl<'a> Report<'a> {
         if step.written == Written::NothingToDo {
             return output::line(&format!(
                 "nothing to do: {} is at {} already",
-                self.application, self.version
+                self.application, step.writes
             ));
         }
         let verb = if step.written == Written::Yes {
@@ -167,7 +190,9 @@ impl<'a> Report<'a> {
         };
         output::line(&format!(
             "{verb} {} over {} in the row Migration3.0 of the table {}",
-            step.writes, self.version, self.table
+            step.writes,
+            self.version.unwrap_or_default(),
+            self.table.unwrap_or_default()
         ))?;
         for check in &step.checks {
             let word = if check.holds { "yes" } else { "no" };
@@ -177,9 +202,9 @@ impl<'a> Report<'a> {
             output::line(&format!("  note: {note}"))?;
         }
         match step.written {
-            Written::No => output::line("nothing was written; --apply writes it"),
+            Written::No => output::line("nothing was written; --yes writes it"),
             Written::Yes => output::line("the workers find out within a minute and a half"),
-            Written::NothingToDo | Written::Refused => Ok(()),
+            Written::NotYet | Written::NothingToDo | Written::Refused => Ok(()),
         }
     }
 }

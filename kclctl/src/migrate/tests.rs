@@ -1,7 +1,9 @@
 //! Which steps are allowed, and what is said about them.
 
+use std::sync::Arc;
+
 use kcl_core::{
-    Lease, LeaseListing, Position, ShardId, Timestamp, WorkerId,
+    Lease, LeaseListing, Position, Session, ShardId, Timestamp, WorkerId,
     coordination::{ClientVersion, Coordination, WorkerMetrics},
 };
 
@@ -55,14 +57,13 @@ impl Case {
 
     fn plan(&self, step: Step, version: ClientVersion) -> Plan {
         let situation = Situation {
-            version,
             coordination: &self.coordination,
             listing: &self.listing,
             earlier: self.earlier.as_ref(),
             has_owner_index: self.has_owner_index,
             now: NOW,
         };
-        Plan::of(step, &situation)
+        Plan::of(step, version, &situation)
     }
 }
 
@@ -94,12 +95,20 @@ fn given_a_worker_that_lives_without_metrics_when_completed_then_it_is_refused_a
     let reasons = complete(&case).reasons();
     assert_eq!(reasons.len(), 1);
     assert!(reasons[0].ends_with("may not be of 3.x: w2"), "{reasons:?}");
+    // One of this project's, which its session shows, is in no way.
+    Arc::make_mut(&mut case.listing.leases[1]).session = Some(Session(7));
+    assert!(complete(&case).is_allowed());
+    Arc::make_mut(&mut case.listing.leases[1]).session = None;
     // One that is gone is of no version at all.
     case.earlier = Some(held(&[("w1", 1), ("w2", 4)]));
     assert!(complete(&case).is_allowed());
     // Nobody is known to be gone from one look.
     case.earlier = None;
     assert!(!complete(&case).is_allowed());
+
+    // Of which version are those who may come back, when nobody lives?
+    case.earlier = Some(held(&[("w1", 4), ("w2", 4)]));
+    assert!(complete(&case).reasons()[0].starts_with("nobody lives"));
 
     let mut case = Case::ready();
     case.has_owner_index = false;

@@ -1,6 +1,8 @@
 //! `kclctl broker`, `kclctl stream`, and what all commands have in common.
 
-use crate::common::{Bench, Running, error, json, kclctl, ok, run, stdout, within};
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+
+use crate::common::{Bench, Running, error, json, kclctl, ok, run, stderr, stdout, within};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_broker_tells_its_address_and_ends_on_a_signal() {
@@ -223,4 +225,32 @@ async fn wrong_usage_has_a_code_of_its_own() {
     ] {
         assert_eq!(run(arguments).await.status.code(), Some(2), "{arguments:?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn given_settings_in_the_environment_when_the_usage_is_wrong_then_its_line_does_not_ask_for_them() {
+    let mut command = kclctl(&["stream", "create"]);
+    command
+        .env("KCL_ENDPOINT", "http://127.0.0.1:1")
+        .env("RUST_LOG", "warn");
+    let told = stderr(&within(command.output()).await.unwrap());
+    assert!(told.contains("Usage: kclctl stream create <NAME>\n"), "{told}");
+
+    let mut command = kclctl(&["stream", "list"]);
+    let nonsense = within(command.env("KCL_ENDPOINT", "nonsense").output()).await.unwrap();
+    assert!(error(&nonsense, 2).contains("KCL_ENDPOINT: \"nonsense\" is not an address"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn given_a_service_that_is_away_when_consumed_then_the_log_names_its_address() {
+    let mut command = kclctl(&["consume", "--stream", "s", "--app", "a", "--lease-table", "dynamodb"]);
+    let mut running = command.env("KCL_ENDPOINT", "http://127.0.0.1:1").spawn().unwrap();
+    let mut lines = BufReader::new(running.stderr.take().unwrap()).lines();
+    let reading = within(lines.next_line()).await.unwrap().unwrap();
+    assert!(reading.contains("reading from http://127.0.0.1:1"), "{reading}");
+    let failing = within(lines.next_line()).await.unwrap().unwrap();
+    assert!(
+        failing.contains("cannot be opened") && failing.contains("place=\"http://127.0.0.1:1\""),
+        "{failing}"
+    );
 }

@@ -347,9 +347,44 @@ async fn several_streams_are_read_by_name_and_by_arn_and_go_on_where_they_were()
     let alone = ["consume", "--stream", "s", "--app", "a", "--lease-table", &table.name];
     let refused = error(&bench.run(&alone).await, 1);
     assert!(refused.contains("several streams"), "{refused}");
-    let missing = [&alone[..], &["--stream", "nowhere"]].concat();
-    let refused = error(&bench.run(&missing).await, 1);
-    assert!(refused.contains("nowhere does not exist"), "{refused}");
     let nonsense = [&alone[..], &["--stream", "arn:aws:s3:::bucket"]].concat();
     assert!(error(&bench.run(&nonsense).await, 2).contains("stream ARN"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn given_one_of_several_streams_that_is_not_there_when_consumed_then_the_others_are_read_and_it_is_when_it_comes()
+{
+    let bench = Bench::with_shards(1).await;
+    ok(&bench.put(&[], "a\n").await);
+    let several = ["--stream", "later", "--shard-sync-interval", "1s"];
+    let mut running = bench.start(&several);
+    assert_eq!(json(&running.line().await)["data"], "a");
+    ok(&bench.run(&["stream", "create", "later", "--shards", "1"]).await);
+    let put = ["put", "--stream", "later", "--endpoint", &bench.endpoint];
+    ok(&run_with(&put, "b\n").await);
+    assert_eq!(json(&running.line().await)["stream"], "later");
+    running.signal("TERM").await;
+    let output = running.end().await;
+    ok(&output);
+    let told = stderr(&output);
+    assert!(
+        told.contains("the stream later does not exist at http://127.0.0.1:"),
+        "{told}"
+    );
+    assert!(told.contains("It is looked for again and again"), "{told}");
+
+    // It would never be idle.
+    let consume = [
+        "consume",
+        "--stream",
+        "s",
+        "--stream",
+        "nowhere",
+        "--app",
+        "b",
+        "--until-idle",
+        "100ms",
+    ];
+    let refused = error(&bench.run(&consume).await, 1);
+    assert!(refused.contains("nowhere does not exist"), "{refused}");
 }

@@ -14,8 +14,8 @@ async fn given_a_table_in_dynamodb_when_two_workers_share_a_stream_then_both_and
     let bench = Bench::with_shards(4).await;
     let text: String = (0..400).map(|n| format!("{n}\n")).collect();
     ok(&bench.put(&[], text).await);
-    let table = ["--lease-table", "dynamodb:leases-of-a"];
-    let arguments = [table, ["--until-idle", "500ms"]].concat();
+    let table = ["--lease-table", "dynamodb:leases-of-a", "--other-name"];
+    let arguments = [&table[..], &["--until-idle", "500ms"]].concat();
     let (one, two) = (bench.start(&arguments), bench.start(&arguments));
     let (one, two) = tokio::join!(Running::end(one), Running::end(two));
     let lines = ok(&one) + &ok(&two);
@@ -46,7 +46,13 @@ async fn given_a_table_that_cannot_be_reached_at_the_start_when_it_can_then_cons
     broker.trouble().add(away).unwrap();
     let bench = Bench::of(broker.clone(), 1).await;
     ok(&bench.put(&[], "1\n2\n3\n").await);
-    assert_eq!(bench.consume(&["--lease-table", "dynamodb:leases-of-a"]).await.len(), 3);
+    assert_eq!(
+        bench
+            .consume(&["--lease-table", "dynamodb:leases-of-a", "--other-name"])
+            .await
+            .len(),
+        3
+    );
     let struck: Vec<u64> = broker.trouble().list().iter().map(|fault| fault.struck).collect();
     assert_eq!(struck, [3]);
 }
@@ -61,7 +67,7 @@ async fn given_a_row_that_is_no_lease_when_idle_then_consume_fails_and_names_it(
         .http_client(broker.http_client());
     let client = Client::from_conf(config.build());
     let bench = Bench::of(broker, 2).await;
-    let table = ["--lease-table", "dynamodb:leases-of-a"];
+    let table = ["--lease-table", "dynamodb:leases-of-a", "--other-name"];
     assert!(bench.consume(&table).await.is_empty());
 
     let spoil = async |key: &str| {
@@ -95,7 +101,7 @@ async fn given_a_row_that_is_no_lease_when_idle_then_consume_fails_and_names_it(
 #[tokio::test(flavor = "multi_thread")]
 async fn given_no_table_in_dynamodb_when_looked_at_then_it_is_an_error_and_none_is_made() {
     let bench = Bench::with_shards(1).await;
-    let leases = ["leases", "--app", "a", "--lease-table", "dynamodb:rides"];
+    let leases = ["leases", "--lease-table", "dynamodb:rides"];
     for _ in 0..2 {
         let message = error(&bench.run(&leases).await, 1);
         assert!(
@@ -108,4 +114,36 @@ async fn given_no_table_in_dynamodb_when_looked_at_then_it_is_an_error_and_none_
     let output = within(command.env("AWS_ENDPOINT_URL_DYNAMODB", &bench.endpoint).output());
     let message = error(&output.await.unwrap(), 1);
     assert!(message.contains("the table rides does not exist"), "{message}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn given_a_name_that_is_not_the_tables_when_it_would_be_written_then_it_is_refused_and_nothing_changes() {
+    let bench = Bench::with_shards(1).await;
+    ok(&bench.put(&[], "1\n").await);
+    let billing = ["--app", "billing", "--lease-table", "dynamodb:billing"];
+    let consume = ["consume", "--stream", "s", "--until-idle", "200ms"];
+    ok(&bench.run(&[&consume[..], &billing].concat()).await);
+    let list = ["leases", "--lease-table", "dynamodb:billing", "--json"];
+    let before = ok(&bench.run(&list).await);
+
+    let wrong = ["--app", "biling", "--lease-table", "dynamodb:billing"];
+    for command in [
+        &consume[..],
+        &["leases", "delete", "--all", "--yes"],
+        &["leases", "release", "--all", "--yes"],
+        &["leases", "seek", "--all", "--to", "latest", "--yes"],
+        &["migrate", "rollback", "--yes"],
+    ] {
+        let message = error(&bench.run(&[command, &wrong].concat()).await, 2);
+        assert!(
+            message.contains("billing is not named after the application biling") && message.contains("--other-name"),
+            "{message}"
+        );
+    }
+    assert_eq!(ok(&bench.run(&list).await), before);
+    // To look does no harm, and whoever means it says so.
+    ok(&bench.run(&[&["leases"][..], &wrong].concat()).await);
+    let meant = ["leases", "delete", "--all", "--yes", "--other-name"];
+    ok(&bench.run(&[&meant[..], &wrong].concat()).await);
+    assert_eq!(json(&ok(&bench.run(&list).await))["leases"], serde_json::json!([]));
 }

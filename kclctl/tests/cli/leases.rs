@@ -92,7 +92,7 @@ async fn given_no_command_when_run_then_the_leases_are_listed() {
     let bare = ok(&table.run(&[]).await);
     assert_eq!(bare, ok(&table.run(&["list"]).await));
     assert_eq!(table.json(&[]).await, table.json(&["list"]).await);
-    error_text(&run(&["leases"]).await, 2, "--app");
+    error_text(&run(&["leases"]).await, 2, "--lease-table");
 }
 
 fn error_text(output: &std::process::Output, code: i32, part: &str) {

@@ -8,7 +8,7 @@ use aws_sdk_dynamodb::{
 use kcl_broker::{Broker, trouble::Fault};
 use kcl_checkpoint::{DynamoDbConfig, DynamoDbLeaseStore, Layout};
 use kcl_core::{
-    Lease, LeaseStore as _, Position, Session, ShardId, Timestamp, WorkerId,
+    Lease, LeaseStore as _, Position, ShardId, Timestamp, WorkerId,
     coordination::{ClientVersion, WorkerMetrics},
 };
 use serde_json::Value;
@@ -18,7 +18,7 @@ use crate::common::{Bench, error, json, ok, run, stderr, stdout};
 const COORDINATOR: &str = "a-CoordinatorState";
 /// Under this name, and not the application's, so that it shows after which one the others are named.
 const LEASES: &str = "leases-of-a";
-const TABLE: [&str; 4] = ["--app", "a", "--lease-table", "dynamodb:leases-of-a"];
+const TABLE: [&str; 5] = ["--app", "a", "--lease-table", "dynamodb:leases-of-a", "--other-name"];
 
 /// Short, so that tests do not wait for those who are gone.
 const SOON: [&str; 2] = ["--failover-time", "300ms"];
@@ -85,7 +85,7 @@ impl Application {
 
     async fn lease_of(&self, owner: &str) {
         let mut lease = Lease::new(ShardId::new("shardId-000000000000").unwrap(), Position::Latest);
-        (lease.owner, lease.session) = (Some(WorkerId::new(owner).unwrap()), Some(Session(1)));
+        lease.owner = Some(WorkerId::new(owner).unwrap());
         let _ = self.store.create(&lease).await.unwrap();
     }
 
@@ -134,7 +134,7 @@ async fn given_an_application_on_its_way_when_asked_then_it_says_where_it_is() {
     for part in [
         "a is at CLIENT_VERSION_UPGRADE_FROM_2X",
         "written by java at 2025-11-21T16:00:00.000Z, in the table a-CoordinatorState",
-        "workers with leases: 1, of which 0 publish metrics; not w1",
+        "workers with leases: 1, of which 1 of Java's publish no metrics: w1",
     ] {
         assert!(bare.contains(part), "{part}: {bare}");
     }
@@ -143,28 +143,28 @@ async fn given_an_application_on_its_way_when_asked_then_it_says_where_it_is() {
     assert_eq!(status["without_metrics"], serde_json::json!([]));
     assert_eq!(status["lease_owners"], serde_json::json!(["w1"]));
     let usage = application.bench.run(&["migrate"]).await;
-    assert!(stderr(&usage).contains("--app") && usage.status.code() == Some(2));
+    assert!(stderr(&usage).contains("--lease-table") && usage.status.code() == Some(2));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn given_a_step_when_it_is_not_applied_then_it_is_only_told_and_otherwise_written_with_its_history() {
     let application = Application::new(Layout::SeparateTables).await;
     application.at(ClientVersion::ThreeXWithRollback).await;
-    let told = ok(&application.migrate(&["rollback"]).await);
+    let told = ok(&application.migrate(&["rollback", "--dry-run"]).await);
     assert!(
         told.starts_with(
             "would write CLIENT_VERSION_2X over CLIENT_VERSION_3X_WITH_ROLLBACK in the row Migration3.0 of the table a-Coord"
-        ) && told.ends_with("nothing was written; --apply writes it\n"),
+        ) && told.ends_with("nothing was written; --yes writes it\n"),
         "{told}"
     );
     assert_eq!(application.version().await, ClientVersion::ThreeXWithRollback);
 
-    let told = ok(&application.migrate(&["rollback", "--apply"]).await);
+    let told = ok(&application.migrate(&["rollback", "--yes"]).await);
     assert!(told.starts_with("wrote CLIENT_VERSION_2X"), "{told}");
     assert_eq!(application.version().await, ClientVersion::TwoX);
-    let again = ok(&application.migrate(&["rollback", "--apply"]).await);
+    let again = ok(&application.migrate(&["rollback", "--yes"]).await);
     assert!(again.starts_with("nothing to do"), "{again}");
-    let done = json(&ok(&application.migrate(&["rollforward", "--apply", "--json"]).await));
+    let done = json(&ok(&application.migrate(&["rollforward", "--yes", "--json"]).await));
     assert_eq!(
         (&done["step"]["written"], &done["step"]["allowed"]),
         (&"yes".into(), &true.into())
@@ -187,7 +187,11 @@ async fn given_a_step_when_it_is_not_applied_then_it_is_only_told_and_otherwise_
 async fn given_a_step_that_is_not_allowed_when_applied_then_it_is_refused_and_the_reason_given() {
     let application = Application::new(Layout::SeparateTables).await;
     application.at(ClientVersion::ThreeX).await;
-    for arguments in [&["rollback", "--apply"][..], &["rollback"], &["rollforward", "--apply"]] {
+    for arguments in [
+        &["rollback", "--yes"][..],
+        &["rollback", "--dry-run"],
+        &["rollforward", "--yes"],
+    ] {
         let message = error(&application.migrate(arguments).await, 1);
         assert!(
             message.contains("is not allowed") && message.contains("is only from"),
@@ -210,7 +214,7 @@ async fn given_a_worker_without_metrics_when_completed_then_it_is_refused_as_lon
             let _ = store.update(&kcl_core::LeaseWrite::renew(&lease, None)).await.unwrap();
         }
     });
-    let complete = [&["complete", "--apply"][..], &SOON].concat();
+    let complete = [&["complete", "--yes"][..], &SOON].concat();
     let message = error(&application.migrate(&complete).await, 1);
     assert!(
         message.contains("publish no metrics") && message.contains(": w1"),
@@ -218,9 +222,11 @@ async fn given_a_worker_without_metrics_when_completed_then_it_is_refused_as_lon
     );
     assert_eq!(application.version().await, ClientVersion::ThreeXWithRollback);
     application.publish("w1").await;
-    let dry = ok(&application.migrate(&[&["complete"][..], &SOON].concat()).await);
+    let dry = ok(&application
+        .migrate(&[&["complete", "--dry-run"][..], &SOON].concat())
+        .await);
     assert!(
-        dry.contains("yes: every worker that lives") && dry.contains("no way back"),
+        dry.contains("yes: every worker of Java's that lives") && dry.contains("no way back"),
         "{dry}"
     );
     ok(&application.migrate(&complete).await);
@@ -236,7 +242,7 @@ async fn given_a_row_in_the_lease_table_when_changed_then_it_is_written_there() 
         ("cv", text("CLIENT_VERSION_UPGRADE_FROM_2X")),
     ];
     application.row(LEASES, ("leaseKey", "Migration3.0"), &row).await;
-    let told = ok(&application.migrate(&["rollback", "--apply"]).await);
+    let told = ok(&application.migrate(&["rollback", "--yes"]).await);
     assert!(told.contains("of the table leases-of-a"), "{told}");
     assert!(told.contains("note: ") && told.contains("before 3.5"), "{told}");
     assert_eq!(application.version().await, ClientVersion::TwoX);
@@ -245,14 +251,20 @@ async fn given_a_row_in_the_lease_table_when_changed_then_it_is_written_there() 
 #[tokio::test(flavor = "multi_thread")]
 async fn given_no_row_or_no_table_in_dynamodb_when_asked_then_the_error_says_so() {
     let application = Application::new(Layout::SeparateTables).await;
-    let message = error(&application.migrate(&["rollback", "--apply"]).await, 1);
+    let message = error(&application.migrate(&["rollback", "--yes"]).await, 1);
     assert!(
         message.contains("no row Migration3.0 of a, neither in the table a-CoordinatorState nor in leases-of-a"),
         "{message}"
     );
-    let elsewhere = ["--coordinator-table", "other"];
-    let message = error(&application.migrate(&[&["status"][..], &elsewhere].concat()).await, 1);
+    let elsewhere = ["rollback", "--yes", "--coordinator-table", "other"];
+    let message = error(&application.migrate(&elsewhere).await, 1);
     assert!(message.contains("neither in the table other nor"), "{message}");
+    // To look is no error: most applications have no such row.
+    let status = ok(&application.migrate(&["status"]).await);
+    assert!(
+        status.contains("a has no row Migration3.0") && status.contains("leader: none"),
+        "{status}"
+    );
     let message = error(
         &run(&["migrate", "--app", "a", "--lease-table", "sqlite:a.db"]).await,
         2,
@@ -269,7 +281,7 @@ async fn given_an_answer_that_is_lost_when_applied_then_the_row_tells_that_it_wa
         .table(COORDINATOR)
         .times(1);
     application.broker.trouble().add(lose).unwrap();
-    let told = ok(&application.migrate(&["rollback", "--apply"]).await);
+    let told = ok(&application.migrate(&["rollback", "--yes"]).await);
     assert!(told.starts_with("wrote CLIENT_VERSION_2X"), "{told}");
     assert_eq!(application.version().await, ClientVersion::TwoX);
 }
@@ -330,7 +342,7 @@ async fn given_an_upgrade_and_rows_of_other_kinds_when_examined_then_the_doctor_
 async fn given_a_consumer_when_it_makes_its_table_then_the_others_have_the_names_that_java_gives() {
     let tables = async |arguments: &[&str]| {
         let application = Application::new(Layout::SingleTable).await;
-        let consume = [&["--lease-table", "dynamodb:new"][..], arguments].concat();
+        let consume = [&["--lease-table", "dynamodb:new", "--other-name"][..], arguments].concat();
         application.bench.consume(&consume).await;
         let list = application.client.list_tables().send().await.unwrap();
         list.table_names.unwrap()
