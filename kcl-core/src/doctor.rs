@@ -18,15 +18,32 @@ use std::{cmp::Reverse, time::Duration};
 
 pub use self::finding::{BlockedBy, Finding, Problem, Remedy, Severity};
 use self::view::{Scope, View};
-use crate::{catalog::Shard, coordination::Coordination, ids::StreamName, store::LeaseListing, time::Timestamp};
+use crate::{
+    catalog::Shard, coordination::Coordination, ids::StreamName, store::LeaseListing, stream::StreamId, time::Timestamp,
+};
 
-/// One look at the table, and at the stream.
+/// What a worker may take for the batch under way when its lease is passed on: KCL's default, and ours.
+pub const HAND_OFF_PATIENCE: Duration = Duration::from_secs(30);
+
+/// The shards of a stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StreamShards {
+    /// The stream's name.
+    pub stream: StreamName,
+    /// Which stream of this name it is, if that is known. Otherwise it is the youngest that the table has leases of.
+    pub id: Option<StreamId>,
+    /// All its shards.
+    pub shards: Vec<Shard>,
+}
+
+/// One look at the table, and at the streams.
 #[derive(Clone, Copy, Debug)]
 pub struct Look<'a> {
     /// A scan of the whole table.
     pub listing: &'a LeaseListing,
-    /// All shards of the stream, listed after the scan was made; none if the stream was not asked.
-    pub shards: Option<&'a [Shard]>,
+    /// The shards of the streams that were asked, listed after the scan was made. Of an application of one stream it is the
+    /// first that counts.
+    pub shards: &'a [StreamShards],
     /// What is kept beside the leases, and what time it was then; none if it was not asked for.
     pub coordination: Option<(&'a Coordination, Timestamp)>,
 }
@@ -55,7 +72,7 @@ pub struct Examination<'a> {
 ///     .with_hash_key_range(HashKeyRange::FULL);
 /// lease.owner = Some(WorkerId::new("worker-1")?);
 /// let table = LeaseListing::from_iter([lease]);
-/// let look = Look { listing: &table, shards: None, coordination: None };
+/// let look = Look { listing: &table, shards: &[], coordination: None };
 ///
 /// // Nobody renewed the lease in half a minute.
 /// let findings = examine(&Examination {
@@ -87,20 +104,11 @@ fn leases(examination: &Examination<'_>) -> Vec<Finding> {
         return findings;
     }
     let mut findings = view::rows_of_no_use(listing, examination.stream, examination.stream.is_some());
-    // The shards that were listed are those of the stream of this name that there is now: the youngest.
-    let listed = several
-        .iter()
-        .filter(|stream| Some(stream.name()) == examination.stream)
-        .max_by_key(|stream| stream.epoch());
     for stream in &several {
-        let mut examination = *examination;
-        if Some(stream) != listed {
-            examination.last.shards = None;
-            if let Some((earlier, _)) = &mut examination.earlier {
-                earlier.shards = None;
-            }
-        }
-        findings.extend(structure(&examination, Scope::OfSeveral(stream)));
+        // Of several streams of one name it is the youngest that can be listed.
+        let same = several.iter().filter(|other| other.name() == stream.name());
+        let is_youngest = same.max_by_key(|other| other.epoch()) == Some(stream);
+        findings.extend(structure(examination, Scope::OfSeveral { stream, is_youngest }));
     }
     // Who lives shows in all streams together.
     findings.extend(holders(examination, Scope::AllOfSeveral));
@@ -124,6 +132,7 @@ fn structure(examination: &Examination<'_>, scope: Scope<'_>) -> Vec<Finding> {
             both.map(|(problem, severity)| Finding {
                 severity,
                 problem,
+                stream: scope.stream().cloned(),
                 confirmed: true,
             })
             .collect()
@@ -134,6 +143,7 @@ fn structure(examination: &Examination<'_>, scope: Scope<'_>) -> Vec<Finding> {
                 // It may be half of a change that is under way.
                 severity: severity.min(Severity::Warning),
                 problem,
+                stream: scope.stream().cloned(),
                 confirmed: false,
             })
             .collect(),

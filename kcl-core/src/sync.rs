@@ -197,16 +197,29 @@ pub fn child_leases(parent: &ShardId, children: &[ChildShard]) -> Vec<Lease> {
 pub fn contradiction<'a>(leases: &'a [Lease], shards: &[Shard]) -> Option<&'a Lease> {
     let listed: BTreeMap<&ShardId, &Shard> = shards.iter().map(|shard| (&shard.id, shard)).collect();
     leases.iter().find(|lease| {
-        let Some(shard) = listed.get(&lease.shard) else {
-            return false;
-        };
-        let leased: BTreeSet<&ShardId> = lease.parents.iter().collect();
-        let parents: BTreeSet<&ShardId> = shard.parents().collect();
-        let (at, start) = (lease.checkpoint.record(), shard.starting_sequence_number.as_ref());
-        at.zip(start).is_some_and(|(at, start)| at.sequence_number < *start)
-            || lease.hash_key_range.is_some_and(|range| range != shard.hash_key_range)
-            || (!leased.is_empty() && !parents.is_empty() && leased.is_disjoint(&parents))
+        let shard = listed.get(&lease.shard);
+        shard.is_some_and(|shard| is_another(lease, shard) || begins_after(shard, &lease.checkpoint))
     })
+}
+
+/// Whether a lease is of a shard with other hash keys or other parents than the listed one of its id.
+pub(crate) fn is_another(lease: &Lease, shard: &Shard) -> bool {
+    let leased: BTreeSet<&ShardId> = lease.parents.iter().collect();
+    let parents: BTreeSet<&ShardId> = shard.parents().collect();
+    lease.hash_key_range.is_some_and(|range| range != shard.hash_key_range)
+        || (!leased.is_empty() && !parents.is_empty() && leased.is_disjoint(&parents))
+}
+
+fn begins_after(shard: &Shard, checkpoint: &Position) -> bool {
+    let (at, start) = (checkpoint.record(), shard.starting_sequence_number.as_ref());
+    at.zip(start).is_some_and(|(at, start)| at.sequence_number < *start)
+}
+
+/// Whether a shard may have a record at a checkpoint.
+pub(crate) fn covers(shard: &Shard, checkpoint: &Position) -> bool {
+    let (at, end) = (checkpoint.record(), shard.ending_sequence_number.as_ref());
+    let ends_before = at.zip(end).is_some_and(|(at, end)| at.sequence_number > *end);
+    !ends_before && !begins_after(shard, checkpoint)
 }
 
 /// A lease that nobody holds, with all that the listing tells of its shard.

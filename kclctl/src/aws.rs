@@ -52,6 +52,11 @@ impl ConnectionArgs {
         self.endpoint_of(KINESIS_ENDPOINT)
     }
 
+    /// The region that is given.
+    pub(crate) fn region(&self) -> Option<&str> {
+        self.region.as_deref()
+    }
+
     /// The address of the service that `variable` is for.
     fn endpoint_of(&self, variable: &'static str) -> Result<Option<Endpoint>, Error> {
         if let Some(endpoint) = &self.endpoint {

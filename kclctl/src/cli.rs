@@ -108,7 +108,7 @@ fn start(cli: Cli) -> Result<(), Error> {
 
 async fn run(command: Command, connection: &ConnectionArgs) -> Result<(), Error> {
     match command {
-        Command::Broker(args) => Box::pin(broker::run(args)).await,
+        Command::Broker(args) => Box::pin(broker::run(args, connection)).await,
         Command::Stream(command) => Box::pin(stream::run(command, connection)).await,
         Command::Consumer(command) => Box::pin(consumer::run(command, connection)).await,
         Command::Tag(command) => Box::pin(tag::run(command, connection)).await,

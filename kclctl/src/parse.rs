@@ -44,6 +44,15 @@ pub(crate) fn tag(text: &str) -> Result<(String, String), String> {
     }
 }
 
+/// An AWS account.
+pub(crate) fn account(text: &str) -> Result<String, String> {
+    if text.len() == 12 && text.bytes().all(|b| b.is_ascii_digit()) {
+        Ok(text.to_owned())
+    } else {
+        Err("use the twelve digits of an account".to_owned())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -59,10 +59,11 @@ impl Engine {
             });
         }
         match stream_of_arn(arn) {
-            Some(name) => match self.streams.get(name) {
-                Some(stream) => Ok(Resource::Stream(stream.name.clone())),
-                None => Err(self.no_such_stream(name)),
-            },
+            Some(name) => {
+                self.check_place(arn, name)?;
+                let stream = self.streams.get(name).ok_or_else(|| self.no_such_stream(name))?;
+                Ok(Resource::Stream(stream.name.clone()))
+            }
             // There are neither queues nor channels here.
             None => Err(ApiError::new(
                 ErrorKind::ResourceNotFound,

@@ -190,12 +190,11 @@ fn continued(stream: &Stream, token: &str, now: Timestamp) -> Result<String, Api
 
 impl Engine {
     /// The consumer of this ARN and its stream.
-    ///
-    /// An ARN counts by its names and its time: this broker is every account in every region.
     pub(super) fn consumer_by_arn(&self, arn: &str) -> Result<(&Stream, &Consumer, ConsumerStatus), ApiError> {
         let Some((stream, name, created_second)) = consumer_of_arn(arn) else {
             return Err(ApiError::invalid(format!("{arn} is not the ARN of a consumer.")));
         };
+        self.check_place(arn, stream)?;
         let Some(stream) = self.streams.get(stream) else {
             return Err(self.no_such_stream(stream));
         };

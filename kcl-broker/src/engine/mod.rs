@@ -45,7 +45,7 @@ use self::{
     stream::Stream,
     subscriptions::Subscriptions,
     token::Life,
-    validate::{shard_index, stream_of_arn},
+    validate::{place_of_arn, shard_index, stream_of_arn},
 };
 pub use self::{
     limits::Limits,
@@ -270,9 +270,22 @@ impl Engine {
         )
     }
 
+    /// Refuses the ARN of another account's stream, or of another region's: there is none here.
+    fn check_place(&self, arn: &str, stream: &str) -> Result<(), ApiError> {
+        match place_of_arn(arn) {
+            Some((region, account)) if region != self.config.region || account != self.config.account => {
+                let found = format!("Stream {stream} under account {account} not found.");
+                let hint = format!(
+                    " This broker is account {} in region {}.",
+                    self.config.account, self.config.region
+                );
+                Err(ApiError::new(ErrorKind::ResourceNotFound, found + &hint))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// The name of the stream that a request addresses, and that it exists.
-    ///
-    /// An ARN counts by its name alone: this broker is every account in every region.
     fn address(&self, name: Option<&String>, arn: Option<&String>) -> Result<StreamName, ApiError> {
         let of_arn = arn.and_then(|arn| stream_of_arn(arn));
         let name = match (name.map(String::as_str), of_arn) {
@@ -284,6 +297,9 @@ impl Engine {
             (Some(name), _) | (None, Some(name)) => name,
             (None, None) => return Err(ApiError::invalid("Either StreamName or StreamARN should be provided.")),
         };
+        if let Some(arn) = arn {
+            self.check_place(arn, name)?;
+        }
         match self.streams.get_key_value(name) {
             Some((name, _)) => Ok(name.clone()),
             None => Err(self.no_such_stream(name)),

@@ -177,6 +177,12 @@ pub(super) fn stream_of_arn(arn: &str) -> Option<&str> {
     resource_of_arn(arn, "stream/")
 }
 
+/// The region and the account of an ARN that is well formed.
+pub(super) fn place_of_arn(arn: &str) -> Option<(&str, &str)> {
+    let mut parts = arn.splitn(6, ':').skip(3);
+    Some((parts.next()?, parts.next()?))
+}
+
 /// The name of the resource of this kind that `arn` names.
 pub(super) fn resource_of_arn<'a>(arn: &'a str, kind: &str) -> Option<&'a str> {
     let mut parts = arn.splitn(6, ':');

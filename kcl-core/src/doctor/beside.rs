@@ -25,6 +25,7 @@ pub(super) fn findings(examination: &Examination<'_>) -> Vec<Finding> {
     let finding = |severity, problem, confirmed| Finding {
         severity,
         problem,
+        stream: None,
         confirmed,
     };
     let mut found = Vec::new();

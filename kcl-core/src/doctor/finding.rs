@@ -6,6 +6,7 @@ use crate::{
     coordination::ClientVersion,
     ids::{HashKeyRange, LeaseKey, Session, ShardId, StreamName, WorkerId},
     sequence::Position,
+    stream::StreamId,
 };
 
 /// How bad a finding is.
@@ -40,6 +41,8 @@ pub struct Finding {
     pub severity: Severity,
     /// What is wrong.
     pub problem: Problem,
+    /// Which stream it is about, where the application reads several and it is about one.
+    pub stream: Option<StreamId>,
     /// Whether no stale read and no change under way can have produced it. Otherwise only one look showed it.
     pub confirmed: bool,
 }
@@ -104,10 +107,17 @@ pub enum Problem {
         /// The lease.
         key: LeaseKey,
     },
-    /// A lease whose shard has other hash keys or other parents in the stream, or began after the lease's checkpoint.
+    /// A lease whose shard has other hash keys or other parents in the stream.
     ShardReplaced {
         /// The lease.
         key: LeaseKey,
+    },
+    /// A lease whose checkpoint is before the beginning of its shard, or beyond its end.
+    CheckpointOutside {
+        /// The lease.
+        key: LeaseKey,
+        /// Where it stands.
+        checkpoint: Position,
     },
     /// A lease whose shard went past retention before it was handled to its end.
     ShardExpired {
@@ -175,6 +185,20 @@ pub enum Problem {
         /// Whether that one renews other leases.
         receiver_lives: bool,
         /// For how long.
+        seconds: u64,
+    },
+    /// A lease that is to be passed on, and that is renewed instead for longer than a hand-off takes.
+    EndlessHandOff {
+        /// The lease.
+        key: LeaseKey,
+        /// The worker that is to finish first.
+        from: WorkerId,
+        /// The worker that is to get it.
+        to: WorkerId,
+        /// Whether it is known that it is the first who renews it. A worker of Java KCL 2.x that took the lease leaves the row
+        /// looking just so, and then it is the second.
+        giver_renews: bool,
+        /// For how long it was watched.
         seconds: u64,
     },
     /// Leases that could be read and that nobody takes, though workers live.
@@ -254,6 +278,7 @@ impl Problem {
             Self::UnknownRanges { .. } => "unknown_hash_ranges",
             Self::ShardUnknown { .. } => "lease_without_shard",
             Self::ShardReplaced { .. } => "lease_of_another_shard",
+            Self::CheckpointOutside { .. } => "checkpoint_outside_shard",
             Self::ShardExpired { .. } => "shard_expired",
             Self::FinishedOpen { .. } => "finished_open_shard",
             Self::ParentCircle { .. } => "parents_in_a_circle",
@@ -264,6 +289,7 @@ impl Problem {
             Self::AllSilent { .. } => "nobody_lives",
             Self::SilentHolder { .. } => "silent_holder",
             Self::StuckHandOff { .. } => "stuck_hand_off",
+            Self::EndlessHandOff { .. } => "endless_hand_off",
             Self::Untaken { .. } => "untaken_leases",
             Self::Blocked { .. } => "blocked_children",
             Self::DuplicateWorker { .. } => "duplicate_worker",
@@ -281,8 +307,10 @@ impl Problem {
         match self {
             Self::ShardUnknown { key }
             | Self::ShardReplaced { key }
+            | Self::CheckpointOutside { key, .. }
             | Self::ShardExpired { key }
             | Self::FinishedOpen { key }
+            | Self::EndlessHandOff { key, .. }
             | Self::StuckHandOff { key, .. } => vec![key],
             Self::Overlap { one, other } => vec![one, other],
             Self::OtherStream { leases, .. }
@@ -319,6 +347,12 @@ impl Remedy {
     pub(super) fn with<'a>(mut self, command: &str, leases: impl IntoIterator<Item = &'a LeaseKey>) -> Self {
         let leases = leases.into_iter().map(ToString::to_string);
         self.command = Some(std::iter::once(command.to_owned()).chain(leases).collect());
+        self
+    }
+
+    pub(super) fn and(mut self, arguments: &[&str]) -> Self {
+        let arguments = arguments.iter().map(|&argument| argument.to_owned());
+        self.command.get_or_insert_default().extend(arguments);
         self
     }
 }

@@ -6,6 +6,7 @@ use std::{
 };
 
 use super::{
+    HAND_OFF_PATIENCE,
     finding::{BlockedBy, Finding, Problem, Severity},
     view::View,
 };
@@ -20,8 +21,10 @@ pub(super) struct Watched<'a, 'b> {
     earlier: &'b View<'a>,
     last: &'b View<'a>,
     between: Duration,
-    /// Whoever renewed or took a lease between the looks.
+    /// Whoever is known to have renewed or taken a lease between the looks.
     alive: BTreeSet<&'a WorkerId>,
+    /// Whether somebody did.
+    somebody_lives: bool,
     /// Whether a counter that stood still means that its holder is gone.
     is_long_enough: bool,
     /// How bad it is that others who live have not mended it. Just after the failover time they may be about to.
@@ -36,10 +39,14 @@ impl<'a, 'b> Watched<'a, 'b> {
                 .get(&lease.key)
                 .is_none_or(|before| before.counter != lease.counter)
         };
-        let alive = last.leases.values().filter(moved).filter_map(|lease| lease.holder());
+        let mut moved: Vec<&Lease> = last.leases.values().filter(moved).copied().collect();
+        moved.retain(|lease| lease.holder().is_some());
+        let alive = moved.iter().filter(|lease| renewer_is_known(lease));
+        let alive = alive.filter_map(|lease| lease.holder());
         let is_late = between > failover_time.saturating_mul(2);
         Self {
             alive: alive.collect(),
+            somebody_lives: !moved.is_empty(),
             is_long_enough: between > failover_time,
             overdue: if is_late { Severity::Error } else { Severity::Warning },
             earlier,
@@ -56,9 +63,13 @@ impl<'a, 'b> Watched<'a, 'b> {
             found.extend(self.untaken());
             found.extend(self.blocked());
         }
+        if self.between > HAND_OFF_PATIENCE {
+            found.extend(self.endless());
+        }
         let finding = |(problem, severity)| Finding {
             severity,
             problem,
+            stream: None,
             confirmed: true,
         };
         found.into_iter().map(finding).collect()
@@ -98,7 +109,7 @@ impl<'a, 'b> Watched<'a, 'b> {
                 _ => silent.entry(holder).or_default().push(lease.key.clone()),
             }
         }
-        if self.alive.is_empty() {
+        if !self.somebody_lives {
             return self.nobody_lives(held);
         }
         let silent = silent.into_iter().map(|(holder, leases)| {
@@ -111,6 +122,29 @@ impl<'a, 'b> Watched<'a, 'b> {
             (problem, self.overdue)
         });
         stuck.into_iter().chain(silent).collect()
+    }
+
+    /// Hand-offs that are renewed for longer than a batch may take.
+    fn endless(&self) -> Vec<(Problem, Severity)> {
+        let same = |(before, after): &(&Lease, &Lease)| {
+            before.checkpoint_owner == after.checkpoint_owner && before.owner == after.owner
+        };
+        let renewed = |(before, after): &(&Lease, &Lease)| before.counter != after.counter;
+        let pairs = self.pairs().filter(same).filter(renewed);
+        let problem = |(_, lease): (&Lease, &Lease)| {
+            let (Some(from), Some(to)) = (&lease.checkpoint_owner, &lease.owner) else {
+                return None;
+            };
+            let problem = Problem::EndlessHandOff {
+                key: lease.key.clone(),
+                from: from.clone(),
+                to: to.clone(),
+                giver_renews: renewer_is_known(lease),
+                seconds: self.between.as_secs(),
+            };
+            (from != to).then_some((problem, Severity::Warning))
+        };
+        pairs.filter_map(problem).collect()
     }
 
     /// The one thing to say when no counter moved; what follows from it is not worth a line each.
@@ -138,7 +172,7 @@ impl<'a, 'b> Watched<'a, 'b> {
             .filter(|lease| lease.holder().is_none() && self.is_ready_in_both(lease))
             .map(|lease| lease.key.clone())
             .collect();
-        if leases.is_empty() || self.alive.is_empty() {
+        if leases.is_empty() || !self.somebody_lives {
             return None;
         }
         let seconds = self.between.as_secs();
@@ -152,7 +186,7 @@ impl<'a, 'b> Watched<'a, 'b> {
 
     /// Parents that nobody reads, and whose children therefore wait.
     fn blocked(&self) -> Vec<(Problem, Severity)> {
-        if self.alive.is_empty() {
+        if !self.somebody_lives {
             return Vec::new();
         }
         let unread: BTreeMap<&LeaseKey, BlockedBy> = self
@@ -226,6 +260,7 @@ impl<'a, 'b> Watched<'a, 'b> {
             if let Some(holder) = after.holder()
                 && renewed
                 && stays
+                && renewer_is_known(after)
                 && self.is_ready_in_both(after)
             {
                 let lease = (after.key.clone(), after.checkpoint.clone());
@@ -243,4 +278,10 @@ impl<'a, 'b> Watched<'a, 'b> {
         };
         found.into_iter().map(problem).collect()
     }
+}
+
+/// Whether it is the holder by its row who renews a lease. A worker of Java KCL 2.x knows of no hand-offs: in a lease that it steals
+/// it leaves who was to pass it on. Only a session tells its rows from those of a worker that does pass it on.
+fn renewer_is_known(lease: &Lease) -> bool {
+    !lease.is_in_hand_off() || lease.session.is_some()
 }

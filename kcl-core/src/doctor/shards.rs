@@ -12,7 +12,7 @@ use crate::{
     lease::Lease,
     lineage::ShardGraph,
     sequence::InitialPosition,
-    sync::{SyncInput, contradiction, plan_cleanup, plan_shard_sync},
+    sync::{SyncInput, covers, is_another, plan_cleanup, plan_shard_sync},
 };
 
 pub(super) fn problems(view: &View<'_>) -> Vec<(Problem, Severity)> {
@@ -25,9 +25,18 @@ pub(super) fn problems(view: &View<'_>) -> Vec<(Problem, Severity)> {
     let mut problems = strangers(view, graph);
     let leases: Vec<Lease> = view.leases.values().map(|lease| Lease::clone(lease)).collect();
     problems.extend(missing(view, listing, &leases));
-    if let Some(lease) = contradiction(&leases, listing) {
+    for lease in &leases {
+        let Some(shard) = graph.get(&lease.shard) else { continue };
         let key = lease.key.clone();
-        problems.push((Problem::ShardReplaced { key }, Severity::Error));
+        if is_another(lease, shard) {
+            problems.push((Problem::ShardReplaced { key }, Severity::Error));
+            // One says it all: the others are of the other stream too.
+            break;
+        }
+        if !covers(shard, &lease.checkpoint) {
+            let checkpoint = lease.checkpoint.clone();
+            problems.push((Problem::CheckpointOutside { key, checkpoint }, Severity::Error));
+        }
     }
     let open = |lease: &&Lease| graph.get(&lease.shard).is_some_and(Shard::is_open);
     for lease in leases.iter().filter(|lease| lease.is_finished()).filter(open) {

@@ -7,7 +7,7 @@ mod structure;
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Examination, Finding, Look, Severity, examine};
+use super::{Examination, Finding, Look, Severity, StreamShards, examine};
 use crate::{
     HashKey, HashKeyRange, Lease, LeaseKey, LeaseListing, Position, Session, Shard, ShardId, StreamName, Timestamp,
     UnreadableRow, WorkerId, coordination::Coordination,
@@ -78,7 +78,7 @@ fn closed(number: u8, range: HashKeyRange, parent: Option<u8>) -> Shard {
 struct Case {
     earlier: LeaseListing,
     last: LeaseListing,
-    shards: Option<Vec<Shard>>,
+    shards: Vec<StreamShards>,
     between: Duration,
     stream: Option<StreamName>,
     /// What is beside the leases at either look.
@@ -98,7 +98,7 @@ impl Case {
         Self {
             last: last.collect(),
             earlier: earlier.into_iter().collect(),
-            shards: None,
+            shards: Vec::new(),
             between: FAILOVER * 3,
             stream: None,
             beside: None,
@@ -111,7 +111,11 @@ impl Case {
     }
 
     fn with_shards(mut self, shards: impl IntoIterator<Item = Shard>) -> Self {
-        self.shards = Some(shards.into_iter().collect());
+        self.shards = vec![StreamShards {
+            stream: self.stream.clone().unwrap_or_else(|| StreamName::new("s").unwrap()),
+            id: None,
+            shards: shards.into_iter().collect(),
+        }];
         self
     }
 
@@ -145,7 +149,7 @@ impl Case {
     fn look<'a>(&'a self, listing: &'a LeaseListing, which: usize, now: Timestamp) -> Look<'a> {
         Look {
             listing,
-            shards: self.shards.as_deref(),
+            shards: &self.shards,
             coordination: self.beside.as_ref().map(|beside| (&beside[which], now)),
         }
     }

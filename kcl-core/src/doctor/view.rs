@@ -23,18 +23,40 @@ use crate::{
 pub(super) enum Scope<'a> {
     /// Those of an application of one stream: of this one, or of none that they say.
     One(Option<&'a StreamName>),
-    /// Those of one of several streams.
-    OfSeveral(&'a StreamId),
+    /// Those of one of several streams, which may be the youngest of its name.
+    OfSeveral { stream: &'a StreamId, is_youngest: bool },
     /// Those of all of several streams.
     AllOfSeveral,
 }
 
-impl Scope<'_> {
+impl<'a> Scope<'a> {
+    /// The stream, if there are several and it is one of them.
+    pub(super) fn stream(self) -> Option<&'a StreamId> {
+        match self {
+            Self::OfSeveral { stream, .. } => Some(stream),
+            Self::One(_) | Self::AllOfSeveral => None,
+        }
+    }
+
+    /// The shards of the stream that the view shows.
+    fn listing(self, look: Look<'a>) -> Option<&'a [Shard]> {
+        let mut shards = look.shards.iter();
+        let found = match self {
+            Self::One(_) => shards.next(),
+            Self::OfSeveral { stream, is_youngest } => shards.find(|listed| match &listed.id {
+                Some(id) => id == stream,
+                None => is_youngest && listed.stream == *stream.name(),
+            }),
+            Self::AllOfSeveral => None,
+        };
+        found.map(|listed| &*listed.shards)
+    }
+
     fn has(self, lease: &Lease) -> bool {
         match (self, &lease.stream) {
             (Self::One(_), None) | (Self::AllOfSeveral, Some(LeaseStream::OfSeveral(_))) => true,
             (Self::One(own), Some(LeaseStream::One(stream))) => own == Some(stream),
-            (Self::OfSeveral(own), Some(LeaseStream::OfSeveral(stream))) => own == stream,
+            (Self::OfSeveral { stream: own, .. }, Some(LeaseStream::OfSeveral(stream))) => own == stream,
             _ => false,
         }
     }
@@ -42,7 +64,7 @@ impl Scope<'_> {
     fn has_unreadable(self, key: &str) -> bool {
         match self {
             Self::One(_) | Self::AllOfSeveral => true,
-            Self::OfSeveral(own) => StreamId::of_key(key).as_ref() == Some(own),
+            Self::OfSeveral { stream, .. } => StreamId::of_key(key).as_ref() == Some(stream),
         }
     }
 }
@@ -68,18 +90,16 @@ impl<'a> View<'a> {
             .map(|lease| (lease.key.clone(), lease))
             .collect();
         let unreadable = look.listing.unreadable.iter().map(|row| row.key.as_str());
+        let listing = scope.listing(look);
         Self {
             by_shard: leases
                 .values()
                 .map(|lease| ((lease.stream_id(), &lease.shard), *lease))
                 .collect(),
             leases,
-            stream: match scope {
-                Scope::OfSeveral(stream) => Some(stream),
-                Scope::One(_) | Scope::AllOfSeveral => None,
-            },
-            listing: look.shards,
-            graph: look.shards.map(ShardGraph::new),
+            stream: scope.stream(),
+            listing,
+            graph: listing.map(ShardGraph::new),
             unreadable: unreadable.filter(|key| scope.has_unreadable(key)).collect(),
         }
     }
@@ -144,6 +164,7 @@ pub(super) fn rows_of_no_use(listing: &LeaseListing, stream: Option<&StreamName>
     let row = |severity, problem| Finding {
         severity,
         problem,
+        stream: None,
         confirmed: true,
     };
     let mut findings = Vec::new();

@@ -45,9 +45,12 @@ impl fmt::Display for Problem {
                 write!(f, "the stream has no shard for the lease {key}, and has none younger")
             }
             Self::ShardReplaced { key } => {
+                write!(f, "the stream has another shard {key}: with other hash keys or parents")
+            }
+            Self::CheckpointOutside { key, checkpoint } => {
                 write!(
                     f,
-                    "the stream has another shard {key}: with other hash keys or parents, or begun after the checkpoint"
+                    "{key} stands at {checkpoint}, which its shard does not have: it began later, or ended before"
                 )
             }
             Self::ShardExpired { key } => write!(
@@ -116,6 +119,23 @@ impl fmt::Display for Problem {
                     "{key} is to pass from {from} to {to}; {from} has not renewed it in {seconds} s, {to} {state}"
                 )
             }
+            Self::EndlessHandOff {
+                key,
+                from,
+                to,
+                giver_renews: true,
+                seconds,
+            } => write!(
+                f,
+                "{key} is to pass from {from} to {to}; {from} has renewed it for {seconds} s and does not let go"
+            ),
+            Self::EndlessHandOff {
+                key, from, to, seconds, ..
+            } => write!(
+                f,
+                "{key} is to pass from {from} to {to}, and was renewed for {seconds} s by one of the two: {to}, if it is a worker \
+                 of KCL 2.x that took it"
+            ),
             Self::Untaken { leases, seconds } => write!(
                 f,
                 "workers live, and none has taken {} in {seconds} s though it is free and could be read",
@@ -215,6 +235,11 @@ impl Problem {
                  --stream, doctor says which; delete that one"
             }
             Self::UnknownRanges { .. } => "name the stream with --stream: it knows the hash keys of its shards",
+            Self::CheckpointOutside { key, .. } => {
+                let words = "somebody set the checkpoint by hand, or the stream was deleted and created again: stop the workers, and \
+                             set it to where it was, a time, or the shard's oldest record";
+                return Remedy::words(words).with("seek", [key]).and(&["--to", "trim-horizon"]);
+            }
             Self::ShardUnknown { key } | Self::ShardReplaced { key } => {
                 let words = "check --stream; if the stream was deleted and created again, the old checkpoints are of no \
                              use: stop the workers, delete all leases (`kclctl leases delete --all`), start again";
@@ -254,6 +279,14 @@ impl Problem {
             Self::StuckHandOff { key, .. } => {
                 let words = "workers that live take it after the failover time: look again; if it stays, release it";
                 return Remedy::words(words).with("release", [key]);
+            }
+            Self::EndlessHandOff { giver_renews: true, .. } => {
+                "its handler does not end the batch under way: see its log or report. A worker of this project lets go after \
+                 `hand_off_timeout`; one that does not is stopped by hand, and others take the lease"
+            }
+            Self::EndlessHandOff { .. } => {
+                "if the second reads the shard, nothing is lost: the attribute checkpointOwner is left over, and goes with the next \
+                 worker of 3.x that holds the lease. If the first does, see its log or report: its handler does not end"
             }
             Self::Untaken { .. } => "the workers have reached `max_leases`, or stop: start more, or raise it",
             Self::Blocked { parent, by, .. } => match by {

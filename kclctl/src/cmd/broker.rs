@@ -3,9 +3,9 @@
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::ValueEnum;
-use kcl_broker::{Broker, Limits, SelfSigned, Server};
+use kcl_broker::{Broker, EngineConfig, Limits, SelfSigned, Server};
 
-use crate::{error::Error, output, parse, signals::Signals};
+use crate::{aws::ConnectionArgs, error::Error, output, parse, signals::Signals};
 
 /// How long requests that have begun may take to end.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(5);
@@ -13,7 +13,8 @@ const SHUTDOWN_GRACE: Duration = Duration::from_secs(5);
 /// Serve the Kinesis API on this machine, with streams in memory.
 ///
 /// Prints `listening on http://ADDRESS` when it is ready, and serves until SIGTERM or SIGINT. Every client of Kinesis can
-/// use it: any region and credentials will do. The streams are gone when it ends.
+/// use it: any region and credentials will do, and streams by ARN are those of --region and --account. The streams are gone when
+/// it ends.
 #[derive(Debug, clap::Args)]
 pub(crate) struct BrokerArgs {
     /// Where to listen; port 0 takes a free one. There is no access control: stay on loopback.
@@ -36,6 +37,11 @@ pub(crate) struct BrokerArgs {
     /// AWS does.
     #[arg(long, value_name = "WHOSE", value_enum, default_value_t = ChosenLimits::Off)]
     limits: ChosenLimits,
+
+    /// The account that the broker is: ARNs name it, and those of others are of streams that do not exist. The region is
+    /// that of --region.
+    #[arg(long, value_name = "ID", default_value = "000000000000", value_parser = parse::account)]
+    account: String,
 
     /// How many calls the log of operations keeps, see `kclctl operations`; 0 keeps none.
     #[arg(long, value_name = "N", default_value_t = 10_000)]
@@ -100,9 +106,17 @@ impl From<ChosenLimits> for Limits {
     }
 }
 
-pub(crate) async fn run(args: BrokerArgs) -> Result<(), Error> {
+pub(crate) async fn run(args: BrokerArgs, connection: &ConnectionArgs) -> Result<(), Error> {
     let mut signals = Signals::listen()?;
+    let mut config = EngineConfig {
+        account: args.account,
+        ..EngineConfig::default()
+    };
+    if let Some(region) = connection.region() {
+        region.clone_into(&mut config.region);
+    }
     let mut broker = Broker::builder()
+        .config(config)
         .retention(args.retention)
         .transition(args.transition)
         .limits(args.limits.into())

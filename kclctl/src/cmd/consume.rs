@@ -1,13 +1,12 @@
 //! `kclctl consume`.
 
-use std::{net::SocketAddr, str::FromStr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use clap::ValueEnum;
 use kcl_core::{
-    ApplicationName, InitialPosition, InvalidId, LeaseStore, StreamArn, StreamName, WorkerId, assign::LeaseAssignment,
-    fetch::FetchFailureKind,
+    ApplicationName, InitialPosition, LeaseStore, WorkerId, assign::LeaseAssignment, fetch::FetchFailureKind,
 };
-use kcl_runtime::{Config, KinesisSource, RecordSource as _, StreamConfig, Worker};
+use kcl_runtime::{Config, RecordSource as _, StreamConfig, Worker};
 
 use crate::{
     aws::{ConnectionArgs, Kinesis},
@@ -17,6 +16,7 @@ use crate::{
     leases::TableArgs,
     parse,
     signals::Signals,
+    stream::StreamArg,
 };
 
 /// Write the records of streams to stdout, one JSON object per line.
@@ -36,7 +36,7 @@ pub(crate) struct ConsumeArgs {
     /// are shared by all workers of the application together, and their leases have keys of their own, so that an
     /// application that read one stream does not go on as one of several.
     #[arg(long = "stream", value_name = "NAME|ARN", required = true)]
-    streams: Vec<Stream>,
+    streams: Vec<StreamArg>,
 
     /// Keep the leases as those of several streams also while there is one: others can then be added.
     #[arg(long)]
@@ -146,42 +146,6 @@ impl From<Assignment> for LeaseAssignment {
         match assignment {
             Assignment::LeaseCount => Self::LeaseCount,
             Assignment::Throughput => Self::Throughput,
-        }
-    }
-}
-
-/// A stream on the command line.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Stream {
-    Name(StreamName),
-    Arn(StreamArn),
-}
-
-impl Stream {
-    fn name(&self) -> &StreamName {
-        match self {
-            Self::Name(name) => name,
-            Self::Arn(arn) => arn.name(),
-        }
-    }
-
-    fn source(&self, kinesis: &Kinesis) -> KinesisSource {
-        let client = kinesis.client.clone();
-        match self {
-            Self::Name(name) => KinesisSource::new(client, name.clone()),
-            Self::Arn(arn) => KinesisSource::by_arn(client, arn.clone()),
-        }
-    }
-}
-
-impl FromStr for Stream {
-    type Err = InvalidId;
-
-    fn from_str(text: &str) -> Result<Self, InvalidId> {
-        if text.starts_with("arn:") {
-            text.parse().map(Self::Arn)
-        } else {
-            text.parse().map(Self::Name)
         }
     }
 }
@@ -328,7 +292,7 @@ pub(crate) async fn run(args: ConsumeArgs, connection: &ConnectionArgs) -> Resul
         }
     };
     match ended {
-        Ok(result) => result.map_err(|error| failure(error, &kinesis, args.streams.first().map(Stream::name)))?,
+        Ok(result) => result.map_err(|error| failure(error, &kinesis, args.streams.first().map(StreamArg::name)))?,
         // A panic of the worker is a fault of ours: let it be seen as one.
         Err(error) => std::panic::resume_unwind(error.into_panic()),
     }

@@ -6,9 +6,10 @@ use std::{
 };
 
 use kcl_core::{
-    ApplicationName, LeaseListing, Shard, ShardFilter, StoreError, StreamName, Timestamp,
+    ApplicationName, LeaseListing, ShardFilter, StoreError, Timestamp,
     coordination::{Coordination, LeaderLock},
-    doctor::{Examination, Finding, Look, Remedy, Severity, examine},
+    doctor::{Examination, Finding, HAND_OFF_PATIENCE, Look, Remedy, Severity, StreamShards, examine},
+    fetch::FetchFailure,
 };
 use kcl_runtime::{KinesisSource, RecordSource as _};
 use serde::Serialize;
@@ -24,13 +25,14 @@ use crate::{
     error::Error,
     lease_table::BesideArgs,
     output,
+    stream::StreamArg,
 };
 
 /// Beyond twice the failover time, whatever workers mend by themselves must be mended.
 const MARGIN: Duration = Duration::from_millis(500);
-/// How often to look whether a leader renews its lock, and how long a lock may stand still to be worth the wait: Java's lasts
+/// How often to look whether what was seen is over, and how long a lock may stand still to be worth the wait: Java's lasts
 /// two minutes.
-const LEADER_INTERVAL: Duration = Duration::from_secs(2);
+const LOOK_INTERVAL: Duration = Duration::from_secs(2);
 const LEADER_WATCH_MAX: Duration = Duration::from_mins(5);
 
 /// What is examined.
@@ -42,9 +44,10 @@ pub(crate) struct DoctorArgs {
     #[command(flatten)]
     beside: BesideArgs,
 
-    /// The stream that the application reads: with it, leases are compared with the stream's shards.
-    #[arg(long, value_name = "NAME")]
-    stream: Option<StreamName>,
+    /// The stream that the application reads, by name or by ARN: with it, leases are compared with the stream's shards. Give it
+    /// several times for an application that reads several.
+    #[arg(long = "stream", value_name = "NAME|ARN")]
+    streams: Vec<StreamArg>,
 
     /// The failover time of the workers.
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = humantime::parse_duration)]
@@ -74,6 +77,8 @@ struct Row {
     code: &'static str,
     confirmed: bool,
     leases: Vec<String>,
+    /// As `account:stream:epoch`, where the application reads several and it is about one.
+    stream: Option<String>,
     message: String,
     remedy: String,
     command: Option<String>,
@@ -84,14 +89,19 @@ struct Seen {
     listing: LeaseListing,
     /// What is beside them and when it was read, or why it cannot be.
     beside: Result<(Coordination, Timestamp), StoreError>,
-    shards: Option<Vec<Shard>>,
+    shards: Vec<StreamShards>,
 }
 
 impl Seen {
+    fn reads_one_stream(&self) -> bool {
+        let leases = &self.listing.leases;
+        !leases.is_empty() && leases.iter().all(|lease| lease.stream_id().is_none())
+    }
+
     fn as_look(&self) -> Look<'_> {
         Look {
             listing: &self.listing,
-            shards: self.shards.as_deref(),
+            shards: &self.shards,
             coordination: self.beside.as_ref().ok().map(|(found, at)| (found, *at)),
         }
     }
@@ -100,16 +110,17 @@ impl Seen {
 /// Says what is wrong; an error if any of it is one.
 pub(crate) async fn doctor(args: DoctorArgs, connection: &ConnectionArgs) -> Result<(), Error> {
     let table = args.table.open_with(&args.beside, connection).await?;
-    let source = match &args.stream {
-        Some(stream) => {
-            let kinesis = Kinesis::connect(connection).await?;
-            Some((KinesisSource::new(kinesis.client, stream.clone()), stream))
-        }
-        None => None,
-    };
-    let source = source.as_ref().map(|(source, stream)| (source, *stream));
+    let mut sources = Vec::new();
+    if !args.streams.is_empty() {
+        let kinesis = Kinesis::connect(connection).await?;
+        sources.extend(args.streams.iter().map(|stream| stream.source(&kinesis)));
+    }
     let stopwatch = Stopwatch::start();
-    let first = look(&table, source).await?;
+    let first = look(&table, &sources).await?;
+    if args.streams.len() > 1 && first.reads_one_stream() {
+        let problem = "the leases are those of an application that reads one stream: give one --stream";
+        return Err(Error::Usage(problem.to_owned()));
+    }
     if let Err(error) = &first.beside {
         note(&format!(
             "leaders and metrics are left out: {}",
@@ -121,11 +132,12 @@ pub(crate) async fn doctor(args: DoctorArgs, connection: &ConnectionArgs) -> Res
     } else {
         let started = stopwatch.elapsed();
         tokio::time::sleep(args.failover_time * 2 + MARGIN).await;
+        watch_hand_offs(&table, &first.listing, || stopwatch.elapsed().saturating_sub(started)).await?;
         if let Ok((Coordination { leader: Some(lock), .. }, _)) = &first.beside {
             watch_leader(&table, lock, || stopwatch.elapsed().saturating_sub(started)).await?;
         }
         let between = stopwatch.elapsed().saturating_sub(started);
-        (Some(look(&table, source).await?), Some(between))
+        (Some(look(&table, &sources).await?), Some(between))
     };
     let earlier = match (&last, between) {
         (Some(_), Some(between)) => Some((first.as_look(), between)),
@@ -133,7 +145,7 @@ pub(crate) async fn doctor(args: DoctorArgs, connection: &ConnectionArgs) -> Res
     };
     let last = last.as_ref().unwrap_or(&first);
     let findings = examine(&Examination {
-        stream: args.stream.as_ref(),
+        stream: args.streams.first().map(StreamArg::name),
         earlier,
         last: last.as_look(),
         failover_time: args.failover_time,
@@ -147,6 +159,37 @@ pub(crate) async fn doctor(args: DoctorArgs, connection: &ConnectionArgs) -> Res
         return Ok(());
     }
     Err(LeasesError::Unhealthy { errors }.into())
+}
+
+/// Waits until the hand-offs that were under way at the first look are done, or have taken longer than they may.
+async fn watch_hand_offs(table: &Table, first: &LeaseListing, elapsed: impl Fn() -> Duration) -> Result<(), Error> {
+    let needed = HAND_OFF_PATIENCE + MARGIN;
+    let goes_on = |now: &LeaseListing| {
+        let before = first.leases.iter().filter(|lease| lease.is_in_hand_off());
+        let found = before.filter_map(|before| {
+            let row = now.leases.iter().find(|row| row.key == before.key)?;
+            let is_same = row.checkpoint_owner == before.checkpoint_owner && row.owner == before.owner;
+            (is_same && row.counter != before.counter).then(|| row.key.clone())
+        });
+        found.collect::<Vec<_>>()
+    };
+    let mut is_told = false;
+    loop {
+        let left = needed.saturating_sub(elapsed());
+        if left.is_zero() {
+            return Ok(());
+        }
+        let Some(lease) = goes_on(&table.list().await?).into_iter().next() else {
+            return Ok(());
+        };
+        if !std::mem::replace(&mut is_told, true) {
+            let seconds = left.as_secs_f64().ceil();
+            note(&format!(
+                "waiting up to {seconds} s more to see whether the hand-off of {lease} ends"
+            ));
+        }
+        tokio::time::sleep(left.min(LOOK_INTERVAL)).await;
+    }
 }
 
 /// Waits until the leader has renewed its lock or has had the time for it, which may be longer than leases may stand still.
@@ -172,12 +215,12 @@ async fn watch_leader(table: &Table, lock: &LeaderLock, elapsed: impl Fn() -> Du
                 lock.owner
             ));
         }
-        tokio::time::sleep(left.min(LEADER_INTERVAL)).await;
+        tokio::time::sleep(left.min(LOOK_INTERVAL)).await;
     }
 }
 
 /// The table first: a shard that has a lease then must be listed after.
-async fn look(table: &Table, source: Option<(&KinesisSource, &StreamName)>) -> Result<Seen, Error> {
+async fn look(table: &Table, sources: &[KinesisSource]) -> Result<Seen, Error> {
     let listing = table.list().await?;
     // What the lease table holds of it was read with the leases.
     let beside = match table.coordination().await {
@@ -186,16 +229,24 @@ async fn look(table: &Table, source: Option<(&KinesisSource, &StreamName)>) -> R
         Err(Error::Store(error @ StoreError::Unusable { .. })) => Err(error),
         Err(error) => return Err(error),
     };
-    let shards = match source {
-        None => None,
-        Some((source, stream)) => {
-            let listed = source.list_shards(ShardFilter::All).await;
-            Some(listed.map_err(|failure| LeasesError::Shards {
-                stream: stream.clone(),
-                message: failure.message,
-            })?)
-        }
-    };
+    let has_several = listing.leases.iter().any(|lease| lease.stream_id().is_some());
+    let mut shards = Vec::new();
+    for source in sources {
+        let failed = |failure: FetchFailure| LeasesError::Shards {
+            stream: source.stream().clone(),
+            message: failure.message,
+        };
+        // Which one it is tells those of two accounts apart, and those that were created again.
+        let id = match has_several {
+            true => Some(source.identify().await.map_err(failed)?),
+            false => None,
+        };
+        shards.push(StreamShards {
+            stream: source.stream().clone(),
+            id,
+            shards: source.list_shards(ShardFilter::All).await.map_err(failed)?,
+        });
+    }
     Ok(Seen {
         listing,
         beside,
@@ -230,7 +281,12 @@ fn show(
         } else {
             " (seen once: it may be half of a change that is under way)"
         };
-        output::line(&format!("{}: {}{doubt} [{}]", row.severity, row.message, row.code))?;
+        let of = row
+            .stream
+            .as_ref()
+            .map(|stream| format!(" of {stream}"))
+            .unwrap_or_default();
+        output::line(&format!("{}{of}: {}{doubt} [{}]", row.severity, row.message, row.code))?;
         output::line(&format!("  {}", row.remedy))?;
         if let Some(command) = &row.command {
             output::line(&format!("    {command}"))?;
@@ -252,6 +308,7 @@ fn row(args: &DoctorArgs, finding: &Finding) -> Row {
         code: finding.problem.code(),
         confirmed: finding.confirmed,
         leases: finding.problem.leases().into_iter().map(ToString::to_string).collect(),
+        stream: finding.stream.as_ref().map(ToString::to_string),
         message: finding.problem.to_string(),
         command: command(args, &remedy),
         remedy: remedy.words,

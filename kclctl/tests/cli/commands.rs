@@ -228,6 +228,36 @@ async fn wrong_usage_has_a_code_of_its_own() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn given_an_account_and_a_region_when_a_broker_has_them_then_streams_by_arn_are_found_there_only() {
+    let place = ["--account", "123456789012", "--region", "eu-west-1"];
+    let mut broker = Running::start(&mut kclctl(
+        &[&["broker", "--listen", "127.0.0.1:0"][..], &place].concat(),
+    ));
+    let line = broker.line().await;
+    let endpoint = line.strip_prefix("listening on ").unwrap();
+    ok(&run(&["stream", "create", "s", "--endpoint", endpoint]).await);
+    let consume = async |arn: &str| {
+        let consume = [
+            "consume",
+            "--stream",
+            arn,
+            "--app",
+            "a",
+            "--until-idle",
+            "100ms",
+            "--endpoint",
+            endpoint,
+        ];
+        run(&consume).await
+    };
+    ok(&consume("arn:aws:kinesis:eu-west-1:123456789012:stream/s").await);
+    let other = consume("arn:aws:kinesis:eu-west-1:000000000000:stream/s").await;
+    assert!(error(&other, 1).contains("the stream s does not exist"));
+    broker.signal("TERM").await;
+    ok(&broker.end().await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn given_settings_in_the_environment_when_the_usage_is_wrong_then_its_line_does_not_ask_for_them() {
     let mut command = kclctl(&["stream", "create"]);
     command

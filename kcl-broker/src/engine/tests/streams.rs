@@ -1,6 +1,7 @@
 use super::*;
 use crate::api::{
-    DeleteStream, DescribeStream, DescribeStreamSummary, ListStreams, StreamMode, StreamModeDetails, StreamStatus,
+    DeleteStream, DescribeStream, DescribeStreamSummary, ListStreams, ListTagsForResource, RegisterStreamConsumer,
+    StreamMode, StreamModeDetails, StreamStatus,
 };
 
 #[test]
@@ -228,7 +229,7 @@ fn streams_are_listed_by_name_page_by_page() {
 #[test]
 fn a_stream_is_addressed_by_name_by_arn_or_by_both() {
     let mut world = World::with_shards(1);
-    let arn = |name: &str| Some(format!("arn:aws:kinesis:eu-west-1:123456789012:stream/{name}"));
+    let arn = |name: &str| Some(format!("arn:aws:kinesis:us-east-1:000000000000:stream/{name}"));
     let by = |name: Option<&str>, stream_arn| DescribeStreamSummary {
         stream_name: name.map(ToOwned::to_owned),
         stream_arn,
@@ -238,6 +239,32 @@ fn a_stream_is_addressed_by_name_by_arn_or_by_both() {
     assert_kind(world.call(by(Some(STREAM), arn("other"))), ErrorKind::InvalidArgument);
     assert_kind(world.call(by(None, None)), ErrorKind::InvalidArgument);
     assert_kind(world.call(by(None, arn("other"))), ErrorKind::ResourceNotFound);
+    // Streams of other accounts and regions are other streams, whatever they are called.
+    for other in ["us-east-1:111122223333", "eu-west-1:000000000000"] {
+        let stream = format!("arn:aws:kinesis:{other}:stream/{STREAM}");
+        for by in [by(None, Some(stream.clone())), by(Some(STREAM), Some(stream.clone()))] {
+            let refused = world.call(by).unwrap_err();
+            assert_eq!(refused.kind(), ErrorKind::ResourceNotFound);
+            assert!(
+                refused
+                    .to_string()
+                    .contains("This broker is account 000000000000 in region us-east-1"),
+                "{refused}"
+            );
+        }
+        assert_kind(
+            world.call(RegisterStreamConsumer::new(&stream, "c")),
+            ErrorKind::ResourceNotFound,
+        );
+        assert_kind(
+            world.call(ListTagsForResource::new(&stream)),
+            ErrorKind::ResourceNotFound,
+        );
+        assert_kind(
+            world.call(ListTagsForResource::new(format!("{stream}/consumer/c:1"))),
+            ErrorKind::ResourceNotFound,
+        );
+    }
     for bad in [
         "rides",
         "arn:aws:kinesis:eu-west-1:12:stream/rides",

@@ -3,7 +3,7 @@
 use super::{Case, FAILOVER, Severity, finished, free, held, high, key, low, shard, worker};
 use crate::{
     HashKeyRange, Lease, LeaseWrite, Position, Session,
-    doctor::{BlockedBy, Problem},
+    doctor::{BlockedBy, HAND_OFF_PATIENCE, Problem},
 };
 
 fn handed(lease: &Lease, to: &str) -> Lease {
@@ -60,6 +60,42 @@ fn given_a_hand_off_when_the_giver_does_not_renew_then_it_is_stuck() {
     assert_eq!(remedy.command, Some(vec!["release".to_owned(), key(1).to_string()]));
     // While the giver renews it is still handling its last batch.
     assert_eq!(Case::of(leases()).findings(), []);
+}
+
+#[test]
+fn given_a_hand_off_when_the_giver_renews_for_longer_than_a_batch_may_take_then_it_is_named() {
+    let leases = || [handed(&held(1, low(), "w1"), "w2"), held(2, high(), "w2")];
+    let case = Case::of(leases()).within(HAND_OFF_PATIENCE + FAILOVER);
+    assert_eq!(case.codes(), [("endless_hand_off", Severity::Warning)]);
+    assert!(
+        case.findings()[0]
+            .problem
+            .to_string()
+            .contains("w1 has renewed it for 40 s")
+    );
+    // Another one than at the first look has only begun.
+    let passed = case.then(1, |lease| lease.owner = Some(worker("w3")));
+    assert_eq!(passed.findings(), []);
+}
+
+#[test]
+fn given_a_lease_that_a_worker_of_2x_stole_in_a_hand_off_when_it_renews_then_nobody_is_said_to_live_for_it() {
+    // The thief leaves who was to pass it on, and its rows have no session.
+    let mut stolen = handed(&held(1, low(), "gone"), "thief");
+    stolen.session = None;
+    let case = Case::of([stolen, held(2, high(), "gone")]).silent(2);
+    let found = case.findings();
+    assert!(
+        matches!(&found[..], [only] if matches!(&only.problem,
+            Problem::SilentHolder { holder, lives_elsewhere: false, .. } if *holder == worker("gone"))),
+        "{found:?}"
+    );
+    let case = case.within(HAND_OFF_PATIENCE + FAILOVER);
+    let told: String = case.findings().iter().map(|found| found.problem.to_string()).collect();
+    assert!(
+        told.contains("by one of the two: thief, if it is a worker of KCL 2.x"),
+        "{told}"
+    );
 }
 
 #[test]

@@ -1,7 +1,10 @@
 //! What single rows tell.
 
 use super::{Case, Severity, high, low, stream};
-use crate::{HashKeyRange, Lease, LeaseKey, doctor::Problem};
+use crate::{
+    HashKeyRange, Lease, LeaseKey,
+    doctor::{Problem, StreamShards},
+};
 
 #[test]
 fn given_a_row_that_is_no_lease_when_examined_then_it_is_named() {
@@ -66,8 +69,9 @@ fn given_two_streams_of_one_application_when_examined_then_each_is_whole_or_not_
     assert_eq!(without(&waiting.key).codes(), [("hash_range_hole", Severity::Error)]);
 
     // The stream's shards are those of the stream that is asked about.
-    let mut case = Case::of(leases.clone()).with_shards([super::open(1, low(), None), super::open(2, high(), None)]);
+    let mut case = Case::of(leases.clone());
     case.stream = Some(stream("a"));
+    let case = case.with_shards([super::open(1, low(), None), super::open(2, high(), None)]);
     assert_eq!(case.findings(), []);
     let mut case = case.with_shards([super::open(7, HashKeyRange::FULL, None)]);
     let strange: Vec<LeaseKey> = case
@@ -79,7 +83,29 @@ fn given_two_streams_of_one_application_when_examined_then_each_is_whole_or_not_
         !strange.is_empty() && strange.iter().all(|key| key.as_str().starts_with("1:a:7")),
         "{strange:?}"
     );
-    case.stream = None;
+    // Both streams, each with shards of its own: what is missing is missing in the one that has it.
+    let also = super::open(9, HashKeyRange::FULL, None);
+    case = case.with_shards([super::open(1, low(), None), super::open(2, high(), None)]);
+    case.shards.push(StreamShards {
+        stream: stream("b"),
+        id: Some("1:b:7".parse().unwrap()),
+        shards: vec![
+            super::closed(1, low(), None),
+            super::open(2, high(), None),
+            super::open(3, low(), Some(1)),
+            also,
+        ],
+    });
+    let found = case.findings();
+    assert!(!found.is_empty());
+    for finding in &found {
+        assert_eq!(finding.stream, Some("1:b:7".parse().unwrap()), "{finding:?}");
+    }
+    // A stream that was created again is another one.
+    case.shards[1].id = Some("1:b:8".parse().unwrap());
+    assert_eq!(case.findings(), []);
+    case.shards[1].stream = stream("c");
+    case.shards[1].id = None;
     assert_eq!(case.findings(), [], "nobody says of which one they are");
 }
 

@@ -110,8 +110,18 @@ fn given_a_stream_that_was_created_again_in_the_same_shape_when_examined_then_ol
     };
     let case = Case::of([lease]);
     assert_eq!(case.clone().with_shards([begun_at("9")]).findings(), []);
-    let other = case.with_shards([begun_at("100")]);
-    assert_eq!(other.codes(), [("lease_of_another_shard", Severity::Error)]);
+    let other = case.clone().with_shards([begun_at("100")]);
+    assert_eq!(other.codes(), [("checkpoint_outside_shard", Severity::Error)]);
+    // It may be a wrong seek as well, so the lease is not to be deleted but set right.
+    let remedy = other.findings()[0].problem.remedy();
+    assert_eq!(
+        remedy.command.unwrap(),
+        ["seek", key(1).as_str(), "--to", "trim-horizon"]
+    );
+    let mut ended = begun_at("9");
+    ended.ending_sequence_number = Some("69".parse().unwrap());
+    let beyond = case.with_shards([ended]);
+    assert!(beyond.codes().contains(&("checkpoint_outside_shard", Severity::Error)));
 }
 
 #[test]
