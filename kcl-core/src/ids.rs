@@ -155,6 +155,18 @@ id!(
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-'))
 );
 
+id!(
+    /// The name of a consumer with dedicated throughput: 1 to 128 of `a-z A-Z 0-9 _ . -`, as AWS has it.
+    ConsumerName, "consumer name", "use 1 to 128 of a-z A-Z 0-9 _ . -",
+    |text| (1..=ConsumerName::LONGEST).contains(&text.len())
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-'))
+);
+
+impl ConsumerName {
+    /// The most letters of a name.
+    pub const LONGEST: usize = 128;
+}
+
 impl LeaseKey {
     /// The key under which an application that reads one stream keeps the lease of `shard`.
     #[must_use]

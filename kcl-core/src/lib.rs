@@ -27,7 +27,8 @@ pub mod worker;
 pub use self::{
     catalog::{ChildShard, Shard, ShardFilter},
     ids::{
-        AccountId, ApplicationName, HashKey, HashKeyRange, InvalidId, LeaseKey, Session, ShardId, StreamName, WorkerId,
+        AccountId, ApplicationName, ConsumerName, HashKey, HashKeyRange, InvalidId, LeaseKey, Session, ShardId,
+        StreamName, WorkerId,
     },
     lease::{Expect, Lease, LeaseWrite, Patch, PendingCheckpoint},
     record::{Batch, Record},

@@ -3,7 +3,9 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use kcl_core::{
-    ApplicationName, Batch, InitialPosition, LeaseStore, Session, Timestamp, WorkerId, shard::CheckpointPolicy,
+    ApplicationName, Batch, InitialPosition, LeaseStore, Session, Timestamp, WorkerId,
+    fetch::{RetrievalMode, consumer::ConsumerSelector},
+    shard::CheckpointPolicy,
     worker::WorkerMachine,
 };
 use tokio::sync::{mpsc, watch};
@@ -17,7 +19,7 @@ use crate::{
     metrics,
     processor::{DynFactory, RecordProcessorFactory, erase},
     source::RecordSource,
-    streams::{StreamConfig, Streams},
+    streams::{StreamConfig, StreamDefaults, Streams},
     worker_task::{Parts, WorkerTask},
 };
 
@@ -202,6 +204,7 @@ pub struct WorkerBuilder {
     sources: Sources,
     store: Arc<dyn LeaseStore>,
     config: Config,
+    retrieval_mode: Option<RetrievalMode>,
     worker: Option<WorkerId>,
     seed: Option<u64>,
     started_at: Option<Timestamp>,
@@ -214,6 +217,7 @@ impl WorkerBuilder {
             sources,
             store,
             config: Config::default(),
+            retrieval_mode: None,
             worker: None,
             seed: None,
             started_at: None,
@@ -232,6 +236,13 @@ impl WorkerBuilder {
     #[must_use]
     pub fn config(mut self, config: Config) -> Self {
         self.config = config;
+        self
+    }
+
+    /// Reads shards like this, whatever the [`Config`] says.
+    #[must_use]
+    pub fn retrieval_mode(mut self, mode: RetrievalMode) -> Self {
+        self.retrieval_mode = Some(mode);
         self
     }
 
@@ -313,11 +324,20 @@ impl WorkerBuilder {
             commands,
             changes: Arc::clone(&changes),
         };
+        let defaults = StreamDefaults {
+            initial_position: self.config.initial_position,
+            retrieval_mode: self.retrieval_mode.unwrap_or(self.config.retrieval_mode),
+            consumer: self
+                .config
+                .consumer
+                .clone()
+                .unwrap_or_else(|| ConsumerSelector::of_application(&self.application)),
+            interval: self.config.shard_sync_interval,
+        };
         let streams = match self.sources {
-            Sources::One(source) => Streams::one(source),
+            Sources::One(source) => Streams::one(source, defaults),
             Sources::Several(several) => {
-                let (initial, interval) = (self.config.initial_position, self.config.shard_sync_interval);
-                let mut streams = Streams::several(initial, interval, rng.u64(..));
+                let mut streams = Streams::several(defaults, rng.u64(..));
                 for stream in several {
                     // The worker tells its machine which are known by now when it begins to run.
                     let _ = streams.add(clock.now(), stream);

@@ -6,7 +6,7 @@ use kcl_core::{
     InitialPosition, Lease, Session, StreamName, WorkerId,
     aggregate::OutOfRange,
     assign::LeaseAssignment,
-    fetch::{MAX_RECORDS_PER_READ, PollPacing},
+    fetch::{MAX_RECORDS_PER_READ, PollPacing, RetrievalMode, consumer::ConsumerSelector},
     retry::Backoff,
     shard::{CheckpointPolicy, ShardConfig},
     worker::{FormerStreams, WorkerConfig},
@@ -42,13 +42,20 @@ pub struct Config {
     pub hand_off_timeout: Duration,
     /// The most records that one call of the handler gets. By default as many as one read gives.
     pub batch_size: usize,
-    /// The most records that one read asks for. 10,000 by default, the service's limit.
+    /// How shards are read: by polling, the default, by enhanced fan-out, or by whichever is to be had. Enhanced fan-out sends
+    /// records as they come, at a rate of this application's own, and AWS charges for it.
+    pub retrieval_mode: RetrievalMode,
+    /// The consumer that subscribes in enhanced fan-out, by name or ARN. By default the one that is named as the
+    /// application is, which is registered if there is none.
+    pub consumer: Option<ConsumerSelector>,
+    /// The most records that one poll asks for. 10,000 by default, the service's limit.
     pub max_records: u32,
-    /// From the start of one read to the start of the next while there is more to read. 200 ms by default, the pace that
-    /// the service allows for all polling applications of a shard together.
+    /// From the start of one poll to the start of the next while there is more to read. 200 ms by default, the pace that
+    /// the service allows for all polling applications of a shard together. Zero asks as fast as the service answers. What it
+    /// refuses slows polling down by itself.
     pub idle_time_between_reads: Duration,
-    /// From the start of one read to the start of the next at the tip of a shard. 1 s by default, which leaves room for
-    /// other applications.
+    /// From the start of one poll to the start of the next at the tip of a shard. 1 s by default, which leaves room for
+    /// other applications. Zero as above.
     pub idle_time_at_tip: Duration,
     /// The memory for records that were read and are not yet handled, across all shards. 64 MiB by default. A shard
     /// may always have one batch in work and one waiting, so a very small budget slows it down and does not stop it.
@@ -77,6 +84,8 @@ impl Default for Config {
             shutdown_grace: Duration::from_secs(30),
             hand_off_timeout: Duration::from_secs(30),
             batch_size: MAX_RECORDS_PER_READ as usize,
+            retrieval_mode: RetrievalMode::default(),
+            consumer: None,
             max_records: MAX_RECORDS_PER_READ,
             idle_time_between_reads: pacing.while_behind,
             idle_time_at_tip: pacing.at_tip,

@@ -4,12 +4,13 @@ use std::{sync::Arc, time::Duration};
 
 use kcl_core::{
     ShardId, StreamId, StreamName, Timestamp,
+    fetch::{FetchFailure, RetrievalMode},
     shard::ShardStatus,
     worker::{LeaseState, WorkerPhase, WorkerStatus},
 };
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::streams::{StreamConfig, StreamSelector, StreamStatus};
+use crate::streams::{Reading, StreamConfig, StreamSelector, StreamStatus};
 
 /// The most commands that wait for a worker.
 pub(crate) const COMMAND_QUEUE: usize = 16;
@@ -20,6 +21,7 @@ pub(crate) enum Command {
     Shutdown,
     AddStream(StreamConfig),
     RemoveStream(StreamSelector, oneshot::Sender<usize>),
+    SetRetrieval(StreamSelector, RetrievalMode, oneshot::Sender<Vec<Reading>>),
     Report(oneshot::Sender<Report>),
 }
 
@@ -116,6 +118,31 @@ impl WorkerHandle {
         // A worker that is gone has no streams.
         let _ = self.commands.send(Command::RemoveStream(stream.into(), answer)).await;
         answered.await.unwrap_or(0)
+    }
+
+    /// Reads the shards of a stream like this from now on, those that it holds and those that it will. Each goes on exactly
+    /// where it is. Returns at once with how many streams that concerns.
+    pub async fn set_retrieval_mode(&self, stream: impl Into<StreamSelector>, mode: RetrievalMode) -> usize {
+        self.set_retrieval(stream.into(), mode).await.len()
+    }
+
+    async fn set_retrieval(&self, stream: StreamSelector, mode: RetrievalMode) -> Vec<Reading> {
+        let (answer, answered) = oneshot::channel();
+        // A worker that is gone reads nothing.
+        let _ = self.commands.send(Command::SetRetrieval(stream, mode, answer)).await;
+        answered.await.unwrap_or_default()
+    }
+
+    /// Polls the shards of a stream from now on, and deregisters the consumer that the worker subscribed as. Other workers
+    /// that want enhanced fan-out would register it again: change their mode first.
+    ///
+    /// # Errors
+    /// If the service does not deregister the consumer. The shards are polled all the same.
+    pub async fn deregister_consumer(&self, stream: impl Into<StreamSelector>) -> Result<(), FetchFailure> {
+        for reading in self.set_retrieval(stream.into(), RetrievalMode::Polling).await {
+            reading.source.deregister(&reading.consumer).await?;
+        }
+        Ok(())
     }
 
     /// How the worker is; `None` once it ended.

@@ -27,6 +27,11 @@ mod worker_task;
 #[cfg(feature = "testing")]
 pub use kcl_broker as broker;
 
+pub use kcl_core::fetch::{
+    RetrievalMode,
+    consumer::{ConsumerArn, ConsumerSelector},
+};
+
 pub use self::{
     builder::{FunctionWorkerBuilder, ProcessorWorkerBuilder, Worker, WorkerBuilder},
     config::Config,

@@ -3,6 +3,7 @@
 //! All carry the labels `application` and `stream`; those of a shard also `shard`, those of a worker also `worker`.
 //! Install any recorder of the `metrics` ecosystem to receive them; without one they cost next to nothing.
 
+use kcl_core::fetch::Retrieval;
 use metrics::{Counter, Gauge, Histogram, Label, Unit};
 
 /// Gauge, milliseconds, per shard: how far behind the tip of the shard its consumer is. While records wait for the
@@ -24,6 +25,11 @@ pub const HANDLER_FAILURES: &str = "kcl_handler_failures_total";
 pub const SOURCE_FAILURES: &str = "kcl_source_failures_total";
 /// Counter, per shard, with the label `rule` (deliver, skip): records of aggregates whose hash keys belong to other shards.
 pub const OUT_OF_RANGE: &str = "kcl_out_of_range_records_total";
+/// Gauge, per shard: 1 while it is subscribed to (enhanced fan-out), 0 while it is polled.
+pub const FAN_OUT: &str = "kcl_fan_out";
+/// Counter, per shard, with the label `kind`: how often polling had to take the place of enhanced fan-out, by what stood in the
+/// way.
+pub const FALLBACKS: &str = "kcl_fan_out_fallbacks_total";
 /// Gauge, bytes, per shard: memory of the records that were read and not yet handled.
 pub const BUFFERED_BYTES: &str = "kcl_buffered_bytes";
 /// Counter, per worker: checkpoints that were written.
@@ -68,6 +74,8 @@ pub fn describe() {
         Unit::Count,
         "Records of aggregates whose hash keys belong to other shards"
     );
+    metrics::describe_gauge!(FAN_OUT, Unit::Count, "1 while the shard is subscribed to");
+    metrics::describe_counter!(FALLBACKS, Unit::Count, "Times that polling took the place of fan-out");
     metrics::describe_gauge!(
         BUFFERED_BYTES,
         Unit::Bytes,
@@ -94,6 +102,7 @@ pub(crate) struct ShardMetrics {
     pub(crate) handler_seconds: Histogram,
     pub(crate) batch_records: Histogram,
     pub(crate) buffered_bytes: Gauge,
+    fan_out: Gauge,
 }
 
 impl ShardMetrics {
@@ -106,6 +115,7 @@ impl ShardMetrics {
             handler_seconds: metrics::histogram!(HANDLER_SECONDS, labels.iter()),
             batch_records: metrics::histogram!(BATCH_RECORDS, labels.iter()),
             buffered_bytes: metrics::gauge!(BUFFERED_BYTES, labels.iter()),
+            fan_out: metrics::gauge!(FAN_OUT, labels.iter()),
             labels,
         }
     }
@@ -122,10 +132,19 @@ impl ShardMetrics {
         metrics::counter!(OUT_OF_RANGE, with(&self.labels, "rule", rule)).increment(records);
     }
 
+    pub(crate) fn retrieval(&self, retrieval: Retrieval, fallback: Option<&'static str>) {
+        let is_subscribed = retrieval == Retrieval::FanOut;
+        self.fan_out.set(if is_subscribed { 1.0 } else { 0.0 });
+        if let Some(kind) = fallback {
+            metrics::counter!(FALLBACKS, with(&self.labels, "kind", kind)).increment(1);
+        }
+    }
+
     /// The consumer ended: what it measured is no longer so.
     pub(crate) fn ended(&self) {
         self.iterator_age.set(0.0);
         self.buffered_bytes.set(0.0);
+        self.fan_out.set(0.0);
     }
 }
 

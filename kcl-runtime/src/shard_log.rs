@@ -57,6 +57,24 @@ pub(crate) fn event(metrics: &ShardMetrics, event: &ShardEvent) {
                 tracing::debug!(records, total, rule, "records of other shards in aggregates");
             }
         }
+        ShardEvent::Retrieval {
+            retrieval,
+            fallback,
+            insists,
+        } => {
+            metrics.retrieval(*retrieval, fallback.as_ref().map(|failure| failure.kind.as_str()));
+            match fallback {
+                None => tracing::info!(%retrieval, "the shard is read"),
+                Some(failure) => {
+                    let (kind, message) = (failure.kind.as_str(), &failure.message);
+                    if *insists {
+                        tracing::warn!(kind, %message, "no subscription is to be had: the shard is polled, and fan-out is tried again later");
+                    } else {
+                        tracing::info!(kind, %message, "no subscription is to be had: the shard is polled, and fan-out is tried again later");
+                    }
+                }
+            }
+        }
         ShardEvent::Handled { records, bytes } => {
             metrics.records.increment(*records as u64);
             metrics.bytes.increment(*bytes);

@@ -5,7 +5,7 @@ use std::{any::Any, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 use futures::{FutureExt, future::BoxFuture};
 use kcl_core::{
     Position, ShardId, StreamId, Tick,
-    fetch::{Fetch, FetchFailure},
+    fetch::{Fetch, FetchFailure, RetrievalMode, SubscribeAt, consumer::ConsumerSelector},
     shard::{
         Call, CheckpointRefused, CheckpointRequest, Finish, Outcome, ShardEffect, ShardInput, ShardMachine,
         ShardStatus, StopReason,
@@ -44,11 +44,14 @@ pub(crate) struct ShardTask {
     pub(crate) stream_id: Option<Arc<StreamId>>,
     pub(crate) machine: ShardMachine,
     pub(crate) source: Arc<dyn RecordSource>,
+    /// The consumer that subscribes.
+    pub(crate) subscriber: ConsumerSelector,
     pub(crate) factory: DynFactory,
     pub(crate) context: ShardContext,
     pub(crate) clock: Clock,
     pub(crate) control: watch::Receiver<Control>,
     pub(crate) share: watch::Receiver<u64>,
+    pub(crate) retrieval: watch::Receiver<RetrievalMode>,
     pub(crate) reports: mpsc::Sender<(TenureId, ShardReport)>,
     pub(crate) status: watch::Sender<ShardStatus>,
     pub(crate) changes: Arc<watch::Sender<u64>>,
@@ -121,6 +124,10 @@ impl ShardTask {
                     let share = *self.share.borrow_and_update();
                     self.handle(ShardInput::Share(share));
                 }
+                Ok(()) = self.retrieval.changed() => {
+                    let mode = *self.retrieval.borrow_and_update();
+                    self.handle(ShardInput::Retrieval(mode));
+                }
                 () = self.clock.sleep_until(abort_at) => {
                     if let Some(running) = &mut flight.running {
                         running.abort_at = None;
@@ -155,6 +162,11 @@ impl ShardTask {
         while let Some(effect) = self.machine.poll_effect() {
             match effect {
                 ShardEffect::Open(position) => flight.opening = Some(self.open(position)),
+                ShardEffect::Subscribe(at) => flight.opening = Some(self.subscribe(at)),
+                ShardEffect::Close => {
+                    // Dropping them is what ends them.
+                    (flight.opening, flight.reading, flight.reader) = (None, None, None);
+                }
                 ShardEffect::Fetch { max_records } => match flight.reader.take() {
                     Some(reader) => flight.reading = Some(read(reader, max_records)),
                     None => tracing::error!("a read was asked for while no reader stands ready"),
@@ -180,6 +192,11 @@ impl ShardTask {
     fn open(&self, position: Position) -> Opening {
         let (source, shard) = (Arc::clone(&self.source), self.shard.clone());
         async move { source.open(&shard, &position).await }.boxed()
+    }
+
+    fn subscribe(&self, at: SubscribeAt) -> Opening {
+        let (source, shard, subscriber) = (Arc::clone(&self.source), self.shard.clone(), self.subscriber.clone());
+        async move { source.subscribe(&shard, &at, &subscriber).await }.boxed()
     }
 
     fn call(&mut self, flight: &mut InFlight, call: Call, checkpointer: Checkpointer) {

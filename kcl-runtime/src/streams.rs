@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use kcl_core::{
     InitialPosition, StreamId, StreamName, Tick,
-    fetch::{FetchFailure, FetchFailureKind},
+    fetch::{FetchFailure, FetchFailureKind, RetrievalMode, consumer::ConsumerSelector},
     retry::Backoff,
     worker::{self, WorkerFailure},
 };
@@ -20,6 +20,8 @@ pub struct StreamConfig {
     pub(crate) source: Arc<dyn RecordSource>,
     pub(crate) id: Option<StreamId>,
     pub(crate) initial_position: Option<InitialPosition>,
+    pub(crate) retrieval_mode: Option<RetrievalMode>,
+    pub(crate) consumer: Option<ConsumerSelector>,
 }
 
 impl StreamConfig {
@@ -30,7 +32,24 @@ impl StreamConfig {
             source: Arc::new(source),
             id: None,
             initial_position: None,
+            retrieval_mode: None,
+            consumer: None,
         }
+    }
+
+    /// Reads its shards like this. By default as the worker's [`Config`](crate::Config::retrieval_mode) says.
+    #[must_use]
+    pub fn retrieval_mode(mut self, mode: RetrievalMode) -> Self {
+        self.retrieval_mode = Some(mode);
+        self
+    }
+
+    /// Subscribes as this consumer in enhanced fan-out. By default as the worker's [`Config`](crate::Config::consumer) says,
+    /// and where that says nothing either, as the one that is named as the application is.
+    #[must_use]
+    pub fn consumer(mut self, consumer: impl Into<ConsumerSelector>) -> Self {
+        self.consumer = Some(consumer.into());
+        self
     }
 
     /// Starts here with shards that nobody has read before. By default where the worker's
@@ -106,33 +125,73 @@ struct Entry {
     not: Option<StreamId>,
 }
 
+impl StreamConfig {
+    /// Whether it has this name. Which one of the name it is, need not be known.
+    fn is_called(&self, which: &StreamSelector) -> bool {
+        match which {
+            StreamSelector::Name(name) => self.name() == name,
+            StreamSelector::Id(id) => self.id.as_ref() == Some(id),
+        }
+    }
+}
+
+impl Entry {
+    /// One that is looked for again may have been given as the one that is meant.
+    fn is(&self, which: &StreamSelector) -> bool {
+        let is_found = matches!(which, StreamSelector::Id(id) if self.found.as_ref() == Some(id));
+        is_found || self.config.is_called(which)
+    }
+}
+
+/// What the shards of a stream are read through, and how.
+#[derive(Clone, Debug)]
+pub(crate) struct Reading {
+    pub(crate) source: Arc<dyn RecordSource>,
+    pub(crate) mode: RetrievalMode,
+    pub(crate) consumer: ConsumerSelector,
+}
+
+/// What is not said of a stream itself.
+#[derive(Clone, Debug)]
+pub(crate) struct StreamDefaults {
+    pub(crate) initial_position: InitialPosition,
+    pub(crate) retrieval_mode: RetrievalMode,
+    pub(crate) consumer: ConsumerSelector,
+    /// How often a stream that does not exist is looked for.
+    pub(crate) interval: Duration,
+}
+
 /// The streams of a worker: one for its whole life, or several that come and go.
 #[derive(Debug)]
 pub(crate) struct Streams {
-    one: Option<Arc<dyn RecordSource>>,
+    one: Option<StreamConfig>,
     several: BTreeMap<EntryId, Entry>,
     next_entry: u64,
-    initial_position: InitialPosition,
-    /// How often a stream that does not exist is looked for.
-    interval: Duration,
+    defaults: StreamDefaults,
     rng: fastrand::Rng,
 }
 
 impl Streams {
-    pub(crate) fn one(source: Arc<dyn RecordSource>) -> Self {
+    pub(crate) fn one(source: Arc<dyn RecordSource>, defaults: StreamDefaults) -> Self {
+        let config = StreamConfig {
+            source,
+            id: None,
+            initial_position: None,
+            retrieval_mode: None,
+            consumer: None,
+        };
         Self {
-            one: Some(source),
-            ..Self::several(InitialPosition::default(), Duration::MAX, 0)
+            one: Some(config),
+            ..Self::several(defaults, 0)
         }
     }
 
-    pub(crate) fn several(initial_position: InitialPosition, interval: Duration, seed: u64) -> Self {
+    pub(crate) fn several(defaults: StreamDefaults, seed: u64) -> Self {
         Self {
             one: None,
             several: BTreeMap::new(),
             next_entry: 0,
-            initial_position,
-            interval,
+            defaults,
             rng: fastrand::Rng::with_seed(seed),
         }
     }
@@ -162,26 +221,48 @@ impl Streams {
     /// Takes streams out. Says how many there were.
     pub(crate) fn remove(&mut self, which: &StreamSelector) -> usize {
         let before = self.several.len();
-        self.several.retain(|_, entry| match which {
-            StreamSelector::Name(name) => entry.config.name() != name,
-            StreamSelector::Id(id) => {
-                // One that is looked for again may have been given as this one.
-                entry.found.as_ref() != Some(id) && entry.config.id.as_ref() != Some(id)
-            }
-        });
+        self.several.retain(|_, entry| !entry.is(which));
         before - self.several.len()
     }
 
     /// What to read a stream through; an application of one stream calls it `None`.
     pub(crate) fn source(&self, stream: Option<&StreamId>) -> Option<Arc<dyn RecordSource>> {
-        match stream {
-            None => self.one.clone(),
-            Some(stream) => self
-                .several
-                .values()
-                .find(|entry| entry.found.as_ref() == Some(stream))
-                .map(|entry| Arc::clone(&entry.config.source)),
+        self.config(stream).map(|config| Arc::clone(&config.source))
+    }
+
+    /// How to read a stream's shards.
+    pub(crate) fn reading(&self, stream: Option<&StreamId>) -> Option<Reading> {
+        self.config(stream).map(|config| self.reading_of(config))
+    }
+
+    fn config(&self, stream: Option<&StreamId>) -> Option<&StreamConfig> {
+        let Some(stream) = stream else {
+            return self.one.as_ref();
+        };
+        let mut entries = self.several.values();
+        let entry = entries.find(|entry| entry.found.as_ref() == Some(stream))?;
+        Some(&entry.config)
+    }
+
+    fn reading_of(&self, config: &StreamConfig) -> Reading {
+        Reading {
+            source: Arc::clone(&config.source),
+            mode: config.retrieval_mode.unwrap_or(self.defaults.retrieval_mode),
+            consumer: config.consumer.as_ref().unwrap_or(&self.defaults.consumer).clone(),
         }
+    }
+
+    /// Reads streams like this from now on. Gives how each of them is read.
+    pub(crate) fn set_retrieval(&mut self, which: &StreamSelector, mode: RetrievalMode) -> Vec<Reading> {
+        let one = self.one.iter_mut().filter(|config| config.is_called(which));
+        let several = self.several.values_mut().filter(|entry| entry.is(which));
+        for config in one.chain(several.map(|entry| &mut entry.config)) {
+            config.retrieval_mode = Some(mode);
+        }
+        let one = self.one.iter().filter(|config| config.is_called(which));
+        let several = self.several.values().filter(|entry| entry.is(which));
+        let configs = one.chain(several.map(|entry| &entry.config));
+        configs.map(|config| self.reading_of(config)).collect()
     }
 
     /// The streams that were found.
@@ -189,7 +270,7 @@ impl Streams {
         let config = |entry: &Entry| {
             Some(worker::StreamConfig {
                 id: entry.found.clone()?,
-                initial_position: entry.config.initial_position.unwrap_or(self.initial_position),
+                initial_position: entry.config.initial_position.unwrap_or(self.defaults.initial_position),
             })
         };
         self.several.values().filter_map(config).collect()
@@ -227,7 +308,7 @@ impl Streams {
             }
             Ok(stream) if entry.not.as_ref() == Some(&stream) => {
                 // What is wrong stays wrong until there is another stream of this name.
-                entry.next = Some(now + self.interval);
+                entry.next = Some(now + self.defaults.interval);
                 false
             }
             Ok(stream) => {
@@ -237,8 +318,10 @@ impl Streams {
             Err(failure) => {
                 entry.failures = entry.failures.saturating_add(1);
                 let wait = match failure.kind {
-                    FetchFailureKind::NotFound | FetchFailureKind::Denied => self.interval,
-                    _ => Backoff::SERVICE.wait(entry.failures, &mut self.rng).min(self.interval),
+                    FetchFailureKind::NotFound | FetchFailureKind::Denied => self.defaults.interval,
+                    _ => Backoff::SERVICE
+                        .wait(entry.failures, &mut self.rng)
+                        .min(self.defaults.interval),
                 };
                 entry.next = Some(now + wait);
                 let (message, retry_in_ms) = (failure.message, wait.as_millis());

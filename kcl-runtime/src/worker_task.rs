@@ -6,7 +6,7 @@ use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered}
 use kcl_core::{
     ApplicationName, Lease, LeaseStore, Position, ShardFilter, StoreError, StoreOperation, StreamId, WriteOutcome,
     coordination,
-    fetch::FetchFailure,
+    fetch::{FetchFailure, RetrievalMode},
     shard::{Finish, ShardConfig, ShardMachine, ShardStatus, StopReason},
     worker::{Exit, ShardReport, StoreFailure, TenureId, WorkerEffect, WorkerEvent, WorkerInput, WorkerMachine},
 };
@@ -22,7 +22,7 @@ use crate::{
     metrics::{ShardMetrics, WorkerMetrics},
     processor::{DynFactory, ShardContext},
     shard_task::{CANCEL_GRACE, Control, ShardTask},
-    streams::{EntryId, StreamConfig, Streams},
+    streams::{EntryId, Reading, StreamConfig, Streams},
     worker_log,
 };
 
@@ -39,6 +39,7 @@ type Look = BoxFuture<'static, (EntryId, Result<StreamId, FetchFailure>)>;
 struct Consumer {
     control: watch::Sender<Control>,
     share: watch::Sender<u64>,
+    retrieval: watch::Sender<RetrievalMode>,
     status: watch::Receiver<ShardStatus>,
     context: ShardContext,
     metrics: ShardMetrics,
@@ -326,7 +327,7 @@ impl WorkerTask {
     fn start(&mut self, tenure: TenureId, lease: Lease, start: Position) {
         let clock = self.parts.clock;
         let stream_id = lease.stream_id().cloned();
-        let Some(source) = self.parts.streams.source(stream_id.as_ref()) else {
+        let Some(Reading { source, mode, consumer }) = self.parts.streams.reading(stream_id.as_ref()) else {
             // Its stream was removed a moment ago.
             return self.reported(tenure, ShardReport::Finished(Finish::Drained));
         };
@@ -343,10 +344,15 @@ impl WorkerTask {
             .parts
             .seed
             .wrapping_add(tenure.0.wrapping_mul(0x9E37_79B9_7F4A_7C15));
-        let machine = ShardMachine::new(self.parts.shard_config, start, clock.wall(), self.share, seed)
+        let config = ShardConfig {
+            retrieval: mode,
+            ..self.parts.shard_config
+        };
+        let machine = ShardMachine::new(config, start, clock.wall(), self.share, seed)
             .with_hash_key_range(lease.hash_key_range);
         // A channel for each: one for all would wake them in an order that no seed decides.
         let (share, share_receiver) = watch::channel(self.share);
+        let (retrieval, retrieval_receiver) = watch::channel(mode);
         let (control, control_receiver) = watch::channel(Control::default());
         let (status, status_receiver) = watch::channel(machine.status(clock.now()));
         let metrics = ShardMetrics::new(self.parts.application.as_str(), &label, context.shard.as_str());
@@ -356,11 +362,13 @@ impl WorkerTask {
             stream_id: stream_id.map(Arc::new),
             machine,
             source,
+            subscriber: consumer,
             factory: Arc::clone(&self.parts.factory),
             context: context.clone(),
             clock,
             control: control_receiver,
             share: share_receiver,
+            retrieval: retrieval_receiver,
             reports: self.report_sender.clone(),
             status,
             changes: Arc::clone(&self.parts.changes),
@@ -373,6 +381,7 @@ impl WorkerTask {
         let consumer = Consumer {
             control,
             share,
+            retrieval,
             status: status_receiver,
             context,
             metrics,
@@ -388,6 +397,17 @@ impl WorkerTask {
         for consumer in self.consumers.values() {
             let changes = |current: &mut u64| std::mem::replace(current, self.share) != self.share;
             consumer.share.send_if_modified(changes);
+        }
+    }
+
+    /// Every consumer reads as its stream is to be read.
+    fn spread_retrieval(&mut self) {
+        for consumer in self.consumers.values() {
+            let Some(reading) = self.parts.streams.reading(consumer.context.stream_id.as_ref()) else {
+                continue;
+            };
+            let changes = |current: &mut RetrievalMode| std::mem::replace(current, reading.mode) != reading.mode;
+            consumer.retrieval.send_if_modified(changes);
         }
     }
 
@@ -417,6 +437,12 @@ impl WorkerTask {
                 self.set_streams();
                 // Nobody need wait for the answer.
                 let _ = answer.send(count);
+            }
+            Command::SetRetrieval(which, mode, answer) => {
+                let readings = self.parts.streams.set_retrieval(&which, mode);
+                self.spread_retrieval();
+                // Nobody need wait for the answer.
+                let _ = answer.send(readings);
             }
             // Nobody waits for an answer whose receiver is gone.
             Command::Report(answer) => drop(answer.send(self.report())),

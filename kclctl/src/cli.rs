@@ -66,7 +66,7 @@ enum Command {
     Broker(broker::BrokerArgs),
     #[command(subcommand)]
     Stream(stream::StreamCommand),
-    #[command(subcommand)]
+    #[command(subcommand, visible_alias = "consumers")]
     Consumer(consumer::ConsumerCommand),
     #[command(subcommand)]
     Tag(tag::TagCommand),

@@ -257,6 +257,7 @@ impl World<'_> {
     fn shard_effect(&mut self, node: usize, tenure: TenureId, effect: ShardEffect) {
         match effect {
             ShardEffect::Open(position) => self.open(node, tenure, &position),
+            ShardEffect::Subscribe(_) | ShardEffect::Close => unreachable!("this fleet polls"),
             ShardEffect::Fetch { max_records } => self.fetch(node, tenure, max_records),
             ShardEffect::Call(call) => self.call(node, tenure, &call),
             ShardEffect::CancelCall => {

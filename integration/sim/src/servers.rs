@@ -263,7 +263,12 @@ impl Service {
         let batch = Batch::new(self.name.clone(), shard.clone(), records)
             .with_millis_behind_latest(Some(answer.millis_behind_latest));
         let end = answer.next_shard_iterator.is_none().then_some(answer.child_shards);
-        Ok((Fetch { batch, end }, answer.next_shard_iterator))
+        let fetch = Fetch {
+            batch,
+            end,
+            continuation: None,
+        };
+        Ok((fetch, answer.next_shard_iterator))
     }
 
     /// Asks for `by` times as many shards as are open.

@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use kcl_core::{
     Expect, Lease, LeaseKey, LeaseListing, LeaseStore, LeaseWrite, Position, Shard, ShardFilter, ShardId, StoreError,
     StreamId, StreamName, WriteOutcome,
-    fetch::{Fetch, FetchFailure},
+    fetch::{Fetch, FetchFailure, SubscribeAt, consumer::ConsumerSelector},
 };
 use kcl_runtime::{KinesisSource, RecordSource, ShardReader};
 
@@ -173,6 +173,29 @@ impl RecordSource for WatchedSource {
             court: self.court.clone(),
             planted: self.planted,
         }))
+    }
+
+    async fn subscribe(
+        &self,
+        shard: &ShardId,
+        at: &SubscribeAt,
+        consumer: &ConsumerSelector,
+    ) -> Result<Box<dyn ShardReader>, FetchFailure> {
+        way(&self.court).await;
+        let reader = self.source.subscribe(shard, at, consumer).await?;
+        if let SubscribeAt::Position(position) = at {
+            self.court.lock().opened(&self.life, shard, position);
+        }
+        Ok(Box::new(WatchedReader {
+            who: format!("{}#{} in {shard}", self.life.id, self.life.number),
+            reader,
+            court: self.court.clone(),
+            planted: self.planted,
+        }))
+    }
+
+    async fn deregister(&self, consumer: &ConsumerSelector) -> Result<(), FetchFailure> {
+        self.source.deregister(consumer).await
     }
 }
 

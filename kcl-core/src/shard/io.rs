@@ -5,7 +5,7 @@ use std::{fmt, time::Duration};
 use crate::{
     aggregate::OutOfRange,
     catalog::ChildShard,
-    fetch::{Fetch, FetchFailure, FetchFailureKind},
+    fetch::{Fetch, FetchFailure, FetchFailureKind, Retrieval, RetrievalMode, SubscribeAt},
     record::Batch,
     sequence::Position,
 };
@@ -92,7 +92,7 @@ impl Call {
 /// What happened to a shard, as told to its machine.
 #[derive(Clone, Debug)]
 pub enum ShardInput {
-    /// The shard was opened at the position that was asked for, or not.
+    /// The shard was opened at the position that was asked for, or subscribed to, or not.
     Opened(Result<(), FetchFailure>),
     /// A read ended.
     Fetched(Result<Fetch, FetchFailure>),
@@ -104,6 +104,8 @@ pub enum ShardInput {
     Stop(StopReason),
     /// So many bytes of records may be buffered for this shard.
     Share(u64),
+    /// The shard is to be read like this from now on.
+    Retrieval(RetrievalMode),
     /// Time passed.
     Wake,
 }
@@ -113,11 +115,15 @@ pub enum ShardInput {
 pub enum ShardEffect {
     /// Place a reader so that it reads everything after this position (it may read the position itself again).
     Open(Position),
-    /// Read at most so many records.
+    /// Begin a subscription, as a reader whose reads give its events. Answered as an open is.
+    Subscribe(SubscribeAt),
+    /// Read at most so many records, or the next event of the subscription, however many that has.
     Fetch {
         /// The most records that the answer may hold.
         max_records: u32,
     },
+    /// Drop the reader, and the open or the read that is under way: no answer to these is awaited any more.
+    Close,
     /// Call the user's code. One call at a time.
     Call(Call),
     /// Tell the running call that its results no longer count, and end it.
@@ -196,6 +202,15 @@ pub enum ShardEvent {
     Opened {
         /// Reading goes on after this position.
         position: Position,
+    },
+    /// The shard is read in another way than before.
+    Retrieval {
+        /// The way.
+        retrieval: Retrieval,
+        /// Why it is polled, where it was to be subscribed to.
+        fallback: Option<FetchFailure>,
+        /// Whether polling is what is not wanted.
+        insists: bool,
     },
     /// A read gave records or told how far behind it is.
     Fetched {

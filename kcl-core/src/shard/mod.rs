@@ -21,7 +21,7 @@ pub use self::{
 };
 use crate::{
     aggregate::OutOfRange,
-    fetch::{FetchFailureKind, MAX_RECORDS_PER_READ, PollPacing},
+    fetch::{FetchFailureKind, MAX_RECORDS_PER_READ, PollPacing, Retrieval, RetrievalMode},
     ids::HashKeyRange,
     retry::Backoff,
     sequence::Position,
@@ -60,7 +60,9 @@ pub struct ShardConfig {
     pub batch_size: usize,
     /// The most records that one read asks for.
     pub max_records: u32,
-    /// How often the shard is read.
+    /// How the shard is read. [`ShardInput::Retrieval`] changes it.
+    pub retrieval: RetrievalMode,
+    /// How often the shard is polled.
     pub pacing: PollPacing,
     /// How long to wait before the user's code is called again after a failure.
     pub handler_backoff: Backoff,
@@ -79,6 +81,7 @@ impl Default for ShardConfig {
         Self {
             batch_size: MAX_RECORDS_PER_READ as usize,
             max_records: MAX_RECORDS_PER_READ,
+            retrieval: RetrievalMode::default(),
             pacing: PollPacing::default(),
             handler_backoff: Backoff::HANDLER,
             service_backoff: Backoff::SERVICE,
@@ -130,6 +133,8 @@ pub struct ShardMachine {
     checkpoint: Position,
     stop: Option<StopReason>,
     phase: ShardPhase,
+    /// The way of reading that was told last, and why it is not the other.
+    told_retrieval: Option<(Retrieval, Option<FetchFailureKind>)>,
     effects: VecDeque<ShardEffect>,
     rng: Rng,
 }
@@ -140,11 +145,12 @@ impl ShardMachine {
     #[must_use]
     pub fn new(config: ShardConfig, start: Position, opened_at: Timestamp, share: u64, seed: u64) -> Self {
         let mut machine = Self {
-            reading: Reading::new(start.clone(), opened_at, share),
+            reading: Reading::new(start.clone(), opened_at, share, config.retrieval),
             handling: Handling::new(start.clone()),
             checkpoint: start.clone(),
             stop: None,
             phase: ShardPhase::Initializing,
+            told_retrieval: None,
             effects: VecDeque::new(),
             rng: Rng::with_seed(seed),
             cutting: Cutting {
@@ -182,6 +188,7 @@ impl ShardMachine {
             ShardInput::Stored(position) => self.stored(now, position),
             ShardInput::Stop(reason) => self.stop(reason),
             ShardInput::Share(bytes) => self.reading.share = bytes,
+            ShardInput::Retrieval(mode) => self.set_retrieval(now, mode),
             ShardInput::Wake => {}
         }
         self.advance(now);
@@ -254,6 +261,12 @@ impl ShardMachine {
             handled: self.handling.handled().clone(),
             checkpoint: self.checkpoint.clone(),
             millis_behind_latest: self.reading.millis_behind_latest,
+            retrieval: self.reading.retrieval,
+            fallback: self
+                .reading
+                .retriever
+                .fallback()
+                .map(|fallback| fallback.failure.clone()),
             oldest_unhandled: self
                 .handling
                 .oldest_arrival()
@@ -276,7 +289,7 @@ impl ShardMachine {
             };
         }
         if self.reading.slow {
-            let message = "the read under way has no answer yet".to_owned();
+            let message = self.reading.unheard().to_owned();
             return Waiting::ForService {
                 kind: FetchFailureKind::Unavailable,
                 message,
@@ -295,7 +308,7 @@ impl ShardMachine {
             return;
         }
         self.stop = Some(reason);
-        self.reading.buffer.clear();
+        self.stop_reading();
         self.enter(ShardPhase::Stopping);
         if reason == StopReason::LeaseLost && self.handling.is_calling() {
             self.effects.push_back(ShardEffect::CancelCall);

@@ -2,7 +2,12 @@
 
 use std::{fmt, time::Duration};
 
-use crate::{fetch::FetchFailureKind, sequence::Position, shard::ShardPhase, time::Timestamp};
+use crate::{
+    fetch::{FetchFailure, FetchFailureKind, Retrieval},
+    sequence::Position,
+    shard::ShardPhase,
+    time::Timestamp,
+};
 
 /// What a shard waits for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,6 +84,10 @@ pub struct ShardStatus {
     pub checkpoint: Position,
     /// How far behind the tip of the shard the last read was, if the service told.
     pub millis_behind_latest: Option<u64>,
+    /// How the shard is read, or was read last.
+    pub retrieval: Retrieval,
+    /// Why it is polled, where it was to be subscribed to: what stood in the way last.
+    pub fallback: Option<FetchFailure>,
     /// When the oldest record that is read and not yet handled arrived.
     pub oldest_unhandled: Option<Timestamp>,
     /// Records that are read and not yet handled. An aggregate counts as one until its records are delivered.

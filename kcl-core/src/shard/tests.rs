@@ -1,3 +1,5 @@
+mod fan_out;
+
 use std::time::Duration;
 
 use super::*;
@@ -30,6 +32,7 @@ fn fetched(numbers: impl IntoIterator<Item = u64>) -> ShardInput {
     ShardInput::Fetched(Ok(Fetch {
         batch: batch(numbers),
         end: None,
+        continuation: None,
     }))
 }
 
@@ -199,6 +202,7 @@ fn wound_23_given_an_end_without_children_when_read_then_it_is_not_believed() {
     let answer = Fetch {
         batch: batch([]),
         end: Some(Vec::new()),
+        continuation: None,
     };
     assert_eq!(handle(&mut machine, ShardInput::Fetched(Ok(answer))), []);
     assert_eq!(machine.status(NOW).phase, ShardPhase::Reading);
@@ -210,6 +214,7 @@ fn given_the_end_when_a_shutdown_comes_while_it_is_told_then_the_shard_still_end
     let answer = Fetch {
         batch: batch([1]),
         end: Some(end()),
+        continuation: None,
     };
     handle(&mut machine, ShardInput::Fetched(Ok(answer)));
     let told = called(&mut machine, Outcome::Success);
@@ -424,10 +429,12 @@ fn any_input(rng: &mut Rng) -> ShardInput {
         10 => ShardInput::Fetched(Ok(Fetch {
             batch: batch([first]),
             end: Some(end()),
+            continuation: None,
         })),
         11 => ShardInput::Fetched(Ok(Fetch {
             batch: batch([]),
             end: Some(Vec::new()),
+            continuation: None,
         })),
         12..17 => ShardInput::Called(Outcome::Success),
         17 => ShardInput::Called(Outcome::SuccessBefore(rng.usize(0..6))),

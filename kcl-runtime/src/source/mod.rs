@@ -7,7 +7,7 @@ use std::fmt;
 use async_trait::async_trait;
 use kcl_core::{
     Position, Shard, ShardFilter, ShardId, StreamId, StreamName,
-    fetch::{Fetch, FetchFailure},
+    fetch::{Fetch, FetchFailure, SubscribeAt, consumer::ConsumerSelector},
 };
 
 pub use self::kinesis::KinesisSource;
@@ -27,6 +27,20 @@ pub trait RecordSource: fmt::Debug + Send + Sync + 'static {
     /// Places a reader in a shard so that it gives everything after `position`. It may give the record at the position
     /// again; the caller leaves that out.
     async fn open(&self, shard: &ShardId, position: &Position) -> Result<Box<dyn ShardReader>, FetchFailure>;
+
+    /// Begins a subscription of `consumer` to a shard, whose reader gives one event a read. The consumer is looked for, and
+    /// registered where one is named that does not exist; while it is not ready, that is a failure
+    /// ([`InUse`](kcl_core::fetch::FetchFailureKind::InUse)). A source without subscriptions answers
+    /// [`Denied`](kcl_core::fetch::FetchFailureKind::Denied), and its shards are polled.
+    async fn subscribe(
+        &self,
+        shard: &ShardId,
+        at: &SubscribeAt,
+        consumer: &ConsumerSelector,
+    ) -> Result<Box<dyn ShardReader>, FetchFailure>;
+
+    /// Deregisters a consumer, which ends its subscriptions. One that does not exist is none to deregister.
+    async fn deregister(&self, consumer: &ConsumerSelector) -> Result<(), FetchFailure>;
 }
 
 /// A place in a shard.

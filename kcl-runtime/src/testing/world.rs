@@ -19,7 +19,7 @@ use kcl_checkpoint::{FaultPlan, FaultyLeaseStore, MemoryLeaseStore};
 use kcl_core::{ApplicationName, LeaseStore, StreamName, Timestamp, WorkerId};
 
 use super::{Link, Recorder, VirtualClock, worker::Member};
-use crate::{KinesisSource, Worker, WorkerBuilder};
+use crate::{KinesisSource, RetrievalMode, Worker, WorkerBuilder};
 
 /// Retry tokens are shared by all clients of a process unless each has a partition of its own.
 static PARTITIONS: AtomicU64 = AtomicU64::new(0);
@@ -43,6 +43,7 @@ pub(super) struct Inner {
     pub(super) members: Mutex<Vec<Arc<Member>>>,
     nodes: Mutex<BTreeMap<WorkerId, Node>>,
     application: ApplicationName,
+    retrieval_mode: RetrievalMode,
     seed: u64,
     lives: AtomicU64,
 }
@@ -73,6 +74,7 @@ impl TestWorld {
             deadline: Duration::from_mins(30),
             table: None,
             retention: None,
+            retrieval_mode: RetrievalMode::default(),
         }
     }
 
@@ -89,6 +91,7 @@ impl TestWorld {
         Worker::builder(inner.application.clone(), source, Arc::new(own))
             .seed(inner.seed_of(name.as_str()) ^ life.rotate_left(32))
             .started_at(inner.clock.now())
+            .retrieval_mode(inner.retrieval_mode)
             .worker_id(name)
     }
 
@@ -244,9 +247,17 @@ pub struct TestWorldBuilder {
     deadline: Duration,
     table: Option<Arc<dyn LeaseStore>>,
     retention: Option<Duration>,
+    retrieval_mode: RetrievalMode,
 }
 
 impl TestWorldBuilder {
+    /// How workers read: by polling, by enhanced fan-out, or by whichever is to be had. Workers may choose for themselves with
+    /// [`WorkerBuilder::retrieval_mode`].
+    pub const fn retrieval_mode(mut self, mode: RetrievalMode) -> Self {
+        self.retrieval_mode = mode;
+        self
+    }
+
     /// What every choice in the world follows from. 0 by default.
     pub const fn seed(mut self, seed: u64) -> Self {
         self.seed = seed;
@@ -305,6 +316,7 @@ impl TestWorldBuilder {
                 deadline: self.deadline,
                 members: Mutex::default(),
                 nodes: Mutex::default(),
+                retrieval_mode: self.retrieval_mode,
                 application: ApplicationName::new(self.application).unwrap_or_else(|error| panic!("{error}")),
                 seed: self.seed,
                 lives: AtomicU64::new(0),

@@ -6,7 +6,7 @@ use clap::ValueEnum;
 use kcl_core::{
     ApplicationName, InitialPosition, LeaseStore, WorkerId, assign::LeaseAssignment, fetch::FetchFailureKind,
 };
-use kcl_runtime::{Config, RecordSource as _, StreamConfig, Worker};
+use kcl_runtime::{Config, ConsumerSelector, RecordSource as _, RetrievalMode, StreamConfig, Worker};
 
 use crate::{
     aws::{ConnectionArgs, Kinesis},
@@ -61,6 +61,17 @@ pub(crate) struct ConsumeArgs {
     /// `latest` (with records from now on) or a time such as 2013-01-01T10:00:00Z.
     #[arg(long, value_name = "POSITION", default_value = "trim-horizon")]
     from: InitialPosition,
+
+    /// How to read: by `polling`, by `fan-out`, where the service sends the records as they come to a registered consumer, for
+    /// which AWS charges, or `auto`: by fan-out if a consumer is there or may be registered, else by polling. While fan-out
+    /// does not work, the shards are polled, and the log says so.
+    #[arg(long, value_name = "MODE", default_value_t = RetrievalMode::Polling)]
+    mode: RetrievalMode,
+
+    /// The consumer that subscribes in fan-out, by name or ARN. It is registered if there is none of the name; `kclctl
+    /// consumer deregister` ends it [default: one named as the application].
+    #[arg(long, value_name = "NAME|ARN")]
+    consumer: Option<ConsumerSelector>,
 
     /// This worker's name in the lease table, different from all others' [default: a drawn one].
     #[arg(long, value_name = "ID")]
@@ -165,6 +176,8 @@ impl ConsumeArgs {
         config.shutdown_grace = self.tuning.shutdown_grace;
         config.idle_time_between_reads = self.tuning.idle_time_between_reads;
         config.idle_time_at_tip = self.tuning.idle_time_at_tip;
+        config.retrieval_mode = self.mode;
+        config.consumer = self.consumer.clone();
         config.memory_budget = self.tuning.memory_budget;
         if let Some(records) = self.tuning.max_records {
             config.max_records = records;

@@ -109,7 +109,11 @@ fn record(number: u32) -> Record {
 fn fetch(numbers: &[u32], end: Option<Vec<ChildShard>>) -> Fetch {
     let records = numbers.iter().map(|number| record(*number)).collect();
     let batch = Batch::new(StreamName::new("stream").unwrap(), shard(0), records);
-    Fetch { batch, end }
+    Fetch {
+        batch,
+        end,
+        continuation: None,
+    }
 }
 
 #[test]

@@ -67,7 +67,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         }
         Some(Part::Worker { endpoint }) => {
             let client = client(endpoint);
-            measure::report(consume::with_worker(client, STREAM, args.records)).await
+            measure::report(Box::pin(consume::with_worker(client, STREAM, args.records))).await
         }
     }
 }

@@ -255,6 +255,7 @@ impl World {
             Fetch {
                 batch: batch.with_millis_behind_latest(Some(behind)),
                 end,
+                continuation: None,
             },
         )
     }

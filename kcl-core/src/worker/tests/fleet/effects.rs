@@ -61,6 +61,7 @@ impl Fleet {
             performed += 1;
             match effect {
                 ShardEffect::Open(position) => self.open(life, tenure, &position),
+                ShardEffect::Subscribe(_) | ShardEffect::Close => unreachable!("this fleet polls"),
                 ShardEffect::Fetch { max_records } => self.fetch(life, tenure, max_records),
                 ShardEffect::Call(call) => self.call(life, tenure, call),
                 ShardEffect::CancelCall => {
