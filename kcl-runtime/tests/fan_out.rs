@@ -47,19 +47,20 @@ fn stream_arn(world: &TestWorld) -> String {
     let broker = world.broker().untroubled();
     let summary = broker
         .call(api::DescribeStreamSummary::new(world.stream().as_str()))
-        .unwrap();
+        .expect("the stream is there");
     summary.stream.stream_arn
 }
 
 fn register(world: &TestWorld, name: &str) -> String {
     let request = api::RegisterStreamConsumer::new(stream_arn(world), name);
-    world.broker().untroubled().call(request).unwrap().consumer.consumer_arn
+    let registered = world.broker().untroubled().call(request);
+    registered.expect("there is room for it").consumer.consumer_arn
 }
 
 async fn status_of(worker: &TestWorker, shard: &ShardId) -> ShardStatus {
     let report = worker.report().await;
     let shard = report.shards.into_iter().find(|report| report.shard == *shard);
-    shard.unwrap().status
+    shard.expect("the worker holds the shard").status
 }
 
 async fn until_read_by(worker: &TestWorker, retrieval: Retrieval) {
@@ -334,8 +335,10 @@ async fn given_as_many_consumers_as_there_may_be_when_one_goes_then_fan_out_take
     );
     let (asked, _) = calls(&world, "RegisterStreamConsumer");
     assert!(asked < 20, "{asked} registrations");
-    let mut request = api::DeregisterStreamConsumer::default();
-    request.consumer_arn = Some(others[0].clone());
+    let request = api::DeregisterStreamConsumer {
+        consumer_arn: Some(others[0].clone()),
+        ..Default::default()
+    };
     world.broker().untroubled().call(request).unwrap();
     until_read_by(&worker, Retrieval::FanOut).await;
     world.put("customer-7", "1");

@@ -3,15 +3,16 @@
 use std::time::Duration;
 
 use kcl_core::{
-    Position, Tick,
+    Position, ShardId, Tick,
     coordination::WorkerMetrics,
     fetch::{Fetch, FetchFailure, FetchFailureKind},
     lineage,
-    shard::{Call, Finish, Outcome, ShardEffect, ShardEvent, ShardInput, ShardMachine},
+    shard::{Call, Finish, Outcome, ShardConfig, ShardEffect, ShardEvent, ShardInput, ShardMachine},
     worker::{LossReason, ShardReport, TenureId, WorkerEffect, WorkerEvent, WorkerInput},
 };
 
 use crate::{
+    fan_out::Subscribing,
     mutant::Mutant,
     node::{Consumer, Running},
     peers,
@@ -185,7 +186,10 @@ impl World<'_> {
             let what = format!("{}: a finished shard was begun by {}", lease.key, self.nodes[node].id);
             return self.oracle.broken("order", what);
         }
-        let config = self.shard_config();
+        let config = ShardConfig {
+            retrieval: self.retrieval_mode(),
+            ..self.shard_config()
+        };
         let seed = self.rng.u64(..);
         let process = &mut self.nodes[node];
         let opened_at = process.clock.wall(self.now);
@@ -199,6 +203,7 @@ impl World<'_> {
             shard,
             machine,
             iterator: None,
+            subscribing: Subscribing::default(),
             running: None,
             calls: 0,
             log,
@@ -257,7 +262,9 @@ impl World<'_> {
     fn shard_effect(&mut self, node: usize, tenure: TenureId, effect: ShardEffect) {
         match effect {
             ShardEffect::Open(position) => self.open(node, tenure, &position),
-            ShardEffect::Subscribe(_) | ShardEffect::Close => unreachable!("this fleet polls"),
+            ShardEffect::Subscribe(at) => self.subscribe(node, tenure, &at),
+            ShardEffect::Close => self.close(node, tenure),
+            ShardEffect::Fetch { .. } if self.is_subscribed(node, tenure) => self.next_event(node, tenure),
             ShardEffect::Fetch { max_records } => self.fetch(node, tenure, max_records),
             ShardEffect::Call(call) => self.call(node, tenure, &call),
             ShardEffect::CancelCall => {
@@ -330,14 +337,7 @@ impl World<'_> {
             result
         };
         if result.is_ok() && *position == Position::Latest {
-            let row = self.table.rows.get(shard.as_str());
-            // Only where nothing was pinned yet, and no parent was consumed, is LATEST what the application asked for.
-            let asked = row.is_some_and(|row| {
-                row.checkpoint == Position::Latest && lineage::start_position(row, &self.table.rows) == Position::Latest
-            });
-            if asked {
-                self.oracle.opened_at_latest(&shard);
-            }
+            self.note_latest(&shard);
         }
         let (iterator, input) = match result {
             Ok(iterator) => (Some(iterator), ShardInput::Opened(Ok(()))),
@@ -353,6 +353,18 @@ impl World<'_> {
                 iterator,
             },
         );
+    }
+
+    /// A shard was opened at LATEST. Only where nothing was pinned yet, and no parent was consumed, is that what the
+    /// application asked for.
+    pub(super) fn note_latest(&mut self, shard: &ShardId) {
+        let row = self.table.rows.get(shard.as_str());
+        let asked = row.is_some_and(|row| {
+            row.checkpoint == Position::Latest && lineage::start_position(row, &self.table.rows) == Position::Latest
+        });
+        if asked {
+            self.oracle.opened_at_latest(shard);
+        }
     }
 
     fn fetch(&mut self, node: usize, tenure: TenureId, max_records: u32) {

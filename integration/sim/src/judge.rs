@@ -24,6 +24,7 @@ impl World<'_> {
     /// between the end of a consumer and its worker's hearing of it; two in a row do not.
     pub(super) fn look(&mut self) {
         self.at(LOOK_EVERY, Event::Look);
+        self.switch_retrieval();
         let mut silent = BTreeSet::new();
         for node in self.nodes.iter().filter(|node| node.state == State::Running) {
             self.oracle.checks += 1;

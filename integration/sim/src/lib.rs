@@ -7,6 +7,7 @@
 mod calls;
 mod drive;
 mod drive_peers;
+mod fan_out;
 mod features;
 mod judge;
 mod mutant;

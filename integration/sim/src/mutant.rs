@@ -39,11 +39,13 @@ pub enum Mutant {
     KeepStolen,
     /// A finished lease that has an owner does not look finished, as Java leaves it. Breaks liveness: its children wait.
     OwnedIsOpen,
+    /// A subscription that goes on where the last one ended begins with what comes next instead. Breaks no-loss.
+    ForgetContinuation,
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::ProgressOnDelivery,
         Self::SkipFailed,
         Self::ReadAnew,
@@ -58,13 +60,14 @@ impl Mutant {
         Self::Spendthrift,
         Self::KeepStolen,
         Self::OwnedIsOpen,
+        Self::ForgetContinuation,
     ];
 
     /// The promise that it breaks.
     #[must_use]
     pub const fn breaks(self) -> &'static str {
         match self {
-            Self::ProgressOnDelivery | Self::SkipFailed | Self::ReadAnew => "no-loss",
+            Self::ProgressOnDelivery | Self::SkipFailed | Self::ReadAnew | Self::ForgetContinuation => "no-loss",
             Self::DropRecord => "order",
             Self::IgnoreParents => "lineage",
             Self::Unfenced => "fenced",

@@ -9,6 +9,7 @@ use kcl_core::{
 };
 
 use crate::{
+    fan_out::Subscribing,
     oracle::TenureLog,
     peers::{Peer, ReaderId},
     servers::TableRequest,
@@ -88,6 +89,7 @@ pub(super) struct Consumer {
     pub(super) shard: ShardId,
     pub(super) machine: ShardMachine,
     pub(super) iterator: Option<(String, Duration)>,
+    pub(super) subscribing: Subscribing,
     pub(super) running: Option<Running>,
     pub(super) calls: u64,
     pub(super) log: TenureLog,

@@ -161,8 +161,10 @@ impl Table {
 /// The Kinesis service.
 #[derive(Debug)]
 pub(super) struct Service {
-    engine: Engine,
-    name: StreamName,
+    pub(super) engine: Engine,
+    pub(super) name: StreamName,
+    /// The ARN of the application's consumer, once that is registered.
+    pub(super) consumer: Option<String>,
     /// What listings give while they are stale.
     pub(super) stale: Option<Vec<Shard>>,
 }
@@ -177,6 +179,7 @@ impl Service {
         let mut service = Self {
             engine: Engine::new(config),
             name: StreamName::new(STREAM).expect("a valid name"),
+            consumer: None,
             stale: None,
         };
         let created = service.create(now, scenario.shards);
@@ -200,9 +203,10 @@ impl Service {
     }
 
     pub(super) fn delete(&mut self, now: Timestamp) {
-        self.engine
-            .call(now, DeleteStream::new(STREAM))
-            .expect("the stream is there");
+        let mut request = DeleteStream::new(STREAM);
+        request.enforce_consumer_deletion = Some(true);
+        self.engine.call(now, request).expect("the stream is there");
+        self.consumer = None;
         self.stale = None;
     }
 
@@ -312,11 +316,12 @@ impl Service {
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "it stands where errors are mapped")]
-fn failure(error: ApiError) -> FetchFailure {
+pub(super) fn failure(error: ApiError) -> FetchFailure {
     let kind = match error.kind() {
         ErrorKind::ExpiredIterator => FetchFailureKind::Expired,
         ErrorKind::ResourceNotFound => FetchFailureKind::NotFound,
         ErrorKind::InvalidArgument => FetchFailureKind::InvalidPosition,
+        ErrorKind::ResourceInUse => FetchFailureKind::InUse,
         ErrorKind::ProvisionedThroughputExceeded => FetchFailureKind::Throttled,
         _ => FetchFailureKind::Unavailable,
     };

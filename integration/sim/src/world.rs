@@ -64,6 +64,19 @@ pub(super) enum Event {
         input: ShardInput,
         iterator: Option<String>,
     },
+    /// A subscription began or gave something, or did not.
+    FromSubscription {
+        node: usize,
+        tenure: TenureId,
+        turn: u64,
+        input: ShardInput,
+    },
+    /// A subscription may have something.
+    Listen {
+        node: usize,
+        tenure: TenureId,
+        turn: u64,
+    },
     CallEnds {
         node: usize,
         tenure: TenureId,
@@ -307,6 +320,13 @@ impl<'a> World<'a> {
                 input,
                 iterator,
             } => self.service_answered(node, tenure, input, iterator),
+            Event::FromSubscription {
+                node,
+                tenure,
+                turn,
+                input,
+            } => self.subscription_told(node, tenure, turn, input),
+            Event::Listen { node, tenure, turn } => self.listen(node, tenure, turn),
             Event::CallEnds { node, tenure, number } => self.call_ends(node, tenure, number),
             Event::ToPeer { node, input } => self.tell_peer(node, input),
             Event::PeerHandled { node, reader } => self.peer_handled(node, reader),
@@ -342,6 +362,8 @@ impl<'a> World<'a> {
             | Event::ToWorker { node, .. }
             | Event::ToShard { node, .. }
             | Event::FromService { node, .. }
+            | Event::FromSubscription { node, .. }
+            | Event::Listen { node, .. }
             | Event::CallEnds { node, .. }
             | Event::ToPeer { node, .. }
             | Event::PeerHandled { node, .. }

@@ -1,6 +1,6 @@
 //! Every planted bug is found, within the seeds of the short run, and by the promise that it breaks.
 
-use fleet_sim::{Mutant, PeerChoice, Scenario, Watch, live};
+use fleet_sim::{Choice, Feature, FeatureChoice, Features, Mutant, PeerChoice, Scenario, Watch, live};
 
 /// The seeds of the short run begin here, and a planted bug must show within so many.
 const FIRST: u64 = 1;
@@ -14,18 +14,24 @@ fn also_seen_as(mutant: Mutant) -> &'static [&'static str] {
         Mutant::StaleCheckpoint => &["bounded-replay"],
         Mutant::SkipFailed => &["order"],
         Mutant::OwnedIsOpen => &["order"],
+        Mutant::ForgetContinuation => &["order"],
         _ => &[],
     }
 }
 
-/// Two bugs show only among workers of Java.
+/// Two bugs show only among workers of Java, and one only where shards are subscribed to.
 fn life(seed: u64, mutant: Mutant) -> Scenario {
+    let features = match mutant {
+        Mutant::ForgetContinuation => [Feature::FanOut].into_iter().collect(),
+        _ => Features::default(),
+    };
     let peers = match mutant {
         Mutant::KeepStolen => PeerChoice::TwoX,
         Mutant::OwnedIsOpen => PeerChoice::Any,
         _ => PeerChoice::None,
     };
-    Scenario::draw_with(seed, &peers.into())
+    let features = FeatureChoice::These(features);
+    Scenario::draw_with(seed, &Choice { peers, features })
 }
 
 /// The documented table, between its two marks.
