@@ -348,8 +348,8 @@ impl WorkerTask {
             retrieval: mode,
             ..self.parts.shard_config
         };
-        let machine = ShardMachine::new(config, start, clock.wall(), self.share, seed)
-            .with_hash_key_range(lease.hash_key_range);
+        let machine =
+            ShardMachine::new(config, start, clock.wall(), self.share, seed).with_hash_key_range(lease.hash_key_range);
         // A channel for each: one for all would wake them in an order that no seed decides.
         let (share, share_receiver) = watch::channel(self.share);
         let (retrieval, retrieval_receiver) = watch::channel(mode);

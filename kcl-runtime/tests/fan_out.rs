@@ -469,3 +469,66 @@ async fn wound_37_given_a_reshard_every_second_for_a_minute_in_both_modes_then_n
         }
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn wound_40_given_no_service_at_the_start_when_it_is_there_then_shards_are_subscribed_to() {
+    for trouble in [
+        LinkState::Refused,
+        LinkState::ServerError,
+        LinkState::Throttled,
+        LinkState::AnswersLost,
+    ] {
+        let world = world(1).await;
+        let seen = world.recorder();
+        world.put("customer-7", "0");
+        world.service().set(trouble);
+        let worker = world.start(world.worker("w1").function(seen.succeed()));
+        world.advance(20 * SECOND).await;
+        assert_eq!(seen.data(), [""; 0]);
+        world.service().set(LinkState::Up);
+        world.until_idle().await;
+        assert_exact(&seen.data(), 1);
+        until_read_by(&worker, Retrieval::FanOut).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn wound_42_given_subscriptions_that_fail_when_repeated_then_the_waits_grow() {
+    let world = world(1).await;
+    let seen = world.recorder();
+    let worker = world.start(world.worker("w1").function(seen.succeed()));
+    until_read_by(&worker, Retrieval::FanOut).await;
+    world.service().set(LinkState::Refused);
+    let before = world.service().requests();
+    // The subscription goes on over its own connection until it ends, and then the service is not there.
+    world.advance(15 * MINUTE).await;
+    let requests = world.service().requests() - before;
+    assert!(
+        (10..1_200).contains(&requests),
+        "{requests} requests, three for each attempt of the SDK"
+    );
+    world.service().set(LinkState::Up);
+    world.put("customer-7", "0");
+    world.until_idle().await;
+    assert_exact(&seen.data(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn wound_43_given_next_to_no_memory_when_events_are_large_then_it_is_slow_and_never_stuck() {
+    let world = world(2).await;
+    let seen = world.recorder();
+    let mut config = Config::default();
+    config.memory_budget = 1 << 20;
+    config.batch_size = 1;
+    let handler = seen.record(|_: Batch| async {
+        tokio::time::sleep(SECOND).await;
+    });
+    for number in 0..40 {
+        world.put("customer-7", format!("{number:<900000}"));
+    }
+    let worker = world.start(world.worker("w1").config(config).function(handler));
+    world.until_idle().await;
+    let data: Vec<String> = seen.data().iter().map(|data| data.trim_end().to_owned()).collect();
+    assert_exact(&data, 40);
+    worker.stop().await;
+}

@@ -51,6 +51,7 @@ fn read_of(records: Vec<Record>) -> ShardInput {
     ShardInput::Fetched(Ok(Fetch {
         batch: Batch::new(stream, shard, records),
         end: None,
+        continuation: None,
     }))
 }
 

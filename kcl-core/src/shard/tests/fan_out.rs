@@ -256,3 +256,62 @@ fn given_a_stop_when_subscribed_then_the_subscription_ends() {
     let stops = handle(&mut machine, ShardInput::Stop(StopReason::HandOff));
     assert_eq!(stops[0], ShardEffect::Close);
 }
+
+#[test]
+fn wound_41_given_any_shares_and_delays_when_events_come_then_neither_side_waits_for_the_other() {
+    for seed in 0..300 {
+        let mut rng = Rng::with_seed(seed);
+        let mut machine = subscribed_with(RetrievalMode::FanOut, rng.u64(0..3_000));
+        let (mut now, mut next, mut done) = (NOW, 4, Vec::new());
+        let (mut listens, mut opening, mut calls) = (true, false, None);
+        for _ in 0..2_000 {
+            let input = match rng.u8(..8) {
+                0..3 if listens && next < 200 => {
+                    let first = next;
+                    next += rng.u64(0..5);
+                    listens = false;
+                    event(first..next, next)
+                }
+                3 if opening => {
+                    opening = false;
+                    ShardInput::Opened(Ok(()))
+                }
+                4 | 5 if calls.is_some() => {
+                    done.extend(calls.take().into_iter().flatten());
+                    ShardInput::Called(Outcome::Success)
+                }
+                6 => ShardInput::Share(rng.u64(0..3_000)),
+                _ => {
+                    now = now + Duration::from_millis(rng.u64(0..4_000));
+                    ShardInput::Wake
+                }
+            };
+            machine.handle(now, input);
+            for effect in effects(&mut machine) {
+                match effect {
+                    ShardEffect::Fetch { .. } => listens = true,
+                    ShardEffect::Subscribe(SubscribeAt::Continuation(at)) => {
+                        opening = true;
+                        next = at.as_str().parse().unwrap();
+                    }
+                    ShardEffect::Subscribe(SubscribeAt::Position(at)) => {
+                        opening = true;
+                        next = at.record().unwrap().sequence_number.as_str().parse().unwrap();
+                    }
+                    ShardEffect::Open(_) => machine.handle(now, ShardInput::Retrieval(RetrievalMode::Auto)),
+                    ShardEffect::Close => (listens, opening) = (false, false),
+                    ShardEffect::Call(Call::Process { batch, .. }) => {
+                        let numbers = batch
+                            .iter()
+                            .map(|record| record.sequence_number.as_str().parse().unwrap());
+                        calls = Some(numbers.collect::<Vec<u64>>());
+                    }
+                    _ => {}
+                }
+            }
+        }
+        let expected: Vec<u64> = (4..4 + done.len() as u64).collect();
+        assert_eq!(done, expected, "{seed}");
+        assert!(done.len() >= 150, "{seed}: {} records only", done.len());
+    }
+}
