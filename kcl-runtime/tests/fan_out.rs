@@ -19,7 +19,7 @@ use kcl_runtime::{
         api,
         operations_log::{OperationFilter, Outcome},
     },
-    testing::{ServiceFault, TestWorker, TestWorld},
+    testing::{LinkState, ServiceFault, TestWorker, TestWorld},
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -524,7 +524,7 @@ async fn wound_43_given_next_to_no_memory_when_events_are_large_then_it_is_slow_
         tokio::time::sleep(SECOND).await;
     });
     for number in 0..40 {
-        world.put("customer-7", format!("{number:<900000}"));
+        world.put("customer-7", format!("{number}{}", " ".repeat(900_000)));
     }
     let worker = world.start(world.worker("w1").config(config).function(handler));
     world.until_idle().await;

@@ -74,6 +74,26 @@ async fn changes_of_consumers_are_waited_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn consume_subscribes_as_a_consumer_that_it_finds_or_registers() {
+    let bench = Bench::with_shards(2).await;
+    ok(&bench.put(&[], "x\ny\n").await);
+    assert_eq!(bench.consume(&["--mode", "fan-out"]).await.len(), 2);
+    let named = ["--mode", "auto", "--consumer", "billing"];
+    assert_eq!(bench.consume(&named).await.len(), 2);
+    let listed = json(&ok(&bench.run(&["consumers", "list", "s", "--json"]).await));
+    let listed = listed["consumers"].as_array().unwrap();
+    let names: Vec<&str> = listed.iter().map(|row| row["consumer"].as_str().unwrap()).collect();
+    assert_eq!(names, ["a", "billing"]);
+    let arn = listed[1]["arn"].as_str().unwrap();
+    assert_eq!(bench.consume(&["--mode", "fan-out", "--consumer", arn]).await.len(), 2);
+    let mode = bench
+        .run(&["consume", "--stream", "s", "--app", "a", "--mode", "push"])
+        .await;
+    let refused = error(&mode, 2);
+    assert!(refused.contains("use polling, fan-out or auto"), "{refused}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn streams_and_consumers_are_tagged() {
     let bench = Bench::with_shards(1).await;
     let register = [

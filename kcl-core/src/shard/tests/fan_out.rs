@@ -263,6 +263,7 @@ fn wound_41_given_any_shares_and_delays_when_events_come_then_neither_side_waits
         let mut rng = Rng::with_seed(seed);
         let mut machine = subscribed_with(RetrievalMode::FanOut, rng.u64(0..3_000));
         let (mut now, mut next, mut done) = (NOW, 4, Vec::new());
+        let mut modes = [RetrievalMode::FanOut, RetrievalMode::Auto];
         let (mut listens, mut opening, mut calls) = (true, false, None);
         for _ in 0..2_000 {
             let input = match rng.u8(..8) {
@@ -298,7 +299,12 @@ fn wound_41_given_any_shares_and_delays_when_events_come_then_neither_side_waits
                         opening = true;
                         next = at.record().unwrap().sequence_number.as_str().parse().unwrap();
                     }
-                    ShardEffect::Open(_) => machine.handle(now, ShardInput::Retrieval(RetrievalMode::Auto)),
+                    ShardEffect::Open(_) => {
+                        // It went without an event for too long; this test is about subscriptions.
+                        modes.rotate_left(1);
+                        machine.handle(now, ShardInput::Retrieval(modes[0]));
+                        machine.handle(now, ShardInput::Opened(Err(denied())));
+                    }
                     ShardEffect::Close => (listens, opening) = (false, false),
                     ShardEffect::Call(Call::Process { batch, .. }) => {
                         let numbers = batch
