@@ -14,6 +14,17 @@ pub(crate) struct Run {
     pub(crate) peak_mib: f64,
 }
 
+#[expect(clippy::cast_precision_loss, reason = "numbers of records are far below 2^52")]
+impl Run {
+    pub(crate) fn records_per_second(&self) -> f64 {
+        self.records as f64 / self.seconds
+    }
+
+    pub(crate) fn cpu_per_million(&self) -> f64 {
+        self.cpu_seconds * 1e6 / self.records as f64
+    }
+}
+
 /// Runs a consumer and prints what it took.
 pub(crate) async fn report(consume: impl Future<Output = Result<usize, Box<dyn Error>>>) -> Result<(), Box<dyn Error>> {
     let (started, cpu) = (now(), own_cpu_seconds()?);
@@ -33,12 +44,9 @@ type Figure = fn(&Run) -> f64;
 
 /// Prints medians and their ratios.
 pub(crate) fn print(bare: &[Run], worker: &[Run]) {
-    #[expect(clippy::cast_precision_loss, reason = "numbers of records are far below 2^52")]
     let lines: [(&str, Figure); 3] = [
-        ("records/s", |run| run.records as f64 / run.seconds),
-        ("CPU s per million records", |run| {
-            run.cpu_seconds * 1e6 / run.records as f64
-        }),
+        ("records/s", Run::records_per_second),
+        ("CPU s per million records", Run::cpu_per_million),
         ("peak MiB", |run| run.peak_mib),
     ];
     println!(
