@@ -127,3 +127,39 @@ async fn the_smallest_budget_is_slow_and_never_stuck() {
     worker.stop().await.unwrap();
     world.log.assert_ordered();
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_busy_shard_uses_what_quiet_ones_leave() {
+    const BUDGET: u64 = 16 * MIB;
+    const RECORD: u64 = 201 * 1024;
+    let world = World::new(134, i32::try_from(SHARDS).unwrap());
+    // One small read teaches the size.
+    world.put_into(&shard_id(0), 1, 200 * 1024);
+    let log = world.log.clone();
+    let worker = world
+        .worker("one")
+        .config(|config| config.memory_budget = BUDGET)
+        .function(move |batch: Batch| {
+            let log = log.clone();
+            async move {
+                tokio::time::sleep(Duration::from_secs(20)).await;
+                log.note("one", &batch);
+            }
+        });
+    world.log.complete(1).await;
+    world.put_into(&shard_id(0), 150, 200 * 1024);
+    let mut most = 0;
+    while world.log.all().len() < 151 {
+        world.pass(Duration::from_secs(1)).await;
+        let report = worker.report().await;
+        most = most.max(consumer(&report, &shard_id(0)).unwrap().status.buffered_bytes);
+    }
+    assert!(
+        most > BUDGET / 2 && most <= BUDGET + RECORD,
+        "{} KiB of {} KiB, a quarter of which is an even share",
+        most / 1024,
+        BUDGET / 1024
+    );
+    worker.stop().await.unwrap();
+    world.log.assert_ordered();
+}

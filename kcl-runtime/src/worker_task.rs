@@ -6,7 +6,7 @@ use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered}
 use kcl_core::{
     ApplicationName, Lease, LeaseStore, Position, ShardFilter, StoreError, StoreOperation, StreamId, WriteOutcome,
     coordination,
-    fetch::{FetchFailure, RetrievalMode},
+    fetch::{self, FetchFailure, RetrievalMode},
     shard::{Finish, ShardConfig, ShardMachine, ShardStatus, StopReason},
     worker::{Exit, ShardReport, StoreFailure, TenureId, WorkerEffect, WorkerEvent, WorkerInput, WorkerMachine},
 };
@@ -70,8 +70,6 @@ pub(crate) struct WorkerTask {
     answers: FuturesUnordered<Answer>,
     /// Questions to the service which streams the configured ones are.
     looks: FuturesUnordered<Look>,
-    /// What a consumer may keep in memory.
-    share: u64,
     report_sender: mpsc::Sender<(TenureId, ShardReport)>,
     reports: mpsc::Receiver<(TenureId, ShardReport)>,
     store_timeout: Duration,
@@ -89,7 +87,6 @@ impl WorkerTask {
         );
         // A request that takes longer than this would leave no time for another before the lease lapses.
         let store_timeout = config.renew_interval();
-        let share = parts.memory_budget;
         Self {
             metrics,
             cpu: CpuMeter::new("/", parts.clock.now()),
@@ -98,7 +95,6 @@ impl WorkerTask {
             task_ids: BTreeMap::new(),
             answers: FuturesUnordered::new(),
             looks: FuturesUnordered::new(),
-            share,
             report_sender,
             reports,
             store_timeout,
@@ -344,14 +340,16 @@ impl WorkerTask {
             .parts
             .seed
             .wrapping_add(tenure.0.wrapping_mul(0x9E37_79B9_7F4A_7C15));
+        // No more than its own before it is one of those among which the budget is divided.
+        let own = fetch::own_share(self.parts.memory_budget, self.consumers.len() + 1);
         let config = ShardConfig {
             retrieval: mode,
             ..self.parts.shard_config
         };
         let machine =
-            ShardMachine::new(config, start, clock.wall(), self.share, seed).with_hash_key_range(lease.hash_key_range);
+            ShardMachine::new(config, start, clock.wall(), own, seed).with_hash_key_range(lease.hash_key_range);
         // A channel for each: one for all would wake them in an order that no seed decides.
-        let (share, share_receiver) = watch::channel(self.share);
+        let (share, share_receiver) = watch::channel(own);
         let (retrieval, retrieval_receiver) = watch::channel(mode);
         let (control, control_receiver) = watch::channel(Control::default());
         let (status, status_receiver) = watch::channel(machine.status(clock.now()));
@@ -390,12 +388,16 @@ impl WorkerTask {
         self.spread_budget();
     }
 
-    /// Every consumer gets the same share of the memory budget.
+    /// Divides the memory budget among the consumers by what they use of it.
     fn spread_budget(&mut self) {
-        let consumers = u64::try_from(self.consumers.len()).unwrap_or(u64::MAX).max(1);
-        self.share = self.parts.memory_budget / consumers;
-        for consumer in self.consumers.values() {
-            let changes = |current: &mut u64| std::mem::replace(current, self.share) != self.share;
+        let held: Vec<u64> = self
+            .consumers
+            .values()
+            .map(|consumer| consumer.status.borrow().buffered_bytes)
+            .collect();
+        let shares = fetch::shares(self.parts.memory_budget, &held);
+        for (consumer, share) in self.consumers.values().zip(shares) {
+            let changes = |current: &mut u64| std::mem::replace(current, share) != share;
             consumer.share.send_if_modified(changes);
         }
     }
@@ -490,6 +492,7 @@ impl WorkerTask {
                 worst = worst.max(age);
             }
         }
+        self.spread_budget();
         self.metrics.iterator_age.set(worst.as_millis() as f64);
         self.metrics.leases_held.set(self.parts.machine.leases_held() as f64);
     }

@@ -1,11 +1,13 @@
 //! Reading a shard, as decisions: when to read again, how much to ask for, what a failure means.
 
+mod budget;
 pub mod consumer;
 mod poll;
 mod retrieval;
 mod subscription;
 
 pub use self::{
+    budget::{own_share, shares},
     poll::{Pace, PollPacing, ReadSize},
     retrieval::{InvalidRetrievalMode, Retrieval, RetrievalMode, SubscribeAt},
     subscription::{FLOOR, Fallback, IDLE, LET_GO, Retriever, UNHEARD},
