@@ -14,8 +14,8 @@ use aws_sdk_kinesis::{
 };
 use kcl_core::{ApplicationName, Batch, LeaseStore, ShardId, WorkerId, worker::LeaseState};
 use kcl_runtime::{
-    Config, IntoBatchOutcome, KinesisSource, RecordProcessorFactory, Report, ShardReportStatus, Worker, WorkerBuilder,
-    WorkerError, WorkerHandle,
+    Config, Deliveries, IntoBatchOutcome, KinesisSource, RecordProcessorFactory, Report, ShardReportStatus,
+    StreamWorkerBuilder, Worker, WorkerBuilder, WorkerError, WorkerHandle,
 };
 use tokio::task::JoinHandle;
 
@@ -121,6 +121,16 @@ impl WorkerSpec {
             builder = builder.checkpoint_records(records);
         }
         Running::start(builder.build().unwrap())
+    }
+
+    /// Runs with a stream of deliveries.
+    ///
+    /// # Panics
+    /// If a setting is out of range.
+    #[must_use]
+    pub fn stream(self, set: impl FnOnce(StreamWorkerBuilder) -> StreamWorkerBuilder) -> (Running, Deliveries) {
+        let (worker, deliveries) = set(self.builder().stream()).build().unwrap();
+        (Running::start(worker), deliveries)
     }
 
     /// Runs with a processor per shard.

@@ -130,6 +130,13 @@ impl World {
         }
     }
 
+    /// Puts records, numbered on, with this key.
+    pub fn put_keyed(&self, key: &str, count: u64) {
+        for _ in 0..count {
+            self.put_numbered(self.numbers.fetch_add(1, Ordering::Relaxed), key, 0);
+        }
+    }
+
     fn put_numbered(&self, number: u64, key: &str, padding: usize) {
         let data = format!("{number} {}", "x".repeat(padding));
         self.broker

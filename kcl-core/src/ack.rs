@@ -1,9 +1,20 @@
 //! [`AckTracker`]: completions come in any order, a contiguous watermark goes out.
 
-use crate::sequence::Position;
+use crate::{sequence::Position, time::Timestamp};
 
-/// How many units may be outstanding at once unless something else is asked for.
-pub const DEFAULT_WINDOW: usize = 1024;
+/// How many records may lie between the watermark and the newest unit unless something else is asked for.
+pub const DEFAULT_WINDOW: usize = 10_000;
+
+/// A unit of work: consecutive records of a shard that are handled together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unit {
+    /// The position of the last of them.
+    pub end: Position,
+    /// How many.
+    pub records: usize,
+    /// When the first of them arrived.
+    pub arrived: Timestamp,
+}
 
 /// Names one unit of work in the [`AckTracker`] that gave it out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -31,12 +42,13 @@ pub enum AckError {
 /// time, amortised.
 ///
 /// ```
-/// use kcl_core::{Position, SequenceNumber, ack::AckTracker};
+/// use kcl_core::{Position, SequenceNumber, Timestamp, ack::{AckTracker, Unit}};
 ///
 /// let after = |number: &str| SequenceNumber::new(number.to_owned()).map(Position::after);
+/// let unit = |end| Unit { end, records: 1, arrived: Timestamp::from_epoch_millis(0) };
 /// let mut acks = AckTracker::new();
-/// let first = acks.push(after("10")?);
-/// let second = acks.push(after("20")?);
+/// let first = acks.push(unit(after("10")?));
+/// let second = acks.push(unit(after("20")?));
 ///
 /// acks.complete(second)?;
 /// assert_eq!(acks.watermark(), None); // The first is still under way.
@@ -55,6 +67,9 @@ pub struct AckTracker {
     next_serial: u64,
     outstanding: usize,
     capacity: usize,
+    /// Records between the watermark and the newest unit, and those below the watermark.
+    window: usize,
+    passed: u64,
     watermark: Option<Position>,
     advanced: bool,
 }
@@ -63,7 +78,7 @@ pub struct AckTracker {
 struct Slot {
     serial: u64,
     /// `None` once the slot is free.
-    position: Option<Position>,
+    unit: Option<Unit>,
     completed: bool,
     next: Option<usize>,
 }
@@ -75,13 +90,13 @@ impl Default for AckTracker {
 }
 
 impl AckTracker {
-    /// A tracker with a window of [`DEFAULT_WINDOW`] units.
+    /// A tracker with a window of [`DEFAULT_WINDOW`] records.
     #[must_use]
     pub fn new() -> Self {
         Self::with_window(DEFAULT_WINDOW)
     }
 
-    /// A tracker with a window of `capacity` units, at least one.
+    /// A tracker with a window of `capacity` records, at least one.
     #[must_use]
     pub fn with_window(capacity: usize) -> Self {
         Self {
@@ -91,17 +106,20 @@ impl AckTracker {
             next_serial: 0,
             outstanding: 0,
             capacity: capacity.max(1),
+            window: 0,
+            passed: 0,
             watermark: None,
             advanced: false,
         }
     }
 
-    /// Adds the next unit, which ends with the record at `position`.
+    /// Adds the next unit.
     ///
-    /// Ask [`has_room`](Self::has_room) before reading more: a unit that is already there is always tracked, since one
-    /// that is not could be passed over.
-    pub fn push(&mut self, position: Position) -> Ticket {
-        let (ticket, slot) = self.occupy(position, None);
+    /// Ask for the [`room`](Self::room) before: a unit that is already there is always tracked, since one that is not
+    /// could be passed over.
+    pub fn push(&mut self, unit: Unit) -> Ticket {
+        self.window += unit.records;
+        let (ticket, slot) = self.occupy(unit, None);
         self.ends = match self.ends {
             Some((first, last)) => {
                 self.slots[last].next = Some(slot);
@@ -112,19 +130,31 @@ impl AckTracker {
         ticket
     }
 
-    /// Cuts an outstanding unit in two: `ticket` now stands for the part that ends at `head_end`, and the ticket that is
-    /// given back for the rest.
+    /// Cuts an outstanding unit in two: `ticket` now stands for its first `head_records`, which end at `head_end`, and the
+    /// ticket that is given back for the rest, whose first record arrived at `rest_arrived`.
     ///
     /// # Errors
     /// If the unit is not outstanding.
-    pub fn split(&mut self, ticket: Ticket, head_end: Position) -> Result<Ticket, AckError> {
+    pub fn split(
+        &mut self,
+        ticket: Ticket,
+        head_end: Position,
+        head_records: usize,
+        rest_arrived: Timestamp,
+    ) -> Result<Ticket, AckError> {
         let head = self.outstanding_slot(ticket)?;
-        let tail_end = self.slots[head]
-            .position
-            .replace(head_end)
-            .expect("a unit in the window has a position");
+        let unit = self.slots[head]
+            .unit
+            .as_mut()
+            .expect("a unit in the window is not free");
+        let rest = Unit {
+            end: std::mem::replace(&mut unit.end, head_end),
+            records: unit.records.saturating_sub(head_records),
+            arrived: rest_arrived,
+        };
+        unit.records -= rest.records;
         let successor = self.slots[head].next;
-        let (tail_ticket, tail) = self.occupy(tail_end, successor);
+        let (tail_ticket, tail) = self.occupy(rest, successor);
         self.slots[head].next = Some(tail);
         if let Some((_, last)) = &mut self.ends
             && *last == head
@@ -165,16 +195,36 @@ impl AckTracker {
         self.outstanding
     }
 
-    /// How many units there may be between the watermark and the newest one.
+    /// How many records there may be between the watermark and the newest unit.
     #[must_use]
     pub fn capacity(&self) -> usize {
         self.capacity
     }
 
-    /// Whether another unit may be pushed. Complete units behind a gap take room too: what is remembered stays bounded.
+    /// How many records there are between the watermark and the newest unit. Those that are handled and lie behind a gap
+    /// count too: what is remembered, and what a crash repeats, stays bounded.
     #[must_use]
-    pub fn has_room(&self) -> bool {
-        self.slots.len() - self.free.len() < self.capacity
+    pub fn window(&self) -> usize {
+        self.window
+    }
+
+    /// How many more records may be pushed.
+    #[must_use]
+    pub fn room(&self) -> usize {
+        self.capacity.saturating_sub(self.window)
+    }
+
+    /// How many records the watermark has passed.
+    #[must_use]
+    pub fn passed(&self) -> u64 {
+        self.passed
+    }
+
+    /// When the oldest record that is not handled arrived.
+    #[must_use]
+    pub fn oldest_arrival(&self) -> Option<Timestamp> {
+        let (first, _) = self.ends?;
+        self.slots[first].unit.as_ref().map(|unit| unit.arrived)
     }
 
     /// Whether everything that was pushed has been handled.
@@ -183,21 +233,21 @@ impl AckTracker {
         self.outstanding == 0
     }
 
-    fn occupy(&mut self, position: Position, next: Option<usize>) -> (Ticket, usize) {
+    fn occupy(&mut self, unit: Unit, next: Option<usize>) -> (Ticket, usize) {
         let serial = self.next_serial;
         self.next_serial += 1;
         self.outstanding += 1;
-        let unit = Slot {
+        let taken = Slot {
             serial,
-            position: Some(position),
+            unit: Some(unit),
             completed: false,
             next,
         };
         let slot = if let Some(slot) = self.free.pop() {
-            self.slots[slot] = unit;
+            self.slots[slot] = taken;
             slot
         } else {
-            self.slots.push(unit);
+            self.slots.push(taken);
             self.slots.len() - 1
         };
         (Ticket { serial, slot }, slot)
@@ -218,13 +268,17 @@ impl AckTracker {
     /// Moves the watermark over all complete units at the front of the window.
     fn advance(&mut self) {
         while let Some((first, last)) = self.ends {
-            let unit = &mut self.slots[first];
-            if !unit.completed {
+            let slot = &mut self.slots[first];
+            if !slot.completed {
                 return;
             }
-            self.watermark = unit.position.take();
-            self.advanced = true;
-            self.ends = unit.next.map(|next| (next, last));
+            self.ends = slot.next.map(|next| (next, last));
+            if let Some(unit) = slot.unit.take() {
+                self.window -= unit.records;
+                self.passed += unit.records as u64;
+                self.watermark = Some(unit.end);
+                self.advanced = true;
+            }
             self.free.push(first);
         }
     }

@@ -5,10 +5,11 @@ use std::{fmt, sync::Arc, time::Duration};
 use kcl_core::{
     ApplicationName, Batch, InitialPosition, LeaseStore, Session, Timestamp, WorkerId,
     fetch::{RetrievalMode, consumer::ConsumerSelector},
-    shard::CheckpointPolicy,
+    shard::{CheckpointPolicy, Lanes},
     worker::WorkerMachine,
 };
 use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     clock::Clock,
@@ -19,6 +20,7 @@ use crate::{
     metrics,
     processor::{DynFactory, RecordProcessorFactory, erase},
     source::RecordSource,
+    stream_builder::StreamWorkerBuilder,
     streams::{StreamConfig, StreamDefaults, Streams},
     worker_task::{Parts, WorkerTask},
 };
@@ -66,6 +68,8 @@ pub struct Worker {
     task: WorkerTask,
     handle: WorkerHandle,
     id: WorkerId,
+    /// Ends when nobody takes deliveries any more.
+    pub(crate) abandoned: Option<CancellationToken>,
 }
 
 impl Worker {
@@ -155,7 +159,18 @@ impl Worker {
     /// # Errors
     /// If the worker stopped on its own, or could not give its leases back in time.
     pub async fn run(self) -> Result<(), WorkerError> {
-        let exit = Box::pin(self.task.run()).await;
+        let mut run = Box::pin(self.task.run());
+        let exit = match self.abandoned {
+            None => run.await,
+            Some(abandoned) => tokio::select! {
+                biased;
+                exit = &mut run => exit,
+                () = abandoned.cancelled() => {
+                    self.handle.shutdown().await;
+                    run.await
+                }
+            },
+        };
         if let Some(failure) = exit.failure {
             return Err(failure.into());
         }
@@ -203,7 +218,7 @@ pub struct WorkerBuilder {
     application: ApplicationName,
     sources: Sources,
     store: Arc<dyn LeaseStore>,
-    config: Config,
+    pub(crate) config: Config,
     retrieval_mode: Option<RetrievalMode>,
     worker: Option<WorkerId>,
     seed: Option<u64>,
@@ -282,6 +297,13 @@ impl WorkerBuilder {
         }
     }
 
+    /// Gives records out as a stream, and waits for an answer to each. What was acknowledged is checkpointed by the
+    /// runtime.
+    #[must_use]
+    pub fn stream(self) -> StreamWorkerBuilder {
+        StreamWorkerBuilder::new(self)
+    }
+
     /// Handles batches with a processor per shard, which checkpoints itself through the
     /// [`Checkpointer`](crate::Checkpointer) that it gets.
     #[must_use]
@@ -292,7 +314,7 @@ impl WorkerBuilder {
         }
     }
 
-    fn build(self, factory: DynFactory, checkpoint: CheckpointPolicy) -> Result<Worker, ConfigError> {
+    pub(crate) fn build(self, factory: DynFactory, checkpoint: CheckpointPolicy) -> Result<Worker, ConfigError> {
         self.config.validate()?;
         metrics::describe();
         let clock = Clock::start(self.started_at);
@@ -358,7 +380,12 @@ impl WorkerBuilder {
             commands: receiver,
             changes,
         });
-        Ok(Worker { task, handle, id })
+        Ok(Worker {
+            task,
+            handle,
+            id,
+            abandoned: None,
+        })
     }
 }
 
@@ -385,6 +412,13 @@ pub struct FunctionWorkerBuilder {
 }
 
 impl FunctionWorkerBuilder {
+    /// Lets several calls work on one shard at once; see [`Config::lanes`](crate::Config::lanes).
+    #[must_use]
+    pub fn lanes(mut self, lanes: Lanes) -> Self {
+        self.builder.config.lanes = lanes;
+        self
+    }
+
     /// Checkpoints at the latest so long after a record was handled. 5 s by default; every renewal of a lease, a third
     /// of the failover time, carries a checkpoint too.
     #[must_use]
@@ -432,8 +466,12 @@ impl ProcessorWorkerBuilder {
     /// Makes the worker.
     ///
     /// # Errors
-    /// If a setting is out of range.
+    /// If a setting is out of range, or asks for lanes: a processor is called one batch at a time.
     pub fn build(self) -> Result<Worker, ConfigError> {
+        let lanes = self.builder.config.lanes;
+        if lanes != Lanes::One {
+            return Err(ConfigError::LanesWithProcessor { lanes });
+        }
         self.builder.build(self.factory, CheckpointPolicy::Manual)
     }
 }

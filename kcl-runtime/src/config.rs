@@ -4,15 +4,22 @@ use std::time::Duration;
 
 use kcl_core::{
     InitialPosition, Lease, Session, StreamName, WorkerId,
+    ack::DEFAULT_WINDOW,
     aggregate::OutOfRange,
     assign::LeaseAssignment,
     fetch::{MAX_RECORDS_PER_READ, PollPacing, RetrievalMode, consumer::ConsumerSelector},
     retry::Backoff,
-    shard::{CheckpointPolicy, ShardConfig},
+    shard::{CheckpointPolicy, Lanes, ShardConfig},
     worker::{FormerStreams, WorkerConfig},
 };
 
 use crate::error::ConfigError;
+
+/// The most calls of a shard at once: each has a task of its own.
+const MOST_CALLS: usize = 1_000;
+
+/// The largest window: a shard remembers every run of records in it.
+const LARGEST_WINDOW: usize = 1_000_000;
 
 /// The settings of a worker. Names follow KCL's and AWS's where they have one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,6 +49,13 @@ pub struct Config {
     pub hand_off_timeout: Duration,
     /// The most records that one call of the handler gets. By default as many as one read gives.
     pub batch_size: usize,
+    /// How many calls of the function may work on one shard at once, and which records may overtake which: what Lambda
+    /// calls `ParallelizationFactor`. One call at a time by default. Only for functions: a processor is called one batch
+    /// at a time, as in KCL, and a stream of deliveries has settings of its own.
+    pub lanes: Lanes,
+    /// With lanes, the most records of a shard from the first that is not handled to the newest that was delivered: so
+    /// many may be handled again after a crash. When they are so many, delivery waits. 10,000 by default.
+    pub lane_window: usize,
     /// How shards are read: by polling, the default, by enhanced fan-out, or by whichever is to be had. Enhanced fan-out sends
     /// records as they come, at a rate of this application's own, and AWS charges for it.
     pub retrieval_mode: RetrievalMode,
@@ -86,6 +100,8 @@ impl Default for Config {
             batch_size: MAX_RECORDS_PER_READ as usize,
             retrieval_mode: RetrievalMode::default(),
             consumer: None,
+            lanes: Lanes::One,
+            lane_window: DEFAULT_WINDOW,
             max_records: MAX_RECORDS_PER_READ,
             idle_time_between_reads: pacing.while_behind,
             idle_time_at_tip: pacing.at_tip,
@@ -104,7 +120,7 @@ impl Config {
     /// Names the first setting that is out of range, and what it may be.
     pub fn validate(&self) -> Result<(), ConfigError> {
         let scan = self.scan_interval.unwrap_or(self.failover_time / 10);
-        let checks: [(&'static str, String, bool, &'static str); 8] = [
+        let checks: [(&'static str, String, bool, &'static str); 10] = [
             (
                 "failover_time",
                 format!("{:?}", self.failover_time),
@@ -134,6 +150,18 @@ impl Config {
                 self.batch_size.to_string(),
                 self.batch_size > 0,
                 "use 1 or more",
+            ),
+            (
+                "lanes",
+                format!("{:?}", self.lanes),
+                calls_asked(self.lanes).is_none_or(|calls| (1..=MOST_CALLS).contains(&calls)),
+                "use 1 to 1000 calls at once",
+            ),
+            (
+                "lane_window",
+                self.lane_window.to_string(),
+                (1..=LARGEST_WINDOW).contains(&self.lane_window),
+                "use 1 to 1000000 records",
             ),
             (
                 "max_records",
@@ -188,11 +216,20 @@ impl Config {
                 while_behind: self.idle_time_between_reads,
                 at_tip: self.idle_time_at_tip,
             },
+            lanes: self.lanes,
+            window: self.lane_window,
             handler_backoff: self.handler_backoff,
             checkpoint,
             deaggregate: self.deaggregate,
             out_of_range: self.out_of_range,
             ..ShardConfig::default()
         }
+    }
+}
+
+fn calls_asked(lanes: Lanes) -> Option<usize> {
+    match lanes {
+        Lanes::One => None,
+        Lanes::Hashed(calls) | Lanes::PerKey { calls } | Lanes::PerRecord { calls } => Some(calls),
     }
 }

@@ -1,6 +1,6 @@
 //! What can go wrong with a worker as a whole.
 
-use kcl_core::{LeaseKey, worker::WorkerFailure};
+use kcl_core::{LeaseKey, shard::Lanes, worker::WorkerFailure};
 
 /// A worker cannot be built from what it was given.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -15,6 +15,20 @@ pub enum ConfigError {
         value: String,
         /// What it may be.
         rule: &'static str,
+    },
+    /// Lanes were asked for together with processors.
+    #[error(
+        "lanes are {lanes:?}, and a processor is called one batch at a time: handle batches with a function, or set no lanes"
+    )]
+    LanesWithProcessor {
+        /// What was asked for.
+        lanes: Lanes,
+    },
+    /// Lanes were asked for together with a stream of deliveries.
+    #[error("lanes are {lanes:?}, and a stream has lanes of its own: set none, and use window() and key_order()")]
+    LanesWithStream {
+        /// What was asked for.
+        lanes: Lanes,
     },
 }
 

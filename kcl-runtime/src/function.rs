@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc};
 use async_trait::async_trait;
 use kcl_core::{Batch, BoxError, Record, SequenceNumber};
 
-use crate::processor::{Checkpointer, Delivered, DynFactory, DynProcessor, ShardContext};
+use crate::processor::{Attempt, Checkpointer, Delivered, DynFactory, DynProcessor, ShardContext};
 
 /// What a function says about a batch when some of it failed.
 ///
@@ -116,7 +116,7 @@ where
         Ok(())
     }
 
-    async fn process_records(&mut self, batch: Batch, _checkpointer: &Checkpointer) -> Result<Delivered, BoxError> {
+    async fn process_records(&mut self, batch: Batch, _attempt: Attempt<'_>) -> Result<Delivered, BoxError> {
         let outcome = (self.0)(batch.clone()).await.into_batch_outcome()?;
         let mut first = batch.len();
         for failed in outcome.failures {

@@ -1,22 +1,25 @@
 //! The Kinesis consumer under tokio.
 //!
-//! [`Worker`] is the way in. It has two doors: an async function, whose work is checkpointed for it, and a
-//! [`RecordProcessor`] per shard, which checkpoints itself. Whatever fails is tried again; no record is skipped because
+//! [`Worker`] is the way in. It has three doors: an async function, whose work is checkpointed for it, a stream of
+//! [`Deliveries`], each of which is answered, and a [`RecordProcessor`] per shard, which checkpoints itself. Whatever fails is tried again; no record is skipped because
 //! a handler failed.
 
 mod builder;
 mod clock;
 mod config;
 mod cpu;
+mod deliveries;
 mod error;
 mod function;
 mod handle;
 pub mod metrics;
 mod processor;
+mod shard_calls;
 mod shard_log;
 mod shard_task;
 mod signal;
 mod source;
+mod stream_builder;
 mod streams;
 #[cfg(feature = "testing")]
 pub mod testing;
@@ -35,11 +38,13 @@ pub use kcl_core::fetch::{
 pub use self::{
     builder::{FunctionWorkerBuilder, ProcessorWorkerBuilder, Worker, WorkerBuilder},
     config::Config,
+    deliveries::{Deliveries, Delivery, DeliveryLost},
     error::{ConfigError, WorkerError},
     function::{BatchOutcome, IntoBatchOutcome},
     handle::{Report, ShardReportStatus, WorkerHandle},
     processor::{CheckpointError, Checkpointer, RecordProcessor, RecordProcessorFactory, ShardContext},
     signal::shutdown_signal,
     source::{KinesisSource, RecordSource, ShardReader},
+    stream_builder::StreamWorkerBuilder,
     streams::{StreamConfig, StreamSelector, StreamStatus},
 };

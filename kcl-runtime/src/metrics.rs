@@ -32,6 +32,15 @@ pub const FAN_OUT: &str = "kcl_fan_out";
 pub const FALLBACKS: &str = "kcl_fan_out_fallbacks_total";
 /// Gauge, bytes, per shard: memory of the records that were read and not yet handled.
 pub const BUFFERED_BYTES: &str = "kcl_buffered_bytes";
+/// Gauge, calls, per shard: calls to the handler that run.
+pub const CALLS_RUNNING: &str = "kcl_calls_running";
+/// Gauge, lanes, per shard: lanes whose last call failed and that try the same records again.
+pub const LANES_FAILING: &str = "kcl_lanes_failing";
+/// Gauge, records, per shard: from the first that is not handled to the newest that was delivered.
+pub const WINDOW_RECORDS: &str = "kcl_window_records";
+/// Counter, per shard: records that were handled and are handled again by whoever reads the shard next, since an earlier
+/// one was not when the consumer ended.
+pub const REPEATS: &str = "kcl_repeats_total";
 /// Counter, per worker: checkpoints that were written.
 pub const CHECKPOINTS: &str = "kcl_checkpoints_total";
 /// Gauge, per worker: leases that are held.
@@ -81,6 +90,18 @@ pub fn describe() {
         Unit::Bytes,
         "Memory of records read and not yet handled"
     );
+    metrics::describe_gauge!(CALLS_RUNNING, Unit::Count, "Calls to the handler that run");
+    metrics::describe_gauge!(LANES_FAILING, Unit::Count, "Lanes whose last call failed");
+    metrics::describe_gauge!(
+        WINDOW_RECORDS,
+        Unit::Count,
+        "Records from the first that is not handled to the newest that was delivered"
+    );
+    metrics::describe_counter!(
+        REPEATS,
+        Unit::Count,
+        "Records that were handled and will be handled again"
+    );
     metrics::describe_counter!(CHECKPOINTS, Unit::Count, "Checkpoints that were written");
     metrics::describe_gauge!(LEASES_HELD, Unit::Count, "Leases that are held");
     metrics::describe_counter!(LEASES_TAKEN, Unit::Count, "Leases that were taken");
@@ -103,6 +124,10 @@ pub(crate) struct ShardMetrics {
     pub(crate) batch_records: Histogram,
     pub(crate) buffered_bytes: Gauge,
     fan_out: Gauge,
+    pub(crate) calls_running: Gauge,
+    pub(crate) lanes_failing: Gauge,
+    pub(crate) window_records: Gauge,
+    pub(crate) repeats: Counter,
 }
 
 impl ShardMetrics {
@@ -116,6 +141,10 @@ impl ShardMetrics {
             batch_records: metrics::histogram!(BATCH_RECORDS, labels.iter()),
             buffered_bytes: metrics::gauge!(BUFFERED_BYTES, labels.iter()),
             fan_out: metrics::gauge!(FAN_OUT, labels.iter()),
+            calls_running: metrics::gauge!(CALLS_RUNNING, labels.iter()),
+            lanes_failing: metrics::gauge!(LANES_FAILING, labels.iter()),
+            window_records: metrics::gauge!(WINDOW_RECORDS, labels.iter()),
+            repeats: metrics::counter!(REPEATS, labels.iter()),
             labels,
         }
     }
@@ -145,6 +174,9 @@ impl ShardMetrics {
         self.iterator_age.set(0.0);
         self.buffered_bytes.set(0.0);
         self.fan_out.set(0.0);
+        self.calls_running.set(0.0);
+        self.lanes_failing.set(0.0);
+        self.window_records.set(0.0);
     }
 }
 

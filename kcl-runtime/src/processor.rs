@@ -1,6 +1,6 @@
 //! The door for consumers that keep state per shard or checkpoint themselves: [`RecordProcessor`].
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use kcl_core::{
@@ -210,13 +210,23 @@ pub(crate) enum Delivered {
     All,
     /// The records before this index.
     Before(usize),
+    /// Nothing, and it is wanted again after this long.
+    Later(Duration),
+}
+
+/// How a delivery is made.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Attempt<'a> {
+    /// How often the first record has been tried, this time included.
+    pub(crate) attempt: u32,
+    pub(crate) checkpointer: &'a Checkpointer,
 }
 
 /// A processor with its type erased: the one place where it happens.
 #[async_trait]
 pub(crate) trait DynProcessor: Send {
     async fn initialize(&mut self, context: &ShardContext) -> Result<(), BoxError>;
-    async fn process_records(&mut self, batch: Batch, checkpointer: &Checkpointer) -> Result<Delivered, BoxError>;
+    async fn process_records(&mut self, batch: Batch, attempt: Attempt<'_>) -> Result<Delivered, BoxError>;
     async fn lease_lost(&mut self) -> Result<(), BoxError>;
     async fn shard_ended(&mut self, checkpointer: &Checkpointer) -> Result<(), BoxError>;
     async fn shutdown_requested(&mut self, checkpointer: &Checkpointer) -> Result<(), BoxError>;
@@ -230,9 +240,9 @@ impl<P: RecordProcessor> DynProcessor for Erased<P> {
         self.0.initialize(context).await
     }
 
-    async fn process_records(&mut self, batch: Batch, checkpointer: &Checkpointer) -> Result<Delivered, BoxError> {
+    async fn process_records(&mut self, batch: Batch, attempt: Attempt<'_>) -> Result<Delivered, BoxError> {
         self.0
-            .process_records(&batch, checkpointer)
+            .process_records(&batch, attempt.checkpointer)
             .await
             .map(|()| Delivered::All)
     }

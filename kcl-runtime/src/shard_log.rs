@@ -82,21 +82,38 @@ pub(crate) fn event(metrics: &ShardMetrics, event: &ShardEvent) {
         ShardEvent::CallFailed {
             call,
             attempt,
+            first,
             error,
             retry_in,
         } => {
             metrics.handler_failed(call);
+            let first = first.as_ref().map(ToString::to_string);
             let retry_in_ms = retry_in.map(|wait| wait.as_millis());
             match retry_in_ms {
                 Some(_) => tracing::warn!(
-                    call, attempt, %error, retry_in_ms,
-                    "the handler failed; the shard waits and the same records are delivered again"
+                    call, attempt, first, %error, retry_in_ms,
+                    "the handler failed; its lane waits and the same records are delivered again"
                 ),
                 None => tracing::warn!(
-                    call, attempt, %error,
+                    call, attempt, first, %error,
                     "the handler failed while the consumer stops; the next holder of the lease gets the records"
                 ),
             }
+        }
+        ShardEvent::HeldUp {
+            first,
+            attempts,
+            records,
+        } => tracing::warn!(
+            %first, attempts, records,
+            "the shard stands still: all that may wait waits for lanes that fail, of which this record's is the oldest"
+        ),
+        ShardEvent::Repeats { records } => {
+            metrics.repeats.increment(*records as u64);
+            tracing::info!(
+                records,
+                "handled records lie behind one that is not; whoever reads the shard next handles them again"
+            );
         }
         _ => {}
     }

@@ -1,30 +1,28 @@
 //! The driver of one shard's machine: it performs effects and reports back, and holds no policy.
 
-use std::{any::Any, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use futures::{FutureExt, future::BoxFuture};
 use kcl_core::{
-    Position, ShardId, StreamId, Tick,
+    Position, ShardId, StreamId,
     fetch::{Fetch, FetchFailure, RetrievalMode, SubscribeAt, consumer::ConsumerSelector},
     shard::{
-        Call, CheckpointRefused, CheckpointRequest, Finish, Outcome, ShardEffect, ShardInput, ShardMachine,
-        ShardStatus, StopReason,
+        Call, CallId, CheckpointRefused, CheckpointRequest, Finish, ShardEffect, ShardInput, ShardMachine, ShardStatus,
+        StopReason,
     },
     worker::{ShardReport, TenureId},
 };
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     clock::{Clock, seconds},
     metrics::ShardMetrics,
-    processor::{CheckpointCommand, Checkpointer, Delivered, DynFactory, DynProcessor, ShardContext},
+    processor::{CheckpointCommand, Checkpointer, DynFactory, ShardContext},
+    shard_calls::{Calls, Ended},
     shard_log,
     source::{RecordSource, ShardReader},
 };
-
-/// How long the user's code may go on after the lease was lost, before its task is ended.
-pub(crate) const CANCEL_GRACE: Duration = Duration::from_secs(5);
 
 /// The most checkpoint requests of the user's code that wait.
 pub(crate) const CHECKPOINT_QUEUE: usize = 16;
@@ -47,6 +45,8 @@ pub(crate) struct ShardTask {
     /// The consumer that subscribes.
     pub(crate) subscriber: ConsumerSelector,
     pub(crate) factory: DynFactory,
+    /// The most calls of the user's code at once.
+    pub(crate) calls: usize,
     pub(crate) context: ShardContext,
     pub(crate) clock: Clock,
     pub(crate) control: watch::Receiver<Control>,
@@ -58,29 +58,16 @@ pub(crate) struct ShardTask {
     pub(crate) metrics: ShardMetrics,
 }
 
-type Processor = Box<dyn DynProcessor>;
 type Reader = Box<dyn ShardReader>;
 type Opening = BoxFuture<'static, Result<Reader, FetchFailure>>;
 type ReadingFuture = BoxFuture<'static, (Reader, Result<Fetch, FetchFailure>)>;
 
-/// A call to the user's code that runs in a task of its own, so that slow code does not hold up the consumer. The task ends
-/// with the consumer: a worker that is dropped leaves nothing behind that works on records of others.
-struct Running {
-    task: AbortOnDropHandle<(Processor, Outcome)>,
-    call: Call,
-    started: Tick,
-    /// When the task is ended, once its results no longer count.
-    abort_at: Option<Tick>,
-}
-
 /// What is under way.
-#[derive(Default)]
 struct InFlight {
     opening: Option<Opening>,
     reading: Option<ReadingFuture>,
     reader: Option<Reader>,
-    running: Option<Running>,
-    processor: Option<Processor>,
+    calls: Calls,
     waiting: Vec<(Position, oneshot::Sender<Result<(), CheckpointRefused>>)>,
 }
 
@@ -93,23 +80,29 @@ impl ShardTask {
         let (sender, mut commands) = mpsc::channel(CHECKPOINT_QUEUE);
         let checkpointer = Checkpointer::new(sender, lost.clone());
         let mut flight = InFlight {
-            processor: Some((self.factory)(&self.context)),
-            ..InFlight::default()
+            opening: None,
+            reading: None,
+            reader: None,
+            calls: Calls::new(
+                Arc::clone(&self.factory),
+                self.context.clone(),
+                checkpointer,
+                self.calls,
+            ),
+            waiting: Vec::new(),
         };
         let finish = loop {
-            if let Some(finish) = self.perform(&mut flight, &checkpointer, &lost).await {
+            if let Some(finish) = self.perform(&mut flight, &lost).await {
                 break finish;
             }
             self.publish();
             let deadline = self.machine.next_deadline();
-            let abort_at = flight.running.as_ref().and_then(|running| running.abort_at);
+            let abort_at = flight.calls.abort_at;
             tokio::select! {
                 biased;
                 Ok(()) = self.control.changed() => self.controlled(&mut flight, &lost),
                 Some(command) = commands.recv() => self.checkpoint_requested(&mut flight, command),
-                (processor, outcome) = finished(&mut flight.running) => {
-                    self.call_ended(&mut flight, processor, outcome);
-                }
+                ended = flight.calls.next() => self.call_ended(ended),
                 (reader, result) = pending_or(&mut flight.reading) => {
                     (flight.reading, flight.reader) = (None, Some(reader));
                     let result = result.map(|fetch| self.of_stream(fetch));
@@ -128,12 +121,7 @@ impl ShardTask {
                     let mode = *self.retrieval.borrow_and_update();
                     self.handle(ShardInput::Retrieval(mode));
                 }
-                () = self.clock.sleep_until(abort_at) => {
-                    if let Some(running) = &mut flight.running {
-                        running.abort_at = None;
-                        running.task.abort();
-                    }
-                }
+                () = self.clock.sleep_until(abort_at) => flight.calls.abort(),
                 () = self.clock.sleep_until(deadline) => self.handle(ShardInput::Wake),
             }
         };
@@ -153,12 +141,7 @@ impl ShardTask {
     }
 
     /// Performs all effects; gives the end if the machine is done.
-    async fn perform(
-        &mut self,
-        flight: &mut InFlight,
-        checkpointer: &Checkpointer,
-        lost: &CancellationToken,
-    ) -> Option<Finish> {
+    async fn perform(&mut self, flight: &mut InFlight, lost: &CancellationToken) -> Option<Finish> {
         while let Some(effect) = self.machine.poll_effect() {
             match effect {
                 ShardEffect::Open(position) => flight.opening = Some(self.open(position)),
@@ -171,12 +154,10 @@ impl ShardTask {
                     Some(reader) => flight.reading = Some(read(reader, max_records)),
                     None => tracing::error!("a read was asked for while no reader stands ready"),
                 },
-                ShardEffect::Call(call) => self.call(flight, call, checkpointer.clone()),
-                ShardEffect::CancelCall => {
+                ShardEffect::Call { id, call } => self.call(flight, id, call),
+                ShardEffect::CancelCalls => {
                     lost.cancel();
-                    if let Some(running) = &mut flight.running {
-                        running.abort_at = Some(self.clock.now() + CANCEL_GRACE);
-                    }
+                    flight.calls.cancel(self.clock.now());
                 }
                 ShardEffect::Progress(position) => self.report(ShardReport::Progress(position)).await,
                 ShardEffect::Checkpoint(position) => self.report(ShardReport::Checkpoint(position)).await,
@@ -199,37 +180,23 @@ impl ShardTask {
         async move { source.subscribe(&shard, &at, &subscriber).await }.boxed()
     }
 
-    fn call(&mut self, flight: &mut InFlight, call: Call, checkpointer: Checkpointer) {
-        let Some(processor) = flight.processor.take() else {
-            // It was lost with a task that had to be ended. There is nobody left to call.
-            return self.handle(ShardInput::Called(Outcome::Success));
-        };
+    fn call(&mut self, flight: &mut InFlight, id: CallId, call: Call) {
         if let Call::Process { batch, .. } = &call {
             #[expect(clippy::cast_precision_loss, reason = "a histogram's buckets are coarser than that")]
             self.metrics.batch_records.record(batch.len() as f64);
         }
-        let context = self.context.clone();
-        let span = shard_log::call_span(&call);
-        let future = invoke(processor, call.clone(), context, checkpointer);
-        let task = AbortOnDropHandle::new(tokio::spawn(tracing::Instrument::instrument(future, span)));
-        flight.running = Some(Running {
-            task,
-            call,
-            started: self.clock.now(),
-            abort_at: None,
-        });
+        if let Some(outcome) = flight.calls.start(self.clock.now(), id, call) {
+            self.handle(ShardInput::Called(id, outcome));
+        }
     }
 
-    fn call_ended(&mut self, flight: &mut InFlight, processor: Option<Processor>, outcome: Outcome) {
-        if let Some(running) = flight.running.take()
-            && matches!(running.call, Call::Process { .. })
-        {
+    fn call_ended(&mut self, ended: Ended) {
+        if ended.was_delivery {
             self.metrics
                 .handler_seconds
-                .record(seconds(self.clock.now().since(running.started)));
+                .record(seconds(self.clock.now().since(ended.started)));
         }
-        flight.processor = processor;
-        self.handle(ShardInput::Called(outcome));
+        self.handle(ShardInput::Called(ended.id, ended.outcome));
     }
 
     fn controlled(&mut self, flight: &mut InFlight, lost: &CancellationToken) {
@@ -271,7 +238,12 @@ impl ShardTask {
     fn publish(&self) {
         let status = self.machine.status(self.clock.now());
         #[expect(clippy::cast_precision_loss, reason = "gauges are floats")]
-        self.metrics.buffered_bytes.set(status.buffered_bytes as f64);
+        {
+            self.metrics.buffered_bytes.set(status.buffered_bytes as f64);
+            self.metrics.calls_running.set(status.lanes.running as f64);
+            self.metrics.lanes_failing.set(status.lanes.failing as f64);
+            self.metrics.window_records.set(status.lanes.window_records as f64);
+        }
         self.status.send_replace(status);
         self.changes
             .send_modify(|generation| *generation = generation.wrapping_add(1));
@@ -284,62 +256,6 @@ fn read(mut reader: Reader, max_records: u32) -> ReadingFuture {
         (reader, result)
     }
     .boxed()
-}
-
-/// Makes one call to the user's code. A panic is an error like any other.
-async fn invoke(
-    mut processor: Processor,
-    call: Call,
-    context: ShardContext,
-    checkpointer: Checkpointer,
-) -> (Processor, Outcome) {
-    let result = AssertUnwindSafe(async {
-        match call {
-            Call::Initialize { .. } => processor.initialize(&context).await.map(|()| Delivered::All),
-            Call::Process { batch, .. } => processor.process_records(batch, &checkpointer).await,
-            Call::ShardEnded => processor.shard_ended(&checkpointer).await.map(|()| Delivered::All),
-            Call::ShutdownRequested => processor
-                .shutdown_requested(&checkpointer)
-                .await
-                .map(|()| Delivered::All),
-            Call::LeaseLost => processor.lease_lost().await.map(|()| Delivered::All),
-        }
-    })
-    .catch_unwind()
-    .await;
-    let outcome = match result {
-        Ok(Ok(Delivered::All)) => Outcome::Success,
-        Ok(Ok(Delivered::Before(index))) => Outcome::SuccessBefore(index),
-        Ok(Err(error)) => Outcome::Failure(with_causes(error.as_ref())),
-        Err(panic) => Outcome::Failure(format!("panic: {}", panic_message(panic.as_ref()))),
-    };
-    (processor, outcome)
-}
-
-fn with_causes(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut message = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        message = format!("{message}: {cause}");
-        source = cause.source();
-    }
-    message
-}
-
-fn panic_message(panic: &(dyn Any + Send)) -> &str {
-    let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("no message")
-}
-
-async fn finished(running: &mut Option<Running>) -> (Option<Processor>, Outcome) {
-    match running {
-        Some(running) => match (&mut running.task).await {
-            Ok((processor, outcome)) => (Some(processor), outcome),
-            Err(_) => (None, Outcome::Cancelled),
-        },
-        None => std::future::pending().await,
-    }
 }
 
 async fn pending_or<T>(future: &mut Option<BoxFuture<'static, T>>) -> T {

@@ -21,7 +21,8 @@ use crate::{
     handle::{Command, Report, ShardReportStatus, iterator_age},
     metrics::{ShardMetrics, WorkerMetrics},
     processor::{DynFactory, ShardContext},
-    shard_task::{CANCEL_GRACE, Control, ShardTask},
+    shard_calls::CANCEL_GRACE,
+    shard_task::{Control, ShardTask},
     streams::{EntryId, Reading, StreamConfig, Streams},
     worker_log,
 };
@@ -362,6 +363,7 @@ impl WorkerTask {
             source,
             subscriber: consumer,
             factory: Arc::clone(&self.parts.factory),
+            calls: self.parts.shard_config.lanes.calls(),
             context: context.clone(),
             clock,
             control: control_receiver,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use kcl_core::{
     WorkerId, WriteOutcome,
-    shard::{Call, CheckpointRequest, Outcome, ShardInput},
+    shard::{Call, CallId, CheckpointRequest, Outcome, ShardInput},
     worker::{OpId, StoreFailure, TenureId, WorkerInput},
 };
 
@@ -29,18 +29,22 @@ impl World<'_> {
         handler.usual.mul_f64(self.rng.f64()) + Duration::from_millis(1)
     }
 
-    pub(super) fn call_ends(&mut self, node: usize, tenure: TenureId, number: u64) {
+    pub(super) fn call_ends(&mut self, node: usize, tenure: TenureId, id: CallId) {
         let draw = if self.quiet { 1.0 } else { self.rng.f64() };
         let cut = self.rng.f64();
         let handler = self.scenario.handler;
         let Some(consumer) = self.nodes[node].consumers.get_mut(&tenure) else {
             return;
         };
-        let Some(running) = consumer.running.take_if(|running| running.number == number) else {
+        let Some(call) = consumer.running.remove(&id) else {
             return;
         };
-        let fails = draw < handler.fails && !matches!(running.call, Call::LeaseLost);
-        let outcome = match running.batch() {
+        let fails = draw < handler.fails && !matches!(call, Call::LeaseLost);
+        let batch = match &call {
+            Call::Process { batch, .. } => Some(batch),
+            _ => None,
+        };
+        let outcome = match batch {
             _ if fails && self.mutant == Some(Mutant::SkipFailed) => Outcome::Success,
             _ if fails => Outcome::Failure("drawn".to_owned()),
             Some(batch) if draw < handler.fails + handler.partly => {
@@ -60,7 +64,7 @@ impl World<'_> {
             }
             None => Outcome::Success,
         };
-        let asks = match running.call {
+        let asks = match call {
             Call::Process { .. } => self.scenario.manual && cut < 0.5,
             Call::ShutdownRequested => self.scenario.manual,
             _ => false,
@@ -68,20 +72,16 @@ impl World<'_> {
         if asks && let Some(handled) = consumer.log.handled_to.clone() {
             // A refusal is the application's to see; here it only means that there is nothing to wait for.
             let answer = consumer.machine.request_checkpoint(&handled);
-            let waits = matches!(running.call, Call::ShutdownRequested) && answer == Ok(CheckpointRequest::Requested);
-            if waits && consumer.calls < 10_000 {
-                consumer.calls += 1;
-                let number = consumer.calls;
-                consumer.running = Some(crate::node::Running {
-                    number,
-                    call: running.call,
-                });
+            let waits = matches!(call, Call::ShutdownRequested) && answer == Ok(CheckpointRequest::Requested);
+            if waits && consumer.waits < 10_000 {
+                consumer.waits += 1;
+                consumer.running.insert(id, call);
                 self.drain_shard(node, tenure);
-                self.at(Duration::from_millis(100), Event::CallEnds { node, tenure, number });
+                self.at(Duration::from_millis(100), Event::CallEnds { node, tenure, id });
                 return;
             }
         }
-        self.tell_shard(node, tenure, ShardInput::Called(outcome));
+        self.tell_shard(node, tenure, ShardInput::Called(id, outcome));
     }
 
     /// Sends a request to the table. What becomes of it is decided by the trouble of the moment.

@@ -1,20 +1,20 @@
 //! What the drivers of the runtime do, in the world: performing effects, bringing answers back.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use kcl_core::{
     Position, ShardId, Tick,
     coordination::WorkerMetrics,
     fetch::{Fetch, FetchFailure, FetchFailureKind},
     lineage,
-    shard::{Call, Finish, Outcome, ShardConfig, ShardEffect, ShardEvent, ShardInput, ShardMachine},
+    shard::{Call, CallId, Finish, Outcome, ShardConfig, ShardEffect, ShardEvent, ShardInput, ShardMachine},
     worker::{LossReason, ShardReport, TenureId, WorkerEffect, WorkerEvent, WorkerInput},
 };
 
 use crate::{
     fan_out::Subscribing,
     mutant::Mutant,
-    node::{Consumer, Running},
+    node::Consumer,
     peers,
     scenario::FaultKind,
     servers::TableRequest,
@@ -193,7 +193,10 @@ impl World<'_> {
         let seed = self.rng.u64(..);
         let process = &mut self.nodes[node];
         let opened_at = process.clock.wall(self.now);
-        let log = self.oracle.tenure_of(&process.id, &lease.shard, &start);
+        let mut log = self.oracle.tenure_of(&process.id, &lease.shard, &start);
+        if self.scenario.lanes.is_some() {
+            log = log.in_lanes();
+        }
         self.trace.note(self.now, lease.shard.as_str(), &[tenure.0], || {
             format!("{} starts at {start}", process.id)
         });
@@ -204,8 +207,9 @@ impl World<'_> {
             machine,
             iterator: None,
             subscribing: Subscribing::default(),
-            running: None,
-            calls: 0,
+            running: BTreeMap::new(),
+            repeats: 0,
+            waits: 0,
             log,
             wake_at: None,
         };
@@ -266,17 +270,8 @@ impl World<'_> {
             ShardEffect::Close => self.close(node, tenure),
             ShardEffect::Fetch { .. } if self.is_subscribed(node, tenure) => self.next_event(node, tenure),
             ShardEffect::Fetch { max_records } => self.fetch(node, tenure, max_records),
-            ShardEffect::Call(call) => self.call(node, tenure, &call),
-            ShardEffect::CancelCall => {
-                // Some calls heed it and some go on to their end.
-                if self.rng.bool()
-                    && let Some(consumer) = self.nodes[node].consumers.get_mut(&tenure)
-                {
-                    consumer.running = None;
-                    let input = ShardInput::Called(Outcome::Cancelled);
-                    self.at(LOCAL, Event::ToShard { node, tenure, input });
-                }
-            }
+            ShardEffect::Call { id, call } => self.call(node, tenure, id, &call),
+            ShardEffect::CancelCalls => self.cancel(node, tenure),
             ShardEffect::Progress(position) => self.report(node, tenure, ShardReport::Progress(position)),
             ShardEffect::Checkpoint(position) => self.report(node, tenure, ShardReport::Checkpoint(position)),
             ShardEffect::Missing => self.report(node, tenure, ShardReport::Missing),
@@ -285,6 +280,7 @@ impl World<'_> {
                 if let Some(consumer) = self.nodes[node].consumers.remove(&tenure)
                     && finish == Finish::Drained
                 {
+                    self.oracle.repeats(&consumer.log, consumer.repeats);
                     self.nodes[node].drained.insert(consumer.shard, consumer.log);
                 }
                 self.report(node, tenure, ShardReport::Finished(finish));
@@ -296,6 +292,11 @@ impl World<'_> {
     fn shard_event(&mut self, node: usize, tenure: TenureId, event: &ShardEvent) {
         if matches!(event, ShardEvent::Fetched { .. }) {
             return;
+        }
+        if let ShardEvent::Repeats { records } = event
+            && let Some(consumer) = self.nodes[node].consumers.get_mut(&tenure)
+        {
+            consumer.repeats = *records;
         }
         let process = &mut self.nodes[node];
         let Some(consumer) = process.consumers.get(&tenure) else {
@@ -434,16 +435,23 @@ impl World<'_> {
         self.tell_shard(node, tenure, input);
     }
 
-    fn call(&mut self, node: usize, tenure: TenureId, call: &Call) {
+    /// Some calls heed it and some go on to their end.
+    fn cancel(&mut self, node: usize, tenure: TenureId) {
         let Some(consumer) = self.nodes[node].consumers.get_mut(&tenure) else {
             return;
         };
-        consumer.calls += 1;
-        let number = consumer.calls;
-        consumer.running = Some(Running {
-            number,
-            call: call.clone(),
-        });
+        let heeding = consumer.running.extract_if(.., |_, _| self.rng.bool());
+        for (id, _) in heeding.collect::<Vec<_>>() {
+            let input = ShardInput::Called(id, Outcome::Cancelled);
+            self.at(LOCAL, Event::ToShard { node, tenure, input });
+        }
+    }
+
+    fn call(&mut self, node: usize, tenure: TenureId, id: CallId, call: &Call) {
+        let Some(consumer) = self.nodes[node].consumers.get_mut(&tenure) else {
+            return;
+        };
+        consumer.running.insert(id, call.clone());
         if let Call::Process { batch, .. } = call {
             self.oracle.delivered(&mut consumer.log, batch, &self.table.rows);
             if self.mutant == Some(Mutant::ProgressOnDelivery)
@@ -453,6 +461,6 @@ impl World<'_> {
             }
         }
         let takes = self.call_takes(call);
-        self.at(takes, Event::CallEnds { node, tenure, number });
+        self.at(takes, Event::CallEnds { node, tenure, id });
     }
 }

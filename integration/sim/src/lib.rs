@@ -27,7 +27,7 @@ pub use self::{
     mutant::Mutant,
     oracle::{Oracle, TenureLog, Violation},
     peers::Kind as PeerKind,
-    scenario::{Choice, Fault, FaultKind, Handler, Initial, PeerChoice, Peers, Scenario, Workload},
+    scenario::{Choice, DrawnLanes, Fault, FaultKind, Handler, Initial, PeerChoice, Peers, Scenario, Workload},
     shrink::shrink,
     world::{Outcome, Watch, live},
 };

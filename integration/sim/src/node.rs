@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use kcl_core::{
     Batch, Lease, LeaseKey, Session, ShardId, Tick, Timestamp, WorkerId,
-    shard::{Call, ShardMachine},
+    shard::{Call, CallId, ShardMachine},
     worker::{OpId, TenureId, WorkerMachine},
 };
 
@@ -67,22 +67,6 @@ pub(super) enum State {
     Gone,
 }
 
-/// A call to the user's code that runs.
-#[derive(Clone, Debug)]
-pub(super) struct Running {
-    pub(super) number: u64,
-    pub(super) call: Call,
-}
-
-impl Running {
-    pub(super) fn batch(&self) -> Option<&Batch> {
-        match &self.call {
-            Call::Process { batch, .. } => Some(batch),
-            _ => None,
-        }
-    }
-}
-
 /// A consumer of a process.
 #[derive(Debug)]
 pub(super) struct Consumer {
@@ -90,8 +74,12 @@ pub(super) struct Consumer {
     pub(super) machine: ShardMachine,
     pub(super) iterator: Option<(String, Duration)>,
     pub(super) subscribing: Subscribing,
-    pub(super) running: Option<Running>,
-    pub(super) calls: u64,
+    /// The calls to the user's code that run.
+    pub(super) running: BTreeMap<CallId, Call>,
+    /// How many records it said will be repeated.
+    pub(super) repeats: usize,
+    /// How often the last call waited for its checkpoint.
+    pub(super) waits: u32,
     pub(super) log: TenureLog,
     pub(super) wake_at: Option<Duration>,
 }

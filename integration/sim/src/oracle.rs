@@ -1,5 +1,7 @@
 //! [`Oracle`]: the promises, checked as things happen. It knows what really was put and handled; the workers do not.
 
+mod lanes;
+
 use std::{
     borrow::Borrow,
     collections::{BTreeMap, BTreeSet},
@@ -7,6 +9,8 @@ use std::{
 };
 
 use kcl_core::{Batch, Lease, LeaseKey, Position, SequenceNumber, ShardId, WorkerId};
+
+use self::lanes::{Keys, Overtaking};
 
 /// A promise that was broken, and how.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +25,7 @@ pub struct Violation {
 #[derive(Debug, Default)]
 struct ShardTruth {
     records: Vec<SequenceNumber>,
+    keys: Keys,
     handled: Vec<bool>,
     /// Everything before this index is handled, or was never asked for.
     prefix: usize,
@@ -71,6 +76,8 @@ pub struct TenureLog {
     start: Position,
     /// Every record of this tenure before this index was handled.
     pub handled_to: Option<Position>,
+    /// Where records are handled in lanes.
+    overtaking: Option<Overtaking>,
 }
 
 /// The judge of one fleet's life. Whoever lives it tells what was put, delivered, handled and written; the first promise
@@ -167,6 +174,7 @@ impl Oracle {
             next,
             start: start.clone(),
             handled_to: None,
+            overtaking: None,
         }
     }
 
@@ -241,6 +249,10 @@ impl Oracle {
         self.check("no-loss", !mixed, || {
             format!("{shard}: records of a new stream were delivered under a checkpoint of the one before it")
         });
+        self.check_lineage(&shard, by(), table);
+        if tenure.overtaking.is_some() {
+            return self.delivered_in_lane(tenure, batch);
+        }
         let records = self
             .truth(&shard, &first.sequence_number)
             .map(|truth| truth.records.as_slice())
@@ -262,22 +274,25 @@ impl Oracle {
                 by()
             )
         });
-        let parents = self.parents.get(&shard).cloned().unwrap_or_default();
+    }
+
+    fn check_lineage(&mut self, shard: &ShardId, by: &str, table: &BTreeMap<LeaseKey, impl Borrow<Lease>>) {
+        let parents = self.parents.get(shard).cloned().unwrap_or_default();
         let waits_for = parents.iter().find(|parent| {
             table
                 .get(parent.as_str())
                 .is_some_and(|parent| !parent.borrow().is_finished())
         });
         self.check("lineage", waits_for.is_none(), || {
-            format!(
-                "{shard}: record {index} was delivered to {} before its parents were done: {waits_for:?}",
-                by()
-            )
+            format!("{shard}: records were delivered to {by} before its parents were done: {waits_for:?}")
         });
     }
 
     /// The user's code handled the first `count` records of a batch.
     pub fn handled(&mut self, tenure: &mut TenureLog, batch: &Batch, count: usize) {
+        if tenure.overtaking.is_some() {
+            return self.handled_in_lane(tenure, batch, count);
+        }
         let Some(last) = count.checked_sub(1).and_then(|last| batch.get(last)) else {
             return;
         };

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use fastrand::Rng;
-use kcl_core::InitialPosition;
+use kcl_core::{InitialPosition, shard::Lanes};
 
 use crate::{
     PeerKind,
-    features::{FeatureChoice, Features},
+    features::{Feature, FeatureChoice, Features},
 };
 
 /// A fleet's life, drawn from a seed. Everything that happens follows from it.
@@ -47,6 +47,17 @@ pub struct Scenario {
     pub peers: Option<Peers>,
     /// What the fleet makes use of.
     pub features: Features,
+    /// The lanes, if it has that feature.
+    pub lanes: Option<DrawnLanes>,
+}
+
+/// How a fleet handles the records of a shard in lanes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DrawnLanes {
+    /// Which lanes.
+    pub lanes: Lanes,
+    /// The largest window.
+    pub window: usize,
 }
 
 /// The workers of Java in a fleet: the last ones of those at the start.
@@ -363,6 +374,7 @@ impl Scenario {
             faults,
             peers: None,
             features: Features::default(),
+            lanes: None,
         }
     }
 
@@ -377,8 +389,27 @@ impl Scenario {
         scenario.add_peers(choice.peers);
         if scenario.peers.is_none() {
             scenario.features = choice.features.draw(seed);
+            scenario.add_lanes();
         }
         scenario
+    }
+
+    /// Lanes are for handlers whose work the runtime commits.
+    fn add_lanes(&mut self) {
+        if !self.features.has(Feature::Lanes) {
+            return;
+        }
+        let mut rng = Rng::with_seed(self.seed ^ 0x1a4e5);
+        let calls = rng.usize(2..=10);
+        self.lanes = Some(DrawnLanes {
+            lanes: if rng.bool() {
+                Lanes::Hashed(calls)
+            } else {
+                Lanes::PerKey { calls }
+            },
+            window: pick(&mut rng, &[10, 100, 10_000]),
+        });
+        self.manual = false;
     }
 
     fn add_peers(&mut self, choice: PeerChoice) {

@@ -10,7 +10,7 @@ use kcl_core::{
     LeaseKey, Session, ShardFilter, Timestamp, WorkerId,
     assign::LeaseAssignment,
     fetch::PollPacing,
-    shard::{CheckpointPolicy, ShardConfig, ShardInput},
+    shard::{CallId, CheckpointPolicy, ShardConfig, ShardInput},
     worker::{TenureId, WorkerConfig, WorkerInput, WorkerMachine},
 };
 
@@ -80,7 +80,7 @@ pub(super) enum Event {
     CallEnds {
         node: usize,
         tenure: TenureId,
-        number: u64,
+        id: CallId,
     },
     ToPeer {
         node: usize,
@@ -327,7 +327,7 @@ impl<'a> World<'a> {
                 input,
             } => self.subscription_told(node, tenure, turn, input),
             Event::Listen { node, tenure, turn } => self.listen(node, tenure, turn),
-            Event::CallEnds { node, tenure, number } => self.call_ends(node, tenure, number),
+            Event::CallEnds { node, tenure, id } => self.call_ends(node, tenure, id),
             Event::ToPeer { node, input } => self.tell_peer(node, input),
             Event::PeerHandled { node, reader } => self.peer_handled(node, reader),
             Event::AtTable {
@@ -449,6 +449,10 @@ impl<'a> World<'a> {
         } else {
             CheckpointPolicy::default()
         };
+        let (lanes, window) = self
+            .scenario
+            .lanes
+            .map_or((kcl_core::shard::Lanes::One, 1), |drawn| (drawn.lanes, drawn.window));
         let pacing = PollPacing {
             while_behind: Duration::from_millis(500),
             at_tip: self.scenario.idle_at_tip,
@@ -458,6 +462,8 @@ impl<'a> World<'a> {
             max_records: 200,
             pacing,
             checkpoint,
+            lanes,
+            window,
             ..ShardConfig::default()
         }
     }
@@ -476,11 +482,14 @@ impl<'a> World<'a> {
         for _ in 0..self.rng.usize(1..=self.scenario.workload.burst) {
             self.records += 1;
             let key = self.rng.u64(..self.scenario.workload.keys).to_string();
-            if let Some((shard, number)) = self.service.put(wall, key, self.records.to_string()) {
+            if let Some((shard, number)) = self.service.put(wall, key.clone(), self.records.to_string()) {
                 if !self.oracle.knows(&shard) {
                     self.note_shards();
                 }
                 self.oracle.put(&shard, number);
+                if self.scenario.lanes.is_some() {
+                    self.oracle.has_key(&shard, key);
+                }
             }
         }
     }

@@ -29,6 +29,23 @@ pub(super) struct Room {
     pub(super) records: usize,
     /// Records that were cut out of aggregates stop here; there is always room for one.
     pub(super) weight: u64,
+    /// Whether plain records stop there too.
+    pub(super) is_strict: bool,
+}
+
+impl Room {
+    /// How many of these plain records there is room for, at least one.
+    fn for_plain(&self, records: &[Record]) -> usize {
+        if !self.is_strict {
+            return self.records;
+        }
+        let mut weight = 0;
+        let fits = |record: &&Record| {
+            weight += record.weight();
+            weight <= self.weight
+        };
+        records.iter().take_while(fits).count().max(1)
+    }
 }
 
 /// What is to be delivered next.
@@ -83,7 +100,8 @@ impl Buffer {
             let front = front.clone();
             return Some(self.pop_cut(&front, cutting, room));
         }
-        let batch = self.take(room.records)?;
+        let records = room.for_plain(head);
+        let batch = self.take(records)?;
         let end = batch.end_position();
         Some(Popped {
             batch,

@@ -39,6 +39,10 @@ impl fmt::Display for StopReason {
     }
 }
 
+/// Names a call to the user's code among those of its consumer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CallId(pub u64);
+
 /// What became of a call to the user's code.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -48,6 +52,13 @@ pub enum Outcome {
     SuccessBefore(usize),
     /// Nothing was handled, for this reason.
     Failure(String),
+    /// Nothing was handled, and the user's code said when it wants the records again.
+    Postponed {
+        /// From now.
+        wait: Duration,
+        /// Why.
+        reason: String,
+    },
     /// The call was given up on request, after the lease was lost.
     Cancelled,
 }
@@ -97,7 +108,7 @@ pub enum ShardInput {
     /// A read ended.
     Fetched(Result<Fetch, FetchFailure>),
     /// A call to the user's code ended.
-    Called(Outcome),
+    Called(CallId, Outcome),
     /// The lease table now holds this checkpoint.
     Stored(Position),
     /// The consumer has to stop.
@@ -124,10 +135,16 @@ pub enum ShardEffect {
     },
     /// Drop the reader, and the open or the read that is under way: no answer to these is awaited any more.
     Close,
-    /// Call the user's code. One call at a time.
-    Call(Call),
-    /// Tell the running call that its results no longer count, and end it.
-    CancelCall,
+    /// Call the user's code, and answer with [`ShardInput::Called`]. Deliveries may run beside each other as far as the
+    /// lanes allow; every other call runs alone.
+    Call {
+        /// Its name in the answer.
+        id: CallId,
+        /// What to call.
+        call: Call,
+    },
+    /// Tell all running calls that their results no longer count, and end them.
+    CancelCalls,
     /// This far everything is handled: commit it when something is written anyway.
     Progress(Position),
     /// Commit this position now and answer with [`ShardInput::Stored`].
@@ -254,9 +271,25 @@ pub enum ShardEvent {
         call: &'static str,
         /// How often the first record has been tried.
         attempt: u32,
+        /// The first record, if records were delivered.
+        first: Option<Position>,
         /// What the code said.
         error: String,
         /// When it is called again; `None` if it is not, because the consumer stops.
         retry_in: Option<Duration>,
+    },
+    /// All that may wait in lanes waits behind lanes that fail: the shard stands still until one of them succeeds.
+    HeldUp {
+        /// The first record that is not handled.
+        first: Position,
+        /// How often it was tried.
+        attempts: u32,
+        /// Records between it and the newest that was delivered, handled ones included.
+        records: usize,
+    },
+    /// The consumer ended while handled records lay behind a gap: whoever reads the shard next handles them again.
+    Repeats {
+        /// How many.
+        records: usize,
     },
 }

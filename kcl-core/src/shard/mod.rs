@@ -1,12 +1,13 @@
 //! The consumer of one shard during one tenure of its lease, as a machine.
 //!
 //! Two sides that only meet in a buffer: *reading* (open, read, open again when the service forgot the place) and
-//! *handling* (one call to the user's code at a time, repeated until it succeeds). A driver performs the effects and
-//! reports back; [`ShardMachine::next_deadline`] says when to wake the machine though nothing happened.
+//! *handling* (calls to the user's code, one at a time or in [`Lanes`], repeated until they succeed). A driver performs
+//! the effects and reports back; [`ShardMachine::next_deadline`] says when to wake the machine though nothing happened.
 
 mod buffer;
 mod handling;
 mod io;
+mod lanes;
 mod reading;
 mod status;
 
@@ -16,10 +17,12 @@ use fastrand::Rng;
 
 use self::{buffer::Cutting, handling::Handling, reading::Reading};
 pub use self::{
-    io::{Call, Finish, Outcome, ShardEffect, ShardEvent, ShardInput, ShardPhase, StopReason},
-    status::{ShardStatus, Waiting},
+    io::{Call, CallId, Finish, Outcome, ShardEffect, ShardEvent, ShardInput, ShardPhase, StopReason},
+    lanes::Lanes,
+    status::{FailingLane, LanesStatus, ShardStatus, Waiting},
 };
 use crate::{
+    ack,
     aggregate::OutOfRange,
     fetch::{FetchFailureKind, MAX_RECORDS_PER_READ, PollPacing, Retrieval, RetrievalMode},
     ids::HashKeyRange,
@@ -64,6 +67,11 @@ pub struct ShardConfig {
     pub retrieval: RetrievalMode,
     /// How often the shard is polled.
     pub pacing: PollPacing,
+    /// How many calls to the user's code may work on the shard at once.
+    pub lanes: Lanes,
+    /// With lanes, the most records from the first that is not handled to the newest that is delivered. When they are so
+    /// many, delivery waits.
+    pub window: usize,
     /// How long to wait before the user's code is called again after a failure.
     pub handler_backoff: Backoff,
     /// How long to wait before the service is asked again after a failure.
@@ -83,6 +91,8 @@ impl Default for ShardConfig {
             max_records: MAX_RECORDS_PER_READ,
             retrieval: RetrievalMode::default(),
             pacing: PollPacing::default(),
+            lanes: Lanes::One,
+            window: ack::DEFAULT_WINDOW,
             handler_backoff: Backoff::HANDLER,
             service_backoff: Backoff::SERVICE,
             checkpoint: CheckpointPolicy::default(),
@@ -146,7 +156,7 @@ impl ShardMachine {
     pub fn new(config: ShardConfig, start: Position, opened_at: Timestamp, share: u64, seed: u64) -> Self {
         let mut machine = Self {
             reading: Reading::new(start.clone(), opened_at, share, config.retrieval),
-            handling: Handling::new(start.clone()),
+            handling: Handling::new(start.clone(), config.lanes, config.window),
             checkpoint: start.clone(),
             stop: None,
             phase: ShardPhase::Initializing,
@@ -184,7 +194,7 @@ impl ShardMachine {
         match input {
             ShardInput::Opened(result) => self.opened(now, result),
             ShardInput::Fetched(result) => self.fetched(now, result),
-            ShardInput::Called(outcome) => self.called(now, outcome),
+            ShardInput::Called(id, outcome) => self.called(now, id, outcome),
             ShardInput::Stored(position) => self.stored(now, position),
             ShardInput::Stop(reason) => self.stop(reason),
             ShardInput::Share(bytes) => self.reading.share = bytes,
@@ -206,11 +216,7 @@ impl ShardMachine {
             return None;
         }
         let reading = self.reading_deadline();
-        let handling = if self.stop.is_none() {
-            self.handling.retry_at()
-        } else {
-            None
-        };
+        let handling = self.handling.retry_at(self.stop.is_some()).filter(|_| !self.is_lost());
         let checkpoint = self.checkpoint_due();
         [reading, handling, checkpoint].into_iter().flatten().min()
     }
@@ -254,6 +260,7 @@ impl ShardMachine {
     /// How the consumer is.
     #[must_use]
     pub fn status(&self, now: Tick) -> ShardStatus {
+        let (outstanding_records, outstanding_bytes) = self.handling.outstanding();
         ShardStatus {
             phase: self.phase,
             waiting: self.waiting(now),
@@ -271,11 +278,16 @@ impl ShardMachine {
                 .handling
                 .oldest_arrival()
                 .or_else(|| self.reading.buffer.oldest_arrival()),
-            buffered_records: self.reading.buffer.records() + self.handling.outstanding_records(),
-            buffered_bytes: self.reading.buffer.weight() + self.handling.outstanding_weight(),
+            buffered_records: self.reading.buffer.records() + outstanding_records,
+            buffered_bytes: self.reading.buffer.weight() + outstanding_bytes,
             handled_records: self.handling.handled_records(),
             handled_bytes: self.handling.handled_bytes,
+            lanes: self.handling.lanes_status(now),
         }
+    }
+
+    fn is_lost(&self) -> bool {
+        self.stop == Some(StopReason::LeaseLost)
     }
 
     fn waiting(&self, now: Tick) -> Waiting {
@@ -311,7 +323,7 @@ impl ShardMachine {
         self.stop_reading();
         self.enter(ShardPhase::Stopping);
         if reason == StopReason::LeaseLost && self.handling.is_calling() {
-            self.effects.push_back(ShardEffect::CancelCall);
+            self.effects.push_back(ShardEffect::CancelCalls);
         }
     }
 
@@ -329,7 +341,7 @@ impl ShardMachine {
             return;
         }
         if self.stop.is_some() {
-            self.advance_stop();
+            self.advance_stop(now);
         } else {
             // What is delivered makes room to read more.
             self.advance_handling(now);
@@ -338,19 +350,8 @@ impl ShardMachine {
         }
     }
 
-    /// Goes through the last calls and ends the machine, once no call runs.
-    fn advance_stop(&mut self) {
-        if self.handling.is_calling() {
-            return;
-        }
-        let lost = self.stop == Some(StopReason::LeaseLost);
-        match self.handling.last_call(lost) {
-            Some(call) => self.start_call(call),
-            None => self.finish(if lost { Finish::Lost } else { Finish::Drained }),
-        }
-    }
-
     fn finish(&mut self, finish: Finish) {
+        self.notice_repeats();
         self.enter(ShardPhase::Finished);
         self.effects.push_back(ShardEffect::Finished(finish));
     }

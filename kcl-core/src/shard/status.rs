@@ -68,6 +68,39 @@ impl fmt::Display for Waiting {
     }
 }
 
+/// What the lanes of a shard do. A consumer that makes one call at a time has one lane.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LanesStatus {
+    /// Lanes whose records the user's code works on.
+    pub running: usize,
+    /// Lanes whose records wait for a call to become free.
+    pub ready: usize,
+    /// Lanes whose last call failed, and which go on with the same records.
+    pub failing: usize,
+    /// Records from the first that is not handled to the newest that is delivered. Those among them that are handled are
+    /// repeated after a crash.
+    pub window_records: usize,
+    /// Nothing more is delivered until one of the lanes that fail succeeds.
+    pub held_up: bool,
+    /// Of the lanes that fail, the one whose record is the oldest.
+    pub oldest_failing: Option<FailingLane>,
+}
+
+/// A lane that fails. The partition key is not told: it may be private.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct FailingLane {
+    /// The first record of the delivery that fails.
+    pub first: Position,
+    /// How often it was tried, the attempt under way included.
+    pub attempts: u32,
+    /// The last error.
+    pub error: String,
+    /// From now; `None` while it is tried.
+    pub retry_in: Option<Duration>,
+}
+
 /// A consumer's state at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -98,6 +131,8 @@ pub struct ShardStatus {
     pub handled_records: u64,
     /// Their bytes.
     pub handled_bytes: u64,
+    /// What its lanes do.
+    pub lanes: LanesStatus,
 }
 
 impl ShardStatus {

@@ -60,10 +60,27 @@ fn machine(start: Position, checkpoint: CheckpointPolicy) -> ShardMachine {
     ShardMachine::new(config, start, Timestamp::from_epoch_millis(10_000), 1 << 20, 7)
 }
 
-/// What the machine wants done, without its events.
+impl ShardMachine {
+    fn last_id(&self) -> CallId {
+        self.handling.last_id()
+    }
+}
+
+/// A call, whatever its id.
+fn call(call: Call) -> ShardEffect {
+    ShardEffect::Call { id: CallId(0), call }
+}
+
+/// What the machine wants done, without its events and the ids of its calls.
 fn effects(machine: &mut ShardMachine) -> Vec<ShardEffect> {
     let all = std::iter::from_fn(|| machine.poll_effect());
-    all.filter(|effect| !matches!(effect, ShardEffect::Event(_))).collect()
+    let without_id = |effect| match effect {
+        ShardEffect::Call { call: made, .. } => call(made),
+        effect => effect,
+    };
+    all.filter(|effect| !matches!(effect, ShardEffect::Event(_)))
+        .map(without_id)
+        .collect()
 }
 
 fn handle(machine: &mut ShardMachine, input: ShardInput) -> Vec<ShardEffect> {
@@ -71,15 +88,17 @@ fn handle(machine: &mut ShardMachine, input: ShardInput) -> Vec<ShardEffect> {
     effects(machine)
 }
 
+/// The last call ended.
 fn called(machine: &mut ShardMachine, outcome: Outcome) -> Vec<ShardEffect> {
-    handle(machine, ShardInput::Called(outcome))
+    let id = machine.last_id();
+    handle(machine, ShardInput::Called(id, outcome))
 }
 
 /// Whether the user's code is called with these records, for the how-manieth time.
 fn delivers(effects: &[ShardEffect], numbers: impl IntoIterator<Item = u64>, tried: u32) -> bool {
     let numbers = batch(numbers);
     let matches = |effect: &ShardEffect| {
-        matches!(effect, ShardEffect::Call(Call::Process { batch, attempt })
+        matches!(effect, ShardEffect::Call { call: Call::Process { batch, attempt }, .. }
             if batch.records() == numbers.records() && *attempt == tried)
     };
     effects.iter().any(matches)
@@ -106,7 +125,7 @@ fn given_a_new_machine_when_it_initialized_then_it_opens_and_reads() {
     let first = Call::Initialize {
         checkpoint: Position::TrimHorizon,
     };
-    assert_eq!(effects(&mut machine), [ShardEffect::Call(first)]);
+    assert_eq!(effects(&mut machine), [call(first)]);
     assert_eq!(
         called(&mut machine, Outcome::Success),
         [ShardEffect::Open(Position::TrimHorizon)]
@@ -218,7 +237,7 @@ fn given_the_end_when_a_shutdown_comes_while_it_is_told_then_the_shard_still_end
     };
     handle(&mut machine, ShardInput::Fetched(Ok(answer)));
     let told = called(&mut machine, Outcome::Success);
-    assert!(told.contains(&ShardEffect::Call(Call::ShardEnded)), "{told:?}");
+    assert!(told.contains(&call(Call::ShardEnded)), "{told:?}");
     assert_eq!(handle(&mut machine, ShardInput::Stop(StopReason::Shutdown)), []);
     assert_eq!(
         called(&mut machine, Outcome::Success),
@@ -234,10 +253,7 @@ fn wound_09_given_a_running_batch_when_stopped_then_it_counts_though_the_last_ca
     handle(&mut machine, fetched(4..=9));
     assert_eq!(handle(&mut machine, ShardInput::Stop(StopReason::Shutdown)), []);
     let last = called(&mut machine, Outcome::Success);
-    assert_eq!(
-        last,
-        [ShardEffect::Progress(at(3)), ShardEffect::Call(Call::ShutdownRequested)]
-    );
+    assert_eq!(last, [ShardEffect::Progress(at(3)), call(Call::ShutdownRequested)]);
     let done = called(&mut machine, Outcome::Failure("no".to_owned()));
     assert_eq!(done, [ShardEffect::Finished(Finish::Drained)]);
 }
@@ -253,13 +269,10 @@ fn given_a_stop_when_the_lease_is_lost_then_the_running_call_is_cancelled_and_do
     );
     assert_eq!(
         handle(&mut machine, ShardInput::Stop(StopReason::LeaseLost)),
-        [ShardEffect::CancelCall]
+        [ShardEffect::CancelCalls]
     );
     assert_eq!(handle(&mut machine, ShardInput::Stop(StopReason::LeaseLost)), []);
-    assert_eq!(
-        called(&mut machine, Outcome::Success),
-        [ShardEffect::Call(Call::LeaseLost)]
-    );
+    assert_eq!(called(&mut machine, Outcome::Success), [call(Call::LeaseLost)]);
     assert_eq!(machine.status(NOW).handled, Position::TrimHorizon);
     assert_eq!(machine.request_checkpoint(&at(3)), Err(CheckpointRefused::LeaseLost));
     assert_eq!(
@@ -273,10 +286,7 @@ fn given_initialize_when_the_lease_is_lost_meanwhile_then_what_was_set_up_is_tol
     let mut machine = machine(Position::TrimHorizon, CheckpointPolicy::default());
     effects(&mut machine);
     handle(&mut machine, ShardInput::Stop(StopReason::LeaseLost));
-    assert_eq!(
-        called(&mut machine, Outcome::Success),
-        [ShardEffect::Call(Call::LeaseLost)]
-    );
+    assert_eq!(called(&mut machine, Outcome::Success), [call(Call::LeaseLost)]);
 }
 
 #[test]
@@ -367,7 +377,8 @@ fn given_any_sequence_of_inputs_when_handled_then_nothing_panics_and_every_deadl
         let mut now = NOW;
         for _ in 0..60 {
             now = now + Duration::from_millis(rng.u64(0..2_000));
-            machine.handle(now, any_input(&mut rng));
+            let id = machine.last_id();
+            machine.handle(now, any_input(&mut rng, id));
             effects(&mut machine);
             if let Some(deadline) = machine.next_deadline() {
                 now = now.max(deadline);
@@ -405,7 +416,7 @@ fn given_an_outage_before_it_when_the_position_is_refused_then_that_is_still_tol
     assert_eq!(told, [false, false, true, false]);
 }
 
-fn any_input(rng: &mut Rng) -> ShardInput {
+fn any_input(rng: &mut Rng, id: CallId) -> ShardInput {
     use FetchFailureKind::{Denied, Expired, InvalidPosition, Malformed, NotFound, Throttled, Unavailable};
     let kinds = [
         Unavailable,
@@ -436,10 +447,10 @@ fn any_input(rng: &mut Rng) -> ShardInput {
             end: Some(Vec::new()),
             continuation: None,
         })),
-        12..17 => ShardInput::Called(Outcome::Success),
-        17 => ShardInput::Called(Outcome::SuccessBefore(rng.usize(0..6))),
-        18 => ShardInput::Called(Outcome::Failure("no".to_owned())),
-        19 => [ShardInput::Called(Outcome::Cancelled), ShardInput::Wake][usize::from(rng.u8(0..8) > 0)].clone(),
+        12..17 => ShardInput::Called(id, Outcome::Success),
+        17 => ShardInput::Called(id, Outcome::SuccessBefore(rng.usize(0..6))),
+        18 => ShardInput::Called(id, Outcome::Failure("no".to_owned())),
+        19 => [ShardInput::Called(id, Outcome::Cancelled), ShardInput::Wake][usize::from(rng.u8(0..8) > 0)].clone(),
         20 => ShardInput::Stored([at(first), Position::Latest, Position::ShardEnd][rng.usize(0..3)].clone()),
         21 => ShardInput::Share(rng.u64(0..2_000)),
         22 if rng.u8(0..4) == 0 => {

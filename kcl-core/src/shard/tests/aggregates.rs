@@ -80,7 +80,10 @@ fn small_batches(batch_size: usize) -> ShardConfig {
 /// The records of the call among the effects.
 fn delivered(effects: &[ShardEffect]) -> Vec<Record> {
     let batch = effects.iter().find_map(|effect| match effect {
-        ShardEffect::Call(Call::Process { batch, .. }) => Some(batch.records().to_vec()),
+        ShardEffect::Call {
+            call: Call::Process { batch, .. },
+            ..
+        } => Some(batch.records().to_vec()),
         _ => None,
     });
     batch.unwrap_or_default()
@@ -237,7 +240,7 @@ fn given_an_aggregate_at_the_end_of_a_shard_when_all_is_left_out_then_the_shard_
         ..fetch
     };
     let told = handle(&mut machine, ShardInput::Fetched(Ok(last)));
-    assert!(told.contains(&ShardEffect::Call(Call::ShardEnded)), "{told:?}");
+    assert!(told.contains(&call(Call::ShardEnded)), "{told:?}");
 }
 
 #[test]

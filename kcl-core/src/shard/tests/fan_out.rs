@@ -48,6 +48,12 @@ fn after(machine: &mut ShardMachine, wait: Duration, input: ShardInput) -> Vec<S
     effects(machine)
 }
 
+/// The last call succeeds, after this long.
+fn after_call(machine: &mut ShardMachine, wait: Duration) -> Vec<ShardEffect> {
+    let id = machine.last_id();
+    after(machine, wait, ShardInput::Called(id, Outcome::Success))
+}
+
 fn subscribes_at(number_: u64) -> ShardEffect {
     ShardEffect::Subscribe(SubscribeAt::Continuation(number(number_)))
 }
@@ -109,7 +115,7 @@ fn wound_38_given_a_slow_handler_when_the_share_is_full_then_nobody_listens_and_
     assert_eq!(after(&mut machine, LET_GO, ShardInput::Wake), [ShardEffect::Close]);
     // However long the handler takes, that is no fault of the service.
     let hour = 60 * MINUTE;
-    let done = after(&mut machine, hour, ShardInput::Called(Outcome::Success));
+    let done = after_call(&mut machine, hour);
     assert!(delivers(&done, [6], 1) && done.contains(&subscribes_at(7)), "{done:?}");
 }
 
@@ -118,7 +124,7 @@ fn given_a_handler_that_is_slow_for_a_moment_when_there_is_room_then_the_same_su
     let mut machine = subscribed_with(RetrievalMode::FanOut, 1);
     handle(&mut machine, event([4], 5));
     handle(&mut machine, event([6], 7));
-    let done = after(&mut machine, LET_GO / 2, ShardInput::Called(Outcome::Success));
+    let done = after_call(&mut machine, LET_GO / 2);
     assert!(reads(&done) && !done.contains(&ShardEffect::Close), "{done:?}");
 }
 
@@ -141,9 +147,9 @@ fn wound_37_given_an_error_at_the_end_of_the_shard_when_renewed_then_it_is_at_th
         continuation: None,
     };
     after(&mut machine, 2 * FLOOR, ShardInput::Fetched(Ok(last)));
-    after(&mut machine, 2 * FLOOR, ShardInput::Called(Outcome::Success));
-    let told = after(&mut machine, 2 * FLOOR, ShardInput::Called(Outcome::Success));
-    assert!(told.contains(&ShardEffect::Call(Call::ShardEnded)), "{told:?}");
+    after_call(&mut machine, 2 * FLOOR);
+    let told = after_call(&mut machine, 2 * FLOOR);
+    assert!(told.contains(&call(Call::ShardEnded)), "{told:?}");
     assert!(machine.next_deadline().is_none_or(|at| at > NOW + 2 * FLOOR));
     let idle = after(&mut machine, 3 * MINUTE, ShardInput::Wake);
     assert!(
@@ -279,7 +285,7 @@ fn wound_41_given_any_shares_and_delays_when_events_come_then_neither_side_waits
                 }
                 4 | 5 if calls.is_some() => {
                     done.extend(calls.take().into_iter().flatten());
-                    ShardInput::Called(Outcome::Success)
+                    ShardInput::Called(machine.last_id(), Outcome::Success)
                 }
                 6 => ShardInput::Share(rng.u64(0..3_000)),
                 _ => {
@@ -306,7 +312,10 @@ fn wound_41_given_any_shares_and_delays_when_events_come_then_neither_side_waits
                         machine.handle(now, ShardInput::Opened(Err(denied())));
                     }
                     ShardEffect::Close => (listens, opening) = (false, false),
-                    ShardEffect::Call(Call::Process { batch, .. }) => {
+                    ShardEffect::Call {
+                        call: Call::Process { batch, .. },
+                        ..
+                    } => {
                         let numbers = batch
                             .iter()
                             .map(|record| record.sequence_number.as_str().parse().unwrap());

@@ -9,7 +9,7 @@ use crate::{
     fetch::{FetchFailure, FetchFailureKind},
     lineage,
     retry::Backoff,
-    shard::{Call, CheckpointPolicy, Finish, Outcome, ShardConfig, ShardEffect, ShardInput, ShardMachine},
+    shard::{Call, CallId, CheckpointPolicy, Finish, Outcome, ShardConfig, ShardEffect, ShardInput, ShardMachine},
     worker::{
         OpId, ShardReport, StoreFailure, StreamConfig, TenureId, WorkerConfig, WorkerEffect, WorkerEvent, WorkerInput,
         WorkerMachine,
@@ -34,7 +34,7 @@ enum Event {
     Worker(WorkerInput),
     Shard(TenureId, ShardInput),
     /// The `n`-th call to the user's code ends.
-    CallEnds(TenureId, u64, Outcome),
+    CallEnds(TenureId, CallId, Outcome),
     Fault,
     Produce,
 }
@@ -43,7 +43,8 @@ struct Consumer {
     machine: ShardMachine,
     shard: usize,
     cursor: usize,
-    calls: u64,
+    /// The last call.
+    calls: CallId,
     call: Option<Call>,
     /// The index of the record that has to be delivered next.
     expected: Option<usize>,

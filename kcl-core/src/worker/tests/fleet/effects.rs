@@ -17,7 +17,7 @@ impl Fleet {
                         machine,
                         shard,
                         cursor,
-                        calls: 0,
+                        calls: CallId(0),
                         handled: 0,
                         call,
                         expected,
@@ -63,8 +63,8 @@ impl Fleet {
                 ShardEffect::Open(position) => self.open(life, tenure, &position),
                 ShardEffect::Subscribe(_) | ShardEffect::Close => unreachable!("this fleet polls"),
                 ShardEffect::Fetch { max_records } => self.fetch(life, tenure, max_records),
-                ShardEffect::Call(call) => self.call(life, tenure, call),
-                ShardEffect::CancelCall => {
+                ShardEffect::Call { id, call } => self.call(life, tenure, id, call),
+                ShardEffect::CancelCalls => {
                     let calls = consumer.calls;
                     let delay = self.world.rng.u64(0..800);
                     self.schedule(delay, life, Event::CallEnds(tenure, calls, Outcome::Cancelled));
@@ -124,7 +124,7 @@ impl Fleet {
         self.one_in(20).then_some(failure)
     }
 
-    fn call(&mut self, life: u64, tenure: TenureId, call: Call) {
+    fn call(&mut self, life: u64, tenure: TenureId, id: CallId, call: Call) {
         self.check_call(life, tenure, &call);
         let outcome = match &call {
             _ if self.one_in(12) => Outcome::Failure("no".to_owned()),
@@ -140,14 +140,13 @@ impl Fleet {
             self.world.rng.u64(1..60)
         };
         let consumer = self.nodes.get_mut(&life).unwrap().consumers.get_mut(&tenure).unwrap();
-        consumer.calls += 1;
+        consumer.calls = id;
         consumer.call = Some(call);
-        let calls = consumer.calls;
-        self.schedule(delay, life, Event::CallEnds(tenure, calls, outcome));
+        self.schedule(delay, life, Event::CallEnds(tenure, id, outcome));
     }
 
     /// The user's code returns: what it handled is noted before the machine hears of it.
-    pub(super) fn call_ends(&mut self, life: u64, tenure: TenureId, call: u64, outcome: Outcome) {
+    pub(super) fn call_ends(&mut self, life: u64, tenure: TenureId, call: CallId, outcome: Outcome) {
         let manual = self.shard_config.checkpoint == CheckpointPolicy::Manual;
         let node = self.nodes.get_mut(&life).unwrap();
         let now = tick(self.world.now + node.skew);
@@ -176,7 +175,7 @@ impl Fleet {
                 let _ = consumer.machine.request_checkpoint(&position);
             }
         }
-        consumer.machine.handle(now, ShardInput::Called(outcome));
+        consumer.machine.handle(now, ShardInput::Called(call, outcome));
         self.perform_shard(life, tenure);
     }
 }
