@@ -144,7 +144,7 @@ fn uneven(
         let log = log.clone();
         Box::pin(async move {
             let first = batch.first().unwrap();
-            let millis = 50 + u64::from(first.partition_key.bytes().last().unwrap_or(0)) % 10 * 300;
+            let millis = 50 + u64::from(first.partition_key.bytes().last().unwrap_or(0)) % 10 * 60;
             tokio::time::sleep(Duration::from_millis(millis)).await;
             log.note(name, &batch);
         })
