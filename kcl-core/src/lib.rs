@@ -13,6 +13,7 @@ pub mod fetch;
 mod ids;
 pub mod lease;
 pub mod lineage;
+pub mod producer;
 mod record;
 pub mod retry;
 mod sequence;

@@ -15,6 +15,7 @@ mod handle;
 pub mod metrics;
 mod processor;
 mod shard_calls;
+pub mod producer;
 mod shard_log;
 mod shard_task;
 mod signal;

@@ -136,6 +136,12 @@ impl Aggregator {
         self.records == 0
     }
 
+    /// Whether what [`take`](Self::take) would give is an aggregate, and not a user record as it was appended.
+    #[must_use]
+    pub fn is_aggregate(&self) -> bool {
+        self.first.as_ref().is_some_and(|first| self.wraps(first))
+    }
+
     /// How large the record is that [`take`](Self::take) would give, its partition key included.
     #[must_use]
     pub fn size(&self) -> usize {
