@@ -43,6 +43,10 @@ interop *ARGS:
 interop-fleet *ARGS:
     integration/interop/fleet {{ARGS}}
 
+# Aggregated records to and from AWS's own library.
+interop-aggregates *ARGS:
+    integration/interop/aggregates {{ARGS}}
+
 # Coverage-guided fuzzing of the wire formats, so many seconds each.
 fuzz SECONDS="600":
     scripts/fuzz {{SECONDS}}

@@ -108,6 +108,7 @@ impl ProducerMachine {
             Ok(shards) => {
                 self.shards.listed(now, shards);
                 self.recollect(now);
+                self.sort_in_early();
             }
             Err(_) => self.shards.listing_failed(now),
         }

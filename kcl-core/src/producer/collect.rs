@@ -110,7 +110,11 @@ impl ProducerMachine {
             expires: now + self.config.record_ttl,
             attempts: 0,
         };
-        let due = now + self.config.record_max_buffered_time;
+        self.sort_in(now + self.config.record_max_buffered_time, member, record);
+    }
+
+    /// Puts a record to others of its shard.
+    fn sort_in(&mut self, due: Tick, member: Member, record: &UserRecord) {
         let shard = self
             .shards
             .shard_of(member.hash_key)
@@ -130,6 +134,21 @@ impl ProducerMachine {
         self.close(range);
         let appended = self.collect(range, &shard, due, member, record);
         debug_assert!(appended.is_ok(), "there is always room for the first");
+    }
+
+    /// The shards are known for the first time: records that came before are put together after all, unless some were sent.
+    pub(super) fn sort_in_early(&mut self) {
+        let is_early = |unit: &Unit| unit.shard.is_none() && unit.members.iter().all(|member| member.attempts == 0);
+        if !self.ready.iter().all(is_early) {
+            return;
+        }
+        self.ready_bytes = 0;
+        for unit in std::mem::take(&mut self.ready) {
+            let due = unit.due;
+            for (member, record) in unit.into_records() {
+                self.sort_in(due, member, &record);
+            }
+        }
     }
 
     fn collect(

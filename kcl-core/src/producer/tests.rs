@@ -175,6 +175,16 @@ fn given_shards_that_cannot_be_listed_when_records_come_then_they_go_alone_and_i
 }
 
 #[test]
+fn given_records_that_come_before_the_shards_are_known_when_they_are_then_the_records_go_together() {
+    let mut machine = ProducerMachine::new(ProducerConfig::default(), 7);
+    put(&mut machine, 1, low("a"));
+    put(&mut machine, 2, low("b"));
+    machine.handle(NOW, ProducerInput::Listed(Ok(halves(0))));
+    machine.handle(NOW + LINGER, ProducerInput::Wake);
+    assert_eq!(calls(&effects(&mut machine))[0].1, [["a", "b"]]);
+}
+
+#[test]
 fn given_a_refused_record_when_it_has_waited_then_it_is_sent_again_alone() {
     let mut machine = machine(|_| {});
     put(&mut machine, 1, low("a"));
@@ -263,7 +273,10 @@ fn given_a_split_when_an_aggregate_ends_up_in_a_child_then_what_straddles_is_sen
     let sent = calls(&effects(&mut machine));
     assert_eq!(sent[0].1, [["a", "b"]]);
     let told = answer(&mut machine, NOW, sent[0].0, vec![at(10, 5)]);
-    assert!(matches!(told[..], [ProducerEffect::ListShards]), "whether b is where it belongs is not known: {told:?}");
+    assert!(
+        matches!(told[..], [ProducerEffect::ListShards]),
+        "whether b is where it belongs is not known: {told:?}"
+    );
     machine.handle(NOW, ProducerInput::Listed(Ok(halves(10))));
     let wanted = effects(&mut machine);
     assert_eq!(calls(&wanted)[0].1, [["a"], ["b"]]);

@@ -56,6 +56,11 @@ pub(crate) struct PutArgs {
     #[arg(long)]
     strict_order: bool,
 
+    /// Put records together into aggregates, as the Kinesis Producer Library does: fewer, larger records, which consumers cut
+    /// up again. The records of a key stay in order.
+    #[arg(long)]
+    aggregate: bool,
+
     /// Print the totals as JSON to stdout: records, bytes, seconds, retried.
     #[arg(long)]
     json: bool,
@@ -121,6 +126,7 @@ pub(crate) async fn run(args: PutArgs, connection: &ConnectionArgs) -> Result<()
         keys,
         concurrency: usize::from(args.concurrency),
         strict_order: args.strict_order,
+        aggregate: args.aggregate,
     };
     let (totals, progress) = (Totals::default(), Progress::start(source.size()));
     let stopwatch = Stopwatch::start();

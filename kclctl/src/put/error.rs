@@ -23,6 +23,11 @@ pub(crate) enum PutError {
         code: String,
         message: String,
     },
+    #[error("line {line}")]
+    Producer {
+        line: u64,
+        source: kcl_runtime::producer::PutError,
+    },
     #[error("PutRecords: the service answered {answers} records of {sent}")]
     Answer { sent: usize, answers: usize },
 }

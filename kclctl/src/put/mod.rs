@@ -1,5 +1,6 @@
 //! What `kclctl put` is made of: a thread reads and checks records, lanes send them.
 
+mod aggregated;
 mod csv_rows;
 mod error;
 mod lane;
@@ -44,6 +45,7 @@ pub(crate) struct PutOptions {
     pub(crate) keys: Keys,
     pub(crate) concurrency: usize,
     pub(crate) strict_order: bool,
+    pub(crate) aggregate: bool,
 }
 
 /// Puts all records of `source`. Whatever happens, `totals` says how many the service took.
@@ -56,6 +58,9 @@ pub(crate) async fn put(
     totals: &Totals,
     progress: &Progress,
 ) -> Result<(), Error> {
+    if options.aggregate {
+        return aggregated::put(kinesis, source, options, totals, progress).await;
+    }
     let mut lanes = JoinSet::new();
     let mut queues = Vec::new();
     for number in 0..options.concurrency {

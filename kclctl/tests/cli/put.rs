@@ -226,3 +226,19 @@ async fn records_that_a_shard_does_not_take_at_once_are_put_again() {
     found.sort_unstable();
     assert_eq!(found, (0..2_000).collect::<Vec<_>>());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn aggregated_lines_come_out_one_by_one_and_in_order() {
+    let bench = Bench::with_shards(2).await;
+    let lines: Vec<String> = (0..500).map(|number| format!("line {number}")).collect();
+    let output = bench.put(&["--aggregate", "--key", "k"], lines.join("\n")).await;
+    assert!(stderr(&output).contains("put 500 records, "), "{}", stderr(&output));
+    let records = bench.consume(&[]).await;
+    assert_eq!(data(&records), lines);
+    let outer: std::collections::BTreeSet<&str> = records
+        .iter()
+        .map(|record| record["sequence_number"].as_str().unwrap())
+        .collect();
+    assert!(outer.len() < 20, "{} records of the service", outer.len());
+    assert_eq!(records[1]["sub_sequence_number"], 1);
+}
