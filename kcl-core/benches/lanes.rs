@@ -68,7 +68,6 @@ fn timed<T>(took: &mut Duration, work: impl FnOnce() -> T) -> T {
 fn consume(lanes: Lanes, keys: u64, records: u64) -> Result<Run, Failure> {
     let config = ShardConfig {
         lanes,
-        window: 100_000,
         pacing: PollPacing {
             while_behind: Duration::ZERO,
             at_tip: Duration::ZERO,
