@@ -1,8 +1,8 @@
 //! Wall time, CPU time and memory of a process, and the table of all runs.
 
-use std::error::Error;
+use std::{error::Error, time::Instant};
 
-use integration::bench::{now, own_cpu_seconds, own_peak_mib};
+use integration::bench::{own_cpu_seconds, own_peak_mib};
 use serde::{Deserialize, Serialize};
 
 /// What one run took.
@@ -25,13 +25,15 @@ impl Run {
     }
 }
 
-/// Runs a consumer and prints what it took.
-pub(crate) async fn report(consume: impl Future<Output = Result<usize, Box<dyn Error>>>) -> Result<(), Box<dyn Error>> {
-    let (started, cpu) = (now(), own_cpu_seconds()?);
-    let records = consume.await?;
+/// Runs a consumer and prints what it took: its time from the first record on, its CPU time as a whole.
+pub(crate) async fn report(
+    consume: impl Future<Output = Result<(usize, Instant), Box<dyn Error>>>,
+) -> Result<(), Box<dyn Error>> {
+    let cpu = own_cpu_seconds()?;
+    let (records, first) = consume.await?;
     let run = Run {
         records,
-        seconds: started.elapsed().as_secs_f64(),
+        seconds: first.elapsed().as_secs_f64(),
         cpu_seconds: own_cpu_seconds()? - cpu,
         peak_mib: own_peak_mib()?,
     };
