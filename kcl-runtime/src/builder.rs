@@ -17,6 +17,7 @@ use crate::{
     error::{ConfigError, WorkerError},
     function::{IntoBatchOutcome, function_factory},
     handle::{COMMAND_QUEUE, Command, WorkerHandle},
+    kcl_metrics::{KclMetrics, Recorder, Reporter},
     metrics,
     processor::{DynFactory, RecordProcessorFactory, erase},
     source::RecordSource,
@@ -70,6 +71,7 @@ pub struct Worker {
     id: WorkerId,
     /// Ends when nobody takes deliveries any more.
     pub(crate) abandoned: Option<CancellationToken>,
+    reporter: Option<Reporter>,
 }
 
 impl Worker {
@@ -159,6 +161,10 @@ impl Worker {
     /// # Errors
     /// If the worker stopped on its own, or could not give its leases back in time.
     pub async fn run(self) -> Result<(), WorkerError> {
+        let stop = CancellationToken::new();
+        // Ends with the worker, also with one that is dropped.
+        let _stopped = stop.clone().drop_guard();
+        let reporting = self.reporter.map(|reporter| tokio::spawn(reporter.run(stop.clone())));
         let mut run = Box::pin(self.task.run());
         let exit = match self.abandoned {
             None => run.await,
@@ -171,6 +177,11 @@ impl Worker {
                 }
             },
         };
+        stop.cancel();
+        if let Some(reporting) = reporting {
+            // It ends by itself, and what it met it has told.
+            let _ = reporting.await;
+        }
         if let Some(failure) = exit.failure {
             return Err(failure.into());
         }
@@ -223,6 +234,7 @@ pub struct WorkerBuilder {
     worker: Option<WorkerId>,
     seed: Option<u64>,
     started_at: Option<Timestamp>,
+    kcl_metrics: Option<KclMetrics>,
 }
 
 impl WorkerBuilder {
@@ -236,6 +248,7 @@ impl WorkerBuilder {
             worker: None,
             seed: None,
             started_at: None,
+            kcl_metrics: None,
         }
     }
 
@@ -275,6 +288,13 @@ impl WorkerBuilder {
     #[must_use]
     pub fn started_at(mut self, now: Timestamp) -> Self {
         self.started_at = Some(now);
+        self
+    }
+
+    /// Emits KCL's own metrics, beside those of [`metrics`](crate::metrics). By default none.
+    #[must_use]
+    pub fn kcl_metrics(mut self, metrics: KclMetrics) -> Self {
+        self.kcl_metrics = Some(metrics);
         self
     }
 
@@ -367,8 +387,15 @@ impl WorkerBuilder {
                 streams
             }
         };
+        let recorder = match &self.kcl_metrics {
+            Some(metrics) => Recorder::new(metrics, &id),
+            None => Recorder::default(),
+        };
+        let reporter = self.kcl_metrics.filter(|_| recorder.is_on());
+        let reporter = reporter.map(|metrics| Reporter::new(metrics, &self.application, recorder.clone(), clock));
         let task = WorkerTask::new(Parts {
             application: self.application,
+            kcl_metrics: recorder,
             machine,
             shard_config: self.config.shard(checkpoint),
             streams,
@@ -385,6 +412,7 @@ impl WorkerBuilder {
             handle,
             id,
             abandoned: None,
+            reporter,
         })
     }
 }

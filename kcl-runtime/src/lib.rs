@@ -12,6 +12,7 @@ mod deliveries;
 mod error;
 mod function;
 mod handle;
+pub mod kcl_metrics;
 pub mod metrics;
 mod processor;
 mod shard_calls;

@@ -6,6 +6,8 @@
 use kcl_core::fetch::Retrieval;
 use metrics::{Counter, Gauge, Histogram, Label, Unit};
 
+use crate::kcl_metrics::{Recorder, ShardRecorder};
+
 /// Gauge, milliseconds, per shard: how far behind the tip of the shard its consumer is. While records wait for the
 /// handler it is the age of the oldest of them.
 pub const ITERATOR_AGE: &str = "kcl_iterator_age_milliseconds";
@@ -51,6 +53,11 @@ pub const LEASES_TAKEN: &str = "kcl_leases_taken_total";
 pub const LEASES_LOST: &str = "kcl_leases_lost_total";
 /// Counter, per worker, with the labels `operation` and `outcome` (applied, conflict, error): requests to the lease table.
 pub const STORE_OPERATIONS: &str = "kcl_store_operations_total";
+
+/// Counter: requests that were to emit KCL's metrics and failed; see [`kcl_metrics`](crate::kcl_metrics).
+pub const PUT_FAILURES: &str = "kcl_metrics_put_failures_total";
+/// Counter: KCL's metrics that were dropped: values without room, and statistic sets that could not be emitted.
+pub const DATA_DROPPED: &str = "kcl_metrics_dropped_total";
 
 /// Tells the recorder what the metrics mean. Called by every worker; calling it again does no harm.
 pub fn describe() {
@@ -110,6 +117,8 @@ pub fn describe() {
         Unit::Count,
         "Leases that were lost against the worker's will"
     );
+    metrics::describe_counter!(PUT_FAILURES, Unit::Count, "Requests to emit KCL's metrics that failed");
+    metrics::describe_counter!(DATA_DROPPED, Unit::Count, "KCL's metrics that were dropped");
     metrics::describe_counter!(STORE_OPERATIONS, Unit::Count, "Requests to the lease table");
 }
 
@@ -128,6 +137,8 @@ pub(crate) struct ShardMetrics {
     pub(crate) lanes_failing: Gauge,
     pub(crate) window_records: Gauge,
     pub(crate) repeats: Counter,
+    /// KCL's own metrics.
+    pub(crate) kcl: ShardRecorder,
 }
 
 impl ShardMetrics {
@@ -145,8 +156,14 @@ impl ShardMetrics {
             lanes_failing: metrics::gauge!(LANES_FAILING, labels.iter()),
             window_records: metrics::gauge!(WINDOW_RECORDS, labels.iter()),
             repeats: metrics::counter!(REPEATS, labels.iter()),
+            kcl: ShardRecorder::default(),
             labels,
         }
+    }
+
+    /// Emits KCL's metrics too.
+    pub(crate) fn with_kcl(self, kcl: ShardRecorder) -> Self {
+        Self { kcl, ..self }
     }
 
     pub(crate) fn handler_failed(&self, call: &'static str) {
@@ -188,6 +205,8 @@ pub(crate) struct WorkerMetrics {
     pub(crate) checkpoints: Counter,
     pub(crate) leases_held: Gauge,
     pub(crate) leases_taken: Counter,
+    /// KCL's own metrics.
+    pub(crate) kcl: Recorder,
 }
 
 impl WorkerMetrics {
@@ -198,8 +217,14 @@ impl WorkerMetrics {
             checkpoints: metrics::counter!(CHECKPOINTS, labels.iter()),
             leases_held: metrics::gauge!(LEASES_HELD, labels.iter()),
             leases_taken: metrics::counter!(LEASES_TAKEN, labels.iter()),
+            kcl: Recorder::default(),
             labels,
         }
+    }
+
+    /// Emits KCL's metrics too.
+    pub(crate) fn with_kcl(self, kcl: Recorder) -> Self {
+        Self { kcl, ..self }
     }
 
     pub(crate) fn lease_lost(&self, reason: &'static str) {

@@ -25,12 +25,15 @@ pub(crate) struct Ended {
     pub(crate) id: CallId,
     pub(crate) outcome: Outcome,
     pub(crate) was_delivery: bool,
+    /// The name of the call.
+    pub(crate) name: &'static str,
     pub(crate) started: Tick,
 }
 
 struct Running {
     abort: AbortHandle,
     was_delivery: bool,
+    name: &'static str,
     started: Tick,
 }
 
@@ -77,13 +80,14 @@ impl Calls {
         let Some(processor) = self.processor() else {
             return Some(Outcome::Success);
         };
-        let was_delivery = matches!(call, Call::Process { .. });
+        let (was_delivery, name) = (matches!(call, Call::Process { .. }), call.name());
         let span = shard_log::call_span(&call);
         let future = invoke(processor, call, self.context.clone(), self.checkpointer.clone());
         let task = AbortOnDropHandle::new(tokio::spawn(tracing::Instrument::instrument(future, span)));
         let running = Running {
             abort: task.abort_handle(),
             was_delivery,
+            name,
             started: now,
         };
         self.running.insert(id, running);
@@ -105,11 +109,17 @@ impl Calls {
             };
             self.idle.extend(processor);
             if let Some(running) = self.running.remove(&id) {
-                let (was_delivery, started) = (running.was_delivery, running.started);
+                let Running {
+                    was_delivery,
+                    name,
+                    started,
+                    ..
+                } = running;
                 return Ended {
                     id,
                     outcome,
                     was_delivery,
+            name,
                     started,
                 };
             }

@@ -17,6 +17,7 @@ pub(crate) fn call_span(call: &Call) -> Span {
 }
 
 pub(crate) fn event(metrics: &ShardMetrics, event: &ShardEvent) {
+    metrics.kcl.event(event);
     match event {
         ShardEvent::Phase(phase) => tracing::debug!(%phase, "consumer"),
         ShardEvent::Opened { position } => tracing::info!(%position, "shard opened"),

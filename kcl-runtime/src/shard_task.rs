@@ -191,10 +191,10 @@ impl ShardTask {
     }
 
     fn call_ended(&mut self, ended: Ended) {
+        let took = self.clock.now().since(ended.started);
+        self.metrics.kcl.called(ended.name, took);
         if ended.was_delivery {
-            self.metrics
-                .handler_seconds
-                .record(seconds(self.clock.now().since(ended.started)));
+            self.metrics.handler_seconds.record(seconds(took));
         }
         self.handle(ShardInput::Called(ended.id, ended.outcome));
     }

@@ -5,6 +5,7 @@ use kcl_core::worker::WorkerEvent;
 use crate::metrics::WorkerMetrics;
 
 pub(crate) fn event(metrics: &WorkerMetrics, event: &WorkerEvent) {
+    metrics.kcl.event(event);
     match event {
         WorkerEvent::LeaseTaken { key, from, checkpoint } => {
             metrics.leases_taken.increment(1);

@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use kcl_core::{
-    ApplicationName, Lease, LeaseStore, Position, ShardFilter, StoreError, StoreOperation, StreamId, WriteOutcome,
-    coordination,
+    ApplicationName, Lease, LeaseStore, Position, ShardFilter, StoreError, StoreOperation, StreamId, Tick,
+    WriteOutcome, coordination,
     fetch::{self, FetchFailure, RetrievalMode},
     shard::{Finish, ShardConfig, ShardMachine, ShardStatus, StopReason},
     worker::{Exit, ShardReport, StoreFailure, TenureId, WorkerEffect, WorkerEvent, WorkerInput, WorkerMachine},
@@ -19,6 +19,7 @@ use crate::{
     clock::Clock,
     cpu::CpuMeter,
     handle::{Command, Report, ShardReportStatus, iterator_age},
+    kcl_metrics::{Recorder, StoreCall},
     metrics::{ShardMetrics, WorkerMetrics},
     processor::{DynFactory, ShardContext},
     shard_calls::CANCEL_GRACE,
@@ -32,6 +33,9 @@ const REPORT_QUEUE: usize = 1_024;
 
 /// How often the gauges are brought up to date though nothing happened.
 const GAUGE_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How often KCL's metrics tell how large the fleet is, which takes a look at all leases.
+const FLEET_INTERVAL: Duration = Duration::from_secs(10);
 
 type Answer = BoxFuture<'static, WorkerInput>;
 type Look = BoxFuture<'static, (EntryId, Result<StreamId, FetchFailure>)>;
@@ -59,6 +63,7 @@ pub(crate) struct Parts {
     pub(crate) seed: u64,
     pub(crate) commands: mpsc::Receiver<Command>,
     pub(crate) changes: Arc<watch::Sender<u64>>,
+    pub(crate) kcl_metrics: Recorder,
 }
 
 pub(crate) struct WorkerTask {
@@ -74,6 +79,8 @@ pub(crate) struct WorkerTask {
     report_sender: mpsc::Sender<(TenureId, ShardReport)>,
     reports: mpsc::Receiver<(TenureId, ShardReport)>,
     store_timeout: Duration,
+    /// When KCL's metrics are to tell next how large the fleet is.
+    fleet_at: Tick,
 }
 
 impl WorkerTask {
@@ -85,7 +92,8 @@ impl WorkerTask {
             // With several streams it is no label of the worker's: an empty one counts as none.
             config.stream.as_ref().map_or("", |stream| stream.as_str()),
             config.worker.as_str(),
-        );
+        )
+        .with_kcl(parts.kcl_metrics.clone());
         // A request that takes longer than this would leave no time for another before the lease lapses.
         let store_timeout = config.renew_interval();
         Self {
@@ -99,6 +107,7 @@ impl WorkerTask {
             report_sender,
             reports,
             store_timeout,
+            fleet_at: Tick::ZERO,
             parts,
         }
     }
@@ -183,25 +192,23 @@ impl WorkerTask {
                 WorkerEffect::Create { op, lease } => {
                     let store = Arc::clone(&self.parts.store);
                     let write = async move { store.create(&lease).await };
-                    self.write(StoreOperation::Create, write, move |result| WorkerInput::Written {
-                        op,
-                        result,
+                    self.write(StoreOperation::Create, StoreCall::Create, write, move |result| {
+                        WorkerInput::Written { op, result }
                     });
                 }
                 WorkerEffect::Update { op, write } => {
+                    let call = StoreCall::updating(&write, &self.parts.machine.config().worker);
                     let store = Arc::clone(&self.parts.store);
                     let write = async move { store.update(&write).await };
-                    self.write(StoreOperation::Update, write, move |result| WorkerInput::Written {
-                        op,
-                        result,
+                    self.write(StoreOperation::Update, call, write, move |result| {
+                        WorkerInput::Written { op, result }
                     });
                 }
                 WorkerEffect::Delete { op, key, expect } => {
                     let store = Arc::clone(&self.parts.store);
                     let write = async move { store.delete(&key, &expect).await };
-                    self.write(StoreOperation::Delete, write, move |result| WorkerInput::Written {
-                        op,
-                        result,
+                    self.write(StoreOperation::Delete, StoreCall::Other, write, move |result| {
+                        WorkerInput::Written { op, result }
                     });
                 }
                 WorkerEffect::Get { op, key } => {
@@ -271,8 +278,11 @@ impl WorkerTask {
         let Some(source) = self.parts.streams.source(stream.as_ref()) else {
             return;
         };
+        let (clock, metrics) = (self.parts.clock, self.metrics.kcl.clone());
         let answer = async move {
+            let asked = clock.now();
             let result = source.list_shards(filter).await;
+            metrics.shards_listed(stream.as_ref(), result.is_ok(), clock.now().since(asked));
             WorkerInput::Shards { stream, result }
         };
         self.answers.push(answer.boxed());
@@ -285,13 +295,16 @@ impl WorkerTask {
         read: impl Future<Output = Result<T, StoreError>> + Send + 'static,
         input: impl FnOnce(Result<T, StoreFailure>) -> WorkerInput + Send + 'static,
     ) {
-        let (timeout, metrics) = (self.store_timeout, self.metrics.clone());
+        let (timeout, metrics, clock) = (self.store_timeout, self.metrics.clone(), self.parts.clock);
         let answer = async move {
+            let asked = clock.now();
             let result = match tokio::time::timeout(timeout, read).await {
                 Ok(result) => result.map_err(|error| StoreFailure::from(&error)),
                 Err(_) => Err(StoreFailure::Retry(no_answer(operation, timeout))),
             };
             metrics.store_operation(operation.as_str(), if result.is_ok() { "applied" } else { "error" });
+            let call = StoreCall::reading(operation);
+            metrics.kcl.store(call, result.is_ok(), clock.now().since(asked));
             input(result)
         };
         self.answers.push(answer.boxed());
@@ -301,11 +314,13 @@ impl WorkerTask {
     fn write(
         &self,
         operation: StoreOperation,
+        call: StoreCall,
         write: impl Future<Output = Result<WriteOutcome, StoreError>> + Send + 'static,
         input: impl FnOnce(Result<WriteOutcome, StoreFailure>) -> WorkerInput + Send + 'static,
     ) {
-        let (timeout, metrics) = (self.store_timeout, self.metrics.clone());
+        let (timeout, metrics, clock) = (self.store_timeout, self.metrics.clone(), self.parts.clock);
         let answer = async move {
+            let asked = clock.now();
             let result = match tokio::time::timeout(timeout, write).await {
                 Ok(result) => result.map_err(|error| StoreFailure::from(&error)),
                 Err(_) => Err(StoreFailure::Ambiguous(no_answer(operation, timeout))),
@@ -316,6 +331,7 @@ impl WorkerTask {
                 Err(_) => "error",
             };
             metrics.store_operation(operation.as_str(), outcome);
+            metrics.kcl.store(call, outcome == "applied", clock.now().since(asked));
             input(result)
         };
         self.answers.push(answer.boxed());
@@ -354,7 +370,8 @@ impl WorkerTask {
         let (retrieval, retrieval_receiver) = watch::channel(mode);
         let (control, control_receiver) = watch::channel(Control::default());
         let (status, status_receiver) = watch::channel(machine.status(clock.now()));
-        let metrics = ShardMetrics::new(self.parts.application.as_str(), &label, context.shard.as_str());
+        let kcl = self.parts.kcl_metrics.of_shard(stream_id.as_ref(), &context.shard);
+        let metrics = ShardMetrics::new(self.parts.application.as_str(), &label, context.shard.as_str()).with_kcl(kcl);
         let task = ShardTask {
             tenure,
             shard: lease.shard,
@@ -497,6 +514,16 @@ impl WorkerTask {
         self.spread_budget();
         self.metrics.iterator_age.set(worst.as_millis() as f64);
         self.metrics.leases_held.set(self.parts.machine.leases_held() as f64);
+        self.metrics.kcl.gauges(worst, self.parts.machine.leases_held());
+        let now = self.parts.clock.now();
+        if self.metrics.kcl.is_on() && self.fleet_at <= now {
+            self.fleet_at = now + FLEET_INTERVAL;
+            let config = self.parts.machine.config();
+            let streams = config.streams.as_ref().map(Vec::len);
+            self.metrics
+                .kcl
+                .fleet(&self.parts.machine.status(now), &config.worker, streams);
+        }
     }
 
     /// Waits for consumers that were told to stop, and ends those that do not.

@@ -120,6 +120,13 @@ impl ConnectionArgs {
         Ok(self.endpoint_of(DYNAMODB_ENDPOINT)?.map(|endpoint| endpoint.url))
     }
 
+    /// The client of the service that takes metrics.
+    #[cfg(feature = "cloudwatch")]
+    pub(crate) async fn cloudwatch(&self) -> Result<aws_sdk_cloudwatch::Client, Error> {
+        let (config, _) = self.load(CLOUDWATCH_ENDPOINT).await?;
+        Ok(aws_sdk_cloudwatch::Client::new(&config))
+    }
+
     /// The client of the service that lease tables are in.
     #[cfg(feature = "dynamodb")]
     pub(crate) async fn dynamodb(&self) -> Result<aws_sdk_dynamodb::Client, Error> {
@@ -246,6 +253,8 @@ enum Trouble {
 
 const OWN_ENDPOINT: &str = "KCL_ENDPOINT";
 const KINESIS_ENDPOINT: &str = "AWS_ENDPOINT_URL_KINESIS";
+#[cfg(feature = "cloudwatch")]
+const CLOUDWATCH_ENDPOINT: &str = "AWS_ENDPOINT_URL_CLOUDWATCH";
 #[cfg(feature = "dynamodb")]
 const DYNAMODB_ENDPOINT: &str = "AWS_ENDPOINT_URL_DYNAMODB";
 

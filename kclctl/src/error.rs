@@ -98,6 +98,8 @@ pub(crate) enum Error {
     NotRead { rows: String, table: TableArgs },
     #[error("nothing was confirmed, so nothing was done")]
     NotConfirmed,
+    #[error("{} cannot be written, where --cloudwatch-metrics wants the metrics", .path.display())]
+    EmbeddedMetrics { path: PathBuf, source: io::Error },
     #[error(transparent)]
     Put(#[from] PutError),
     #[error(transparent)]

@@ -10,7 +10,7 @@ use kcl_runtime::{Config, ConsumerSelector, RecordSource as _, RetrievalMode, St
 
 use crate::{
     aws::{ConnectionArgs, Kinesis},
-    consume::{Sink, failure, serve_metrics, until_idle},
+    consume::{CloudWatchArgs, Sink, failure, serve_metrics, until_idle},
     error::Error,
     lease_table::{BesideArgs, LeaseTable},
     leases::TableArgs,
@@ -99,6 +99,9 @@ pub(crate) struct ConsumeArgs {
     /// Create no other table with a lease table in DynamoDB: for applications that no worker of Java KCL before 3.5 joins.
     #[arg(long)]
     single_table: bool,
+
+    #[command(flatten)]
+    cloudwatch: CloudWatchArgs,
 
     #[command(flatten)]
     tuning: TuningArgs,
@@ -258,6 +261,7 @@ pub(crate) async fn run(args: ConsumeArgs, connection: &ConnectionArgs) -> Resul
     if let Some(address) = args.metrics {
         serve_metrics(address)?;
     }
+    let kcl_metrics = args.cloudwatch.metrics(connection).await?;
     let kinesis = Kinesis::connect(connection).await?;
     // What fails later tells why, and this where.
     let streams: Vec<&str> = args.streams.iter().map(|stream| stream.name().as_str()).collect();
@@ -273,6 +277,9 @@ pub(crate) async fn run(args: ConsumeArgs, connection: &ConnectionArgs) -> Resul
     let mut builder = builder.config(args.config());
     if let Some(id) = &args.worker_id {
         builder = builder.worker_id(id.clone());
+    }
+    if let Some(metrics) = kcl_metrics {
+        builder = builder.kcl_metrics(metrics);
     }
     let writer = sink.clone();
     let worker = builder

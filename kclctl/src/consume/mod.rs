@@ -1,5 +1,6 @@
 //! What `kclctl consume` is made of besides the worker.
 
+mod cloudwatch;
 mod idle;
 mod line;
 mod metrics;
@@ -8,7 +9,7 @@ mod sink;
 use kcl_core::{StreamName, worker::WorkerFailure};
 use kcl_runtime::WorkerError;
 
-pub(crate) use self::{idle::until_idle, metrics::serve_metrics, sink::Sink};
+pub(crate) use self::{cloudwatch::CloudWatchArgs, idle::until_idle, metrics::serve_metrics, sink::Sink};
 use crate::{aws::Kinesis, error::Error};
 
 /// The worker's failure, with what the user of the command line can do about it.

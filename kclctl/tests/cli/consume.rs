@@ -388,3 +388,61 @@ async fn given_one_of_several_streams_that_is_not_there_when_consumed_then_the_o
     let refused = error(&bench.run(&consume).await, 1);
     assert!(refused.contains("nowhere does not exist"), "{refused}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn metrics_of_java_kcl_are_put_to_cloudwatch_or_written_as_lines() {
+    let broker = kcl_broker::Broker::new();
+    let bench = Bench::of(broker.clone(), 1).await;
+    ok(&bench.put(&[], "a\nb\n").await);
+    bench
+        .consume(&["--cloudwatch-metrics", "put", "--cloudwatch-namespace", "dash"])
+        .await;
+    let data = broker.metric_data();
+    let records = data
+        .iter()
+        .find(|datum| datum.metric_name == "RecordsProcessed")
+        .unwrap();
+    assert_eq!((&*records.namespace, records.statistics.sum), ("dash", 2.0));
+
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("metrics.emf");
+    let emf = format!("emf:{}", path.display());
+    let few = [
+        "--cloudwatch-metrics",
+        &emf,
+        "--cloudwatch-level",
+        "summary",
+        "--cloudwatch-dimensions",
+        "Operation",
+    ];
+    bench.consume(&few).await;
+    let text = std::fs::read_to_string(&path).unwrap();
+    let lines: Vec<_> = text.lines().map(json).collect();
+    let process = lines.iter().find(|line| line["Operation"] == "ProcessTask").unwrap();
+    assert_eq!(
+        process["_aws"]["CloudWatchMetrics"][0]["Dimensions"],
+        serde_json::json!([["Operation"]])
+    );
+    assert_eq!(process["_aws"]["CloudWatchMetrics"][0]["Namespace"], "a");
+    assert!(
+        process["RecordsProcessed"].is_number() || process["RecordsProcessed"]["Sum"] == 2.0,
+        "{process}"
+    );
+    assert!(!text.contains("RenewLease"), "{text}");
+
+    for (wrong, part) in [
+        (&["--cloudwatch-metrics", "nowhere"][..], "emf:PATH"),
+        (
+            &["--cloudwatch-metrics", "put", "--cloudwatch-dimensions", "Host"],
+            "WorkerIdentifier",
+        ),
+    ] {
+        let consume = [&["consume", "--stream", "s", "--app", "a"][..], wrong].concat();
+        let output = run(&consume).await;
+        assert!(
+            output.status.code() == Some(2) && stderr(&output).contains(part),
+            "{}",
+            stderr(&output)
+        );
+    }
+}
