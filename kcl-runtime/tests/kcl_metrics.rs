@@ -1,5 +1,7 @@
 //! What a worker emits of KCL's metrics: to the broker's CloudWatch, on virtual time.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use aws_sdk_cloudwatch::config::{BehaviorVersion, Credentials, Region};

@@ -18,10 +18,10 @@ use super::{
 /// Puts metrics to CloudWatch, as statistic sets. Needs the permission `cloudwatch:PutMetricData`.
 ///
 /// ```
-/// # fn example(config: &aws_config::SdkConfig) {
+/// # fn example(client: aws_sdk_cloudwatch::Client) {
 /// use kcl_runtime::kcl_metrics::{CloudWatchSink, KclMetrics};
 ///
-/// let metrics = KclMetrics::new(CloudWatchSink::new(aws_sdk_cloudwatch::Client::new(config)));
+/// let metrics = KclMetrics::new(CloudWatchSink::new(client));
 /// # }
 /// ```
 #[derive(Clone, Debug)]
