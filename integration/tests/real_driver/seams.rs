@@ -11,7 +11,8 @@ use std::{
 use async_trait::async_trait;
 use kcl_core::{
     Expect, Lease, LeaseKey, LeaseListing, LeaseStore, LeaseWrite, Position, Shard, ShardFilter, ShardId, StoreError,
-    StreamId, StreamName, WriteOutcome,
+    StreamId, StreamName, WorkerId, WriteOutcome,
+    coordination::{Coordination, WorkerMetrics},
     fetch::{Fetch, FetchFailure, SubscribeAt, consumer::ConsumerSelector},
 };
 use kcl_runtime::{KinesisSource, RecordSource, ShardReader};
@@ -121,6 +122,18 @@ impl LeaseStore for WatchedStore {
             self.court.lock().deleted(&self.life, row);
         }
         Ok(self.spoil(outcome))
+    }
+
+    async fn coordination(&self) -> Result<Coordination, StoreError> {
+        self.table.coordination().await
+    }
+
+    async fn publish(&self, metrics: &WorkerMetrics) -> Result<(), StoreError> {
+        self.table.publish(metrics).await
+    }
+
+    async fn withdraw(&self, worker: &WorkerId) -> Result<(), StoreError> {
+        self.table.withdraw(worker).await
     }
 }
 

@@ -22,6 +22,9 @@ use super::{
 /// A row as the service gives it.
 pub(super) type Item = HashMap<String, AttributeValue>;
 
+/// Java counts leases in numbers of 63 bits.
+const COUNTER_END: u64 = i64::MAX.unsigned_abs();
+
 /// What a row turns out to be.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Row {
@@ -79,6 +82,13 @@ fn lease(row: &Attributes<'_>, at_timestamp: Option<Timestamp>) -> Result<Lease,
     lease.key = key;
     lease.owner = row.id(LEASE_OWNER)?;
     lease.counter = row.required(LEASE_COUNTER, Attributes::number)?;
+    if lease.counter >= COUNTER_END {
+        // Whoever took it would write a number that Java cannot read, and then one that nobody can.
+        return Err(format!(
+            "{LEASE_COUNTER}: {} leaves no room to count on; set it to 0",
+            lease.counter
+        ));
+    }
     lease.session = row.session(lease.counter)?;
     lease.failover_time = match lease.session {
         // What only advises makes no row unreadable.
@@ -97,7 +107,8 @@ fn lease(row: &Attributes<'_>, at_timestamp: Option<Timestamp>) -> Result<Lease,
     lease.owner_switches_since_checkpoint = row.number(OWNER_SWITCHES)?.unwrap_or_default();
     lease.checkpoint_owner = row.id::<WorkerId>(CHECKPOINT_OWNER)?;
     lease.parents = row.shards(PARENTS)?;
-    lease.children = row.shards(CHILDREN)?;
+    // Only a finished lease needs them, and the stream and the children's rows tell them too.
+    lease.children = row.shards(CHILDREN).unwrap_or_default();
     lease.hash_key_range = row.hash_key_range()?;
     lease.stream = row.stream()?;
     // Parents and children are named without their stream: the key has to be the one under which they would look for it.

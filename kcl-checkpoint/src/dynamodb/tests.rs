@@ -266,6 +266,11 @@ fn given_rows_of_other_kinds_when_read_then_they_are_no_leases_and_no_errors() {
 #[test]
 fn given_a_wrong_attribute_when_read_then_the_reason_begins_with_its_name() {
     for (name, json, wanted) in [
+        (
+            "leaseCounter",
+            r#"{"N": "9223372036854775807"}"#,
+            "leaseCounter: 9223372036854775807 leaves no room to count on; set it to 0",
+        ),
         ("leaseCounter", "null", "leaseCounter: missing"),
         (
             "leaseCounter",
@@ -349,6 +354,10 @@ fn given_what_java_leaves_out_when_read_then_the_row_is_a_lease() {
     let json = r#"{"leaseKey": {"S": "shardId-000000000000"}, "leaseCounter": {"N": "0"}, "checkpoint": {"S": "100"},
         "leaseOwner": {"NULL": true}}"#;
     assert_eq!(lease(decode(json)), Lease::new(shard(0), record("100", 0)));
+    // What only a finished lease needs, and the stream tells as well, makes no row unreadable.
+    let mut row = item(SINGLE);
+    row.insert("childShardIds".to_owned(), AttributeValue::S("shardId-7".to_owned()));
+    assert_eq!(lease(codec::decode(&row, None)).children, []);
     // By mistake Java creates leases with a number where the state of a pending checkpoint belongs.
     let mut row = item(SINGLE);
     row.insert("pendingCheckpoint".to_owned(), AttributeValue::S("200".to_owned()));

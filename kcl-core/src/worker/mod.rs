@@ -38,6 +38,7 @@ use self::{
     stop::{Doubt, Stopping},
     streams::Streams,
     tenure::Tenure,
+    tenures::Vanished,
     uneven::Uneven,
     writes::Op,
 };
@@ -148,8 +149,8 @@ pub struct WorkerMachine {
     unscanned: BTreeSet<LeaseKey>,
     /// Rows that a newer life of this worker holds, with the counter at first sight: one that moves is alive.
     newer_lives: BTreeMap<LeaseKey, u64>,
-    /// Rows of own tenures that vanished, with the progress that this worker knew; they are put back.
-    vanished: BTreeMap<LeaseKey, Lease>,
+    /// Rows of own tenures that vanished; they are put back.
+    vanished: BTreeMap<LeaseKey, Vanished>,
     tenures: BTreeMap<TenureId, Tenure>,
     held: BTreeMap<LeaseKey, TenureId>,
     ops: BTreeMap<OpId, Op>,

@@ -130,6 +130,11 @@ impl WorkerMachine {
 
     /// Notes that it is not known what a row says: a write may have made it this worker's, or failed to give it back.
     pub(super) fn doubt(&mut self, now: Tick, key: LeaseKey) {
+        if self.unreadable.contains(key.as_str()) {
+            // It names nobody, and to look again and again would only hold up the end.
+            self.doubts.remove(&key);
+            return;
+        }
         let failures = self
             .doubts
             .get(&key)

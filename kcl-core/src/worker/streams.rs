@@ -286,7 +286,7 @@ impl WorkerMachine {
         }
         self.streams.former.insert(stream.clone(), now);
         let is_of = |lease: &Lease| lease.stream_id() == Some(stream);
-        self.vanished.retain(|_, row| !is_of(row));
+        self.vanished.retain(|_, vanished| !is_of(&vanished.row));
         let deadline = now + self.config.shutdown_grace;
         let tenures: Vec<_> = self
             .tenures

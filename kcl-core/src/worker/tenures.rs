@@ -16,6 +16,16 @@ use crate::{
     time::Tick,
 };
 
+/// A row that is to be put back.
+#[derive(Debug)]
+pub(super) struct Vanished {
+    /// With the progress that this worker knew.
+    pub(super) row: Lease,
+    /// How often in a row that failed, and when it is tried again. Something else may have the key, for good.
+    failures: u32,
+    not_before: Tick,
+}
+
 impl WorkerMachine {
     pub(super) fn tenure_deadline(&self, tenure: &Tenure) -> Option<Tick> {
         let lapse = tenure.lapses_at(self.config.failover_time);
@@ -289,7 +299,12 @@ impl WorkerMachine {
         }
         let row = tenure.restored();
         self.lose(id, LossReason::RowDeleted, None);
-        self.vanished.insert(row.key.clone(), row);
+        let vanished = Vanished {
+            row,
+            failures: 0,
+            not_before: now,
+        };
+        self.vanished.insert(vanished.row.key.clone(), vanished);
         self.restore_vanished(now);
     }
 
@@ -297,12 +312,26 @@ impl WorkerMachine {
         let rows: Vec<Lease> = self
             .vanished
             .values()
-            .filter(|row| !self.busy.contains(&row.key))
+            .filter(|vanished| vanished.not_before <= now)
+            .map(|vanished| &vanished.row)
+            // A row that cannot be read is there.
+            .filter(|row| !self.busy.contains(&row.key) && !self.unreadable.contains(row.key.as_str()))
             .cloned()
             .collect();
         for row in rows {
             self.send_create(now, OpKind::Restore, row);
         }
+    }
+
+    /// A row was not put back. Says how often in a row.
+    pub(super) fn not_restored(&mut self, now: Tick, key: &LeaseKey) -> u32 {
+        let backoff = self.config.service_backoff;
+        let Some(vanished) = self.vanished.get_mut(key) else {
+            return 1;
+        };
+        vanished.failures = vanished.failures.saturating_add(1);
+        vanished.not_before = now + backoff.wait(vanished.failures, &mut self.rng);
+        vanished.failures
     }
 
     fn forget(&mut self, id: TenureId) -> Option<Tenure> {

@@ -280,6 +280,10 @@ impl WorkerMachine {
     }
 
     fn write_failed(&mut self, now: Tick, request: &Op, failure: &StoreFailure) {
+        if request.kind == OpKind::Restore && self.not_restored(now, &request.key) > 1 {
+            // Told once: it may go on for as long as somebody leaves there what is no lease.
+            return;
+        }
         let failures = self.tenure_write_failed(now, request.kind, Some(failure));
         self.trouble(operation_of(request.kind), failure.message().to_owned(), failures);
     }

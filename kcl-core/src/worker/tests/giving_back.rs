@@ -4,7 +4,7 @@ use super::bench::{
     Bench, ambiguous, at, child, creates, exit, held, key, look, seconds, shard, starts, stops, worker, writes,
 };
 use crate::{
-    LeaseWrite, WriteOutcome,
+    LeaseListing, LeaseWrite, UnreadableRow, WriteOutcome,
     shard::{Finish, StopReason},
     worker::{Exit, ShardReport, StoreFailure, WorkerInput},
 };
@@ -167,6 +167,24 @@ fn given_a_take_that_nobody_answered_when_the_worker_stops_then_it_looks_until_i
     let (op, write) = writes(&effects).remove(0);
     assert_eq!(write, LeaseWrite::release(&row, None));
     assert_eq!(exit(&bench.applied(op, &write)), Some(&Exit::default()));
+}
+
+#[test]
+fn given_a_doubtful_row_that_cannot_be_read_when_the_worker_stops_then_it_does_not_wait_for_it() {
+    let mut bench = Bench::new();
+    let (op, _) = writes(&bench.listed(vec![held(1, "me", 4)])).remove(0);
+    bench.answer(op, ambiguous());
+    let mut listing = LeaseListing::default();
+    listing.unreadable.push(UnreadableRow {
+        key: key(1).to_string(),
+        reason: "no checkpoint".to_owned(),
+    });
+    bench.after(seconds(1));
+    bench.handle(WorkerInput::Leases(Ok(listing)));
+    bench.handle(WorkerInput::Shutdown);
+    let result = Err(StoreFailure::Retry("it cannot be read".to_owned()));
+    let effects = bench.handle(WorkerInput::Read { op, result });
+    assert_eq!((look(&effects), exit(&effects)), (None, Some(&Exit::default())));
 }
 
 #[test]

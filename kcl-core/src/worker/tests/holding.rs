@@ -5,10 +5,12 @@ use super::bench::{
     writes,
 };
 use crate::{
-    Expect, HashKeyRange, Lease, LeaseKey, Position, Session, Shard, WriteOutcome,
+    Expect, HashKeyRange, Lease, LeaseKey, LeaseListing, Position, Session, Shard, UnreadableRow, WriteOutcome,
     assign::LeaseAssignment,
     shard::{Finish, StopReason},
-    worker::{LossReason, ShardReport, StoreFailure, WorkerConfig, WorkerEffect, WorkerFailure, WorkerInput},
+    worker::{
+        LossReason, ShardReport, StoreFailure, WorkerConfig, WorkerEffect, WorkerEvent, WorkerFailure, WorkerInput,
+    },
 };
 
 #[test]
@@ -129,6 +131,43 @@ fn given_a_deleted_row_when_renewed_then_the_progress_is_put_back() {
     let effects = bench.answer(op, Ok(WriteOutcome::Conflict(None)));
     assert_eq!(lost(&effects), Some(LossReason::RowDeleted));
     assert_eq!(creates(&effects)[0].1.checkpoint, at(7));
+}
+
+#[test]
+fn given_a_row_that_cannot_be_put_back_when_time_passes_then_it_is_told_once_and_tried_less_and_less_often() {
+    let mut bench = Bench::consuming(&[1]);
+    let (op, _) = bench.renewal();
+    let effects = bench.answer(op, Ok(WriteOutcome::Conflict(None)));
+    let mut under_way = creates(&effects);
+    let (mut told, mut tries) = (0, 0);
+    let is_trouble = |effect: &&WorkerEffect| matches!(effect, WorkerEffect::Event(WorkerEvent::StoreTrouble { .. }));
+    for _ in 0..60 {
+        for (op, _) in std::mem::take(&mut under_way) {
+            tries += 1;
+            let refused = StoreFailure::Retry("it is no lease but a LEADER".to_owned());
+            told += bench.answer(op, Err(refused)).iter().filter(is_trouble).count();
+        }
+        bench.after(seconds(1));
+        under_way = creates(&bench.listed(vec![held(2, "w2", 1)]));
+    }
+    assert_eq!(told, 1);
+    assert!((5..25).contains(&tries), "{tries}");
+    // A row that is there and cannot be read is left alone, until it is mended or gone.
+    bench.after(seconds(10));
+    let mut listing: LeaseListing = [held(2, "w2", 1)].into_iter().collect();
+    listing.unreadable.push(UnreadableRow {
+        key: key(1).to_string(),
+        reason: "no checkpoint".to_owned(),
+    });
+    assert!(creates(&bench.handle(WorkerInput::Leases(Ok(listing)))).is_empty());
+    bench.after(seconds(1));
+    let (op, row) = creates(&bench.listed(vec![held(2, "w2", 1)])).remove(0);
+    let effects = bench.answer(op, Ok(WriteOutcome::Applied(row)));
+    assert!(
+        effects
+            .iter()
+            .any(|effect| matches!(effect, WorkerEffect::Event(WorkerEvent::LeaseRestored { .. })))
+    );
 }
 
 #[test]
