@@ -119,7 +119,7 @@ impl Calls {
                     id,
                     outcome,
                     was_delivery,
-            name,
+                    name,
                     started,
                 };
             }
