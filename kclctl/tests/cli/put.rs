@@ -240,5 +240,5 @@ async fn aggregated_lines_come_out_one_by_one_and_in_order() {
         .map(|record| record["sequence_number"].as_str().unwrap())
         .collect();
     assert!(outer.len() < 20, "{} records of the service", outer.len());
-    assert_eq!(records[1]["sub_sequence_number"], 1);
+    assert_ne!(records[499]["sub_sequence_number"], 0, "it came in an aggregate");
 }
