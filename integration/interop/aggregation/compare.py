@@ -83,7 +83,9 @@ def main():
     assert len(ours) == len(read) == len(sets)
     for records, by_aws, by_us, read_by_us in zip(sets, theirs, ours, read):
         assert read_by_us == as_text(records), "what AWS's library wrote was read otherwise"
-        assert aws_reads(by_us) == records, "what was written here was read otherwise by AWS's library"
+        # The library takes the first hash key of the table for that of a record without one, in its own aggregates too.
+        assert aws_reads(by_us) == aws_reads(by_aws), "what was written here was read otherwise by AWS's library"
+        assert [(key, data) for key, _, data in aws_reads(by_us)] == [(key, data) for key, _, data in records]
     same = sum(by_aws == by_us for by_aws, by_us in zip(theirs, ours))
     print(f"aggregates: {len(sets)} read and written both ways, {same} of them the same to the byte")
 
