@@ -84,8 +84,22 @@ async fn an_empty_database_with_the_mark_of_another_program_is_refused() {
 async fn a_newer_schema_is_refused() {
     let (_directory, path) = directory();
     write_table(&path, 1).await;
-    by_hand(&path, "PRAGMA user_version = 3");
-    assert_refused(&path, &["newer release", "schema 3", "upgrade"]).await;
+    by_hand(&path, "PRAGMA user_version = 4");
+    assert_refused(&path, &["newer release", "schema 4", "upgrade"]).await;
+}
+
+#[tokio::test]
+async fn a_table_of_the_schema_before_is_completed_and_keeps_its_rows() {
+    let (_directory, path) = directory();
+    write_table(&path, 2).await;
+    by_hand(
+        &path,
+        "ALTER TABLE leases DROP COLUMN seeks; ALTER TABLE leases DROP COLUMN paused_ms; PRAGMA user_version = 2",
+    );
+    for _ in 0..2 {
+        let store = open(&path).await.unwrap();
+        assert_eq!(store.list().await.unwrap(), [lease(0), lease(1)].into_iter().collect());
+    }
 }
 
 #[tokio::test]

@@ -12,6 +12,7 @@ use crate::{
     ids::{HashKeyRange, LeaseKey, Session, ShardId, WorkerId},
     sequence::Position,
     stream::{LeaseStream, StreamId},
+    time::Timestamp,
 };
 
 /// A prepared (two-phase) checkpoint: announced, not yet committed.
@@ -48,6 +49,11 @@ pub struct Lease {
     pub checkpoint: Position,
     /// A checkpoint that was prepared and not yet committed.
     pub pending_checkpoint: Option<PendingCheckpoint>,
+    /// How often an operator moved the checkpoint to another place. A holder that finds another count than it knew drops what it
+    /// was doing, and goes on at the checkpoint of the row.
+    pub seeks: u64,
+    /// Since when nobody is to read the shard, whoever holds the lease.
+    pub paused: Option<Timestamp>,
     /// How often the lease changed hands since the last checkpoint.
     pub owner_switches_since_checkpoint: u64,
     /// While a hand-off is under way: the worker that still reads the shard, and passes it on to `owner` when done.
@@ -78,6 +84,8 @@ impl Lease {
             counter: 0,
             checkpoint,
             pending_checkpoint: None,
+            seeks: 0,
+            paused: None,
             owner_switches_since_checkpoint: 0,
             checkpoint_owner: None,
             parents: Vec::new(),
@@ -228,6 +236,10 @@ pub struct Patch {
     pub checkpoint: Option<Position>,
     /// The new pending checkpoint, or none.
     pub pending_checkpoint: Option<Option<PendingCheckpoint>>,
+    /// How often an operator has moved the checkpoint by now.
+    pub seeks: Option<u64>,
+    /// Since when nobody is to read the shard, or no more.
+    pub paused: Option<Option<Timestamp>>,
     /// The new checkpoint owner, or none.
     pub checkpoint_owner: Option<Option<WorkerId>>,
     /// What happens to the count of owner switches.
@@ -279,6 +291,8 @@ impl Patch {
         if let Some(pending) = &self.pending_checkpoint {
             lease.pending_checkpoint.clone_from(pending);
         }
+        lease.seeks = self.seeks.unwrap_or(lease.seeks);
+        lease.paused = self.paused.unwrap_or(lease.paused);
         if let Some(owner) = &self.checkpoint_owner {
             lease.checkpoint_owner.clone_from(owner);
         }
@@ -324,6 +338,13 @@ impl LeaseWrite {
     pub fn renew(lease: &Lease, checkpoint: Option<Position>) -> Self {
         let patch = Patch::renewal();
         Self::on(lease, checkpoint.into_iter().fold(patch, Patch::with_checkpoint))
+    }
+
+    /// The same write, which also notes `pending` as about to be committed.
+    #[must_use]
+    pub fn preparing(mut self, pending: PendingCheckpoint) -> Self {
+        self.patch.pending_checkpoint = Some(Some(pending));
+        self
     }
 
     /// Makes `worker` the holder of a lease that nobody holds, whose holder is gone, or that was passed on to it.
@@ -414,6 +435,28 @@ impl LeaseWrite {
                 ..patch
             },
         )
+    }
+
+    /// Moves the checkpoint to another place, wherever it is now, and leaves the lease to whom it belongs. The count tells its
+    /// holder that this was no write of its own: see [`Lease::seeks`].
+    #[must_use]
+    pub fn seek(lease: &Lease, to: Position) -> Self {
+        let patch = Patch {
+            seeks: Some(lease.seeks.wrapping_add(1)),
+            ..Patch::renewal().with_checkpoint(to)
+        };
+        Self::on(lease, patch)
+    }
+
+    /// Has nobody read the shard any more, as of `since`, or has it read again. Whoever holds the lease goes on to hold it.
+    #[must_use]
+    pub fn pause(lease: &Lease, since: Option<Timestamp>) -> Self {
+        // The counter moves, so that the holder's next write finds out.
+        let patch = Patch {
+            paused: Some(since),
+            ..Patch::renewal()
+        };
+        Self::on(lease, patch)
     }
 
     /// Ends the shard: everything is handled, `children` follow, nobody needs to hold the lease any longer.

@@ -16,6 +16,7 @@ pub mod lineage;
 pub mod producer;
 mod record;
 pub mod retry;
+pub mod seek;
 mod sequence;
 pub mod shard;
 mod store;

@@ -85,6 +85,15 @@ impl Worker {
         WorkerBuilder::new(application, Sources::One(Arc::new(source)), store)
     }
 
+    /// As [`builder`](Self::builder), for a source that is shared already.
+    pub(crate) fn of_source(
+        application: ApplicationName,
+        source: Arc<dyn RecordSource>,
+        store: Arc<dyn LeaseStore>,
+    ) -> WorkerBuilder {
+        WorkerBuilder::new(application, Sources::One(source), store)
+    }
+
     /// Begins a worker of `application` that reads several streams, and shares `store` with the rest of its fleet. The
     /// streams may be of several accounts and regions, and come and go while it runs: see [`WorkerHandle::add_stream`].
     ///

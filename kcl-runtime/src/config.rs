@@ -9,7 +9,7 @@ use kcl_core::{
     assign::LeaseAssignment,
     fetch::{MAX_RECORDS_PER_READ, PollPacing, RetrievalMode, consumer::ConsumerSelector},
     retry::Backoff,
-    shard::{CheckpointPolicy, Lanes, ShardConfig},
+    shard::{CheckpointPolicy, Lanes, ShardConfig, WatchdogConfig},
     worker::{FormerStreams, WorkerConfig},
 };
 
@@ -82,6 +82,9 @@ pub struct Config {
     /// What becomes of records in an aggregate whose hash keys belong to other shards. By default they are delivered: no
     /// other shard has them. [`OutOfRange::Skip`] is KCL's rule, for streams that only the KPL writes to.
     pub out_of_range: OutOfRange,
+    /// How long nothing may happen in a shard before it is opened again, or told. `unanswered` should be longer than a request
+    /// of the source may take.
+    pub watchdog: WatchdogConfig,
 }
 
 impl Default for Config {
@@ -109,6 +112,7 @@ impl Default for Config {
             handler_backoff: Backoff::HANDLER,
             deaggregate: true,
             out_of_range: OutOfRange::default(),
+            watchdog: WatchdogConfig::default(),
         }
     }
 }
@@ -120,7 +124,7 @@ impl Config {
     /// Names the first setting that is out of range, and what it may be.
     pub fn validate(&self) -> Result<(), ConfigError> {
         let scan = self.scan_interval.unwrap_or(self.failover_time / 10);
-        let checks: [(&'static str, String, bool, &'static str); 10] = [
+        let checks: [(&'static str, String, bool, &'static str); 11] = [
             (
                 "failover_time",
                 format!("{:?}", self.failover_time),
@@ -181,6 +185,13 @@ impl Config {
                 self.handler_backoff.initial <= self.handler_backoff.longest,
                 "the first wait must not be longer than the longest",
             ),
+            (
+                "watchdog",
+                format!("{:?}", self.watchdog),
+                self.watchdog.unanswered.min(self.watchdog.silent) >= Duration::from_secs(1)
+                    && self.watchdog.slow_call > Duration::ZERO,
+                "wait for 1 s or more",
+            ),
         ];
         match checks.into_iter().find(|(_, _, valid, _)| !valid) {
             Some((setting, value, _, rule)) => Err(ConfigError::OutOfRange { setting, value, rule }),
@@ -222,6 +233,7 @@ impl Config {
             checkpoint,
             deaggregate: self.deaggregate,
             out_of_range: self.out_of_range,
+            watchdog: self.watchdog,
             ..ShardConfig::default()
         }
     }

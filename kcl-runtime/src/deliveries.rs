@@ -14,7 +14,10 @@ use kcl_core::{Batch, BoxError, Record, ShardId, StreamId, StreamName};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::processor::{Attempt, Checkpointer, Delivered, DynFactory, DynProcessor, ShardContext};
+use crate::{
+    checkpointer::Checkpointer,
+    processor::{Attempt, Delivered, DynFactory, DynProcessor, ShardContext},
+};
 
 /// The most deliveries that wait to be taken from the stream.
 const DELIVERY_QUEUE: usize = 16;

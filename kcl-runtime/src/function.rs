@@ -5,7 +5,10 @@ use std::{fmt, sync::Arc};
 use async_trait::async_trait;
 use kcl_core::{Batch, BoxError, Record, SequenceNumber};
 
-use crate::processor::{Attempt, Checkpointer, Delivered, DynFactory, DynProcessor, ShardContext};
+use crate::{
+    checkpointer::Checkpointer,
+    processor::{Attempt, Delivered, DynFactory, DynProcessor, ShardContext},
+};
 
 /// What a function says about a batch when some of it failed.
 ///
@@ -55,6 +58,16 @@ impl BatchOutcome {
         });
     }
 
+    /// The index of the first record that was not handled; that behind the last if all were.
+    pub(crate) fn first_failed(self, batch: &Batch) -> Result<usize, UnknownFailure> {
+        let mut first = batch.len();
+        for failed in self.failures {
+            let index = batch.iter().position(|record| failed.names(record));
+            first = first.min(index.ok_or(UnknownFailure(failed))?);
+        }
+        Ok(first)
+    }
+
     /// Names a record that was not handled, by its place in its aggregate too.
     pub fn fail_record(&mut self, record: &Record) {
         self.failures.push(Failed {
@@ -67,7 +80,7 @@ impl BatchOutcome {
 /// A result names a failure that is not in the batch.
 #[derive(Debug, thiserror::Error)]
 #[error("the outcome names {0} as failed, which is not in the batch: nothing of the batch counts as handled")]
-struct UnknownFailure(Failed);
+pub(crate) struct UnknownFailure(Failed);
 
 /// What a function may return.
 ///
@@ -118,11 +131,7 @@ where
 
     async fn process_records(&mut self, batch: Batch, _attempt: Attempt<'_>) -> Result<Delivered, BoxError> {
         let outcome = (self.0)(batch.clone()).await.into_batch_outcome()?;
-        let mut first = batch.len();
-        for failed in outcome.failures {
-            let index = batch.iter().position(|record| failed.names(record));
-            first = first.min(index.ok_or(UnknownFailure(failed))?);
-        }
+        let first = outcome.first_failed(&batch)?;
         Ok(if first == batch.len() {
             Delivered::All
         } else {

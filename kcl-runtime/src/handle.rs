@@ -3,14 +3,18 @@
 use std::{sync::Arc, time::Duration};
 
 use kcl_core::{
-    ShardId, StreamId, StreamName, Timestamp,
+    Lease, ShardId, StreamId, StreamName, Timestamp,
     fetch::{FetchFailure, RetrievalMode},
+    seek::SeekTarget,
     shard::ShardStatus,
     worker::{LeaseState, WorkerPhase, WorkerStatus},
 };
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::streams::{Reading, StreamConfig, StreamSelector, StreamStatus};
+use crate::{
+    places::{Held, SeekError, ShardSelector, Sought},
+    streams::{Reading, StreamConfig, StreamSelector, StreamStatus},
+};
 
 /// The most commands that wait for a worker.
 pub(crate) const COMMAND_QUEUE: usize = 16;
@@ -22,6 +26,14 @@ pub(crate) enum Command {
     AddStream(StreamConfig),
     RemoveStream(StreamSelector, oneshot::Sender<usize>),
     SetRetrieval(StreamSelector, RetrievalMode, oneshot::Sender<Vec<Reading>>),
+    /// A row was written beside the worker.
+    Changed(Box<Lease>),
+    Pause {
+        which: ShardSelector,
+        paused: bool,
+        answer: oneshot::Sender<()>,
+    },
+    Held(ShardSelector, oneshot::Sender<Held>),
     Report(oneshot::Sender<Report>),
 }
 
@@ -143,6 +155,77 @@ impl WorkerHandle {
             reading.source.deregister(&reading.consumer).await?;
         }
         Ok(())
+    }
+
+    /// Moves shards that this worker holds to another place: their checkpoints are set there, wherever they were, and reading
+    /// goes on there. The leases stay. The batch under way is cancelled as when a lease is lost, with the same few seconds to
+    /// end by itself; [`lease_lost`](crate::RecordProcessor::lease_lost) is called, and a new processor begins at the new
+    /// place. Nothing that was done at the old place is checkpointed any more. Returns when the lease table has the new
+    /// places; the worker is on its way there then.
+    ///
+    /// For shards that other workers hold, or that were read to their end, there is `kclctl leases seek`.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use kcl_core::{ShardId, seek::SeekTarget};
+    /// use kcl_runtime::testing::TestWorld;
+    ///
+    /// let world = TestWorld::new("orders", 1).await;
+    /// let seen = world.recorder();
+    /// let worker = world.start(world.worker("w1").function(seen.succeed()));
+    /// world.put("customer-7", "two apples");
+    /// world.until_idle().await;
+    ///
+    /// let shard = ShardId::new("shardId-000000000000")?;
+    /// worker.handle().seek(shard, SeekTarget::TrimHorizon).await?;
+    /// world.until_idle().await;
+    /// assert_eq!(seen.data(), ["two apples", "two apples"]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// If the worker holds none of these shards, the place is none of theirs, or the lease table cannot be written. What was
+    /// moved before a failure stays moved; the error says which could not be.
+    pub async fn seek(
+        &self,
+        shards: impl Into<ShardSelector>,
+        to: impl Into<SeekTarget>,
+    ) -> Result<Vec<Sought>, SeekError> {
+        let (answer, answered) = oneshot::channel();
+        // A worker that is gone holds nothing.
+        let _ = self.commands.send(Command::Held(shards.into(), answer)).await;
+        let held = answered.await.map_err(|_| SeekError::WorkerGone)?;
+        let mut sought = Vec::new();
+        for (lease, planned) in held.plan(&to.into()).await? {
+            let row = held.move_to(lease, planned).await?;
+            sought.push(Sought::of(&row));
+            // A worker that ended meanwhile need not be told.
+            let _ = self.commands.send(Command::Changed(Box::new(row))).await;
+        }
+        Ok(sought)
+    }
+
+    /// Reads these shards no more, until they are resumed: the call under way goes on to its end and counts, then nothing is
+    /// read or delivered. Their leases are kept and renewed; asked for them, the worker passes them on, and whoever gets them
+    /// reads them: a pause is this worker's alone. Returns when the worker knows.
+    pub async fn pause(&self, shards: impl Into<ShardSelector>) {
+        self.set_paused(shards.into(), true).await;
+    }
+
+    /// Goes on with these shards at the exact place. What was paused by name is resumed by that name, by that of its stream, or with
+    /// all; what was paused with all is resumed with all.
+    pub async fn resume(&self, shards: impl Into<ShardSelector>) {
+        self.set_paused(shards.into(), false).await;
+    }
+
+    async fn set_paused(&self, which: ShardSelector, paused: bool) {
+        let (answer, answered) = oneshot::channel();
+        let command = Command::Pause { which, paused, answer };
+        // A worker that is gone reads nothing.
+        let _ = self.commands.send(command).await;
+        let _ = answered.await;
     }
 
     /// How the worker is; `None` once it ended.

@@ -5,6 +5,7 @@
 //! a handler failed.
 
 mod builder;
+mod checkpointer;
 mod clock;
 mod config;
 mod cpu;
@@ -14,8 +15,10 @@ mod function;
 mod handle;
 pub mod kcl_metrics;
 pub mod metrics;
+mod places;
 mod processor;
 pub mod producer;
+pub mod replay;
 mod shard_calls;
 mod shard_log;
 mod shard_task;
@@ -39,12 +42,14 @@ pub use kcl_core::fetch::{
 
 pub use self::{
     builder::{FunctionWorkerBuilder, ProcessorWorkerBuilder, Worker, WorkerBuilder},
+    checkpointer::{CheckpointError, Checkpointer, PreparedCheckpoint},
     config::Config,
     deliveries::{Deliveries, Delivery, DeliveryLost},
     error::{ConfigError, WorkerError},
     function::{BatchOutcome, IntoBatchOutcome},
     handle::{Report, ShardReportStatus, WorkerHandle},
-    processor::{CheckpointError, Checkpointer, RecordProcessor, RecordProcessorFactory, ShardContext},
+    places::{SeekError, ShardSelector, Sought},
+    processor::{RecordProcessor, RecordProcessorFactory, ShardContext},
     signal::shutdown_signal,
     source::{KinesisSource, RecordSource, ShardReader},
     stream_builder::StreamWorkerBuilder,

@@ -45,6 +45,14 @@ pub const WINDOW_RECORDS: &str = "kcl_window_records";
 pub const REPEATS: &str = "kcl_repeats_total";
 /// Counter, per worker: checkpoints that were written.
 pub const CHECKPOINTS: &str = "kcl_checkpoints_total";
+/// Counter, per worker: held leases whose checkpoint an operator moved.
+pub const SEEKS: &str = "kcl_seeks_total";
+/// Counter, per shard, with the label `kind` (unanswered, silent): how often a shard that stood still was opened again.
+pub const STALLS: &str = "kcl_stalls_total";
+/// Counter, per shard, with the label `call`: calls of the user's code that ran for longer than is usual.
+pub const SLOW_CALLS: &str = "kcl_slow_calls_total";
+/// Gauge, per shard: 1 while it is paused.
+pub const PAUSED: &str = "kcl_paused";
 /// Gauge, per worker: leases that are held.
 pub const LEASES_HELD: &str = "kcl_leases_held";
 /// Counter, per worker: leases that were taken.
@@ -110,6 +118,14 @@ pub fn describe() {
         "Records that were handled and will be handled again"
     );
     metrics::describe_counter!(CHECKPOINTS, Unit::Count, "Checkpoints that were written");
+    metrics::describe_counter!(SEEKS, Unit::Count, "Held leases whose checkpoint an operator moved");
+    metrics::describe_counter!(
+        STALLS,
+        Unit::Count,
+        "How often a shard that stood still was opened again"
+    );
+    metrics::describe_counter!(SLOW_CALLS, Unit::Count, "Calls of the user's code that ran for long");
+    metrics::describe_gauge!(PAUSED, Unit::Count, "1 while the shard is paused");
     metrics::describe_gauge!(LEASES_HELD, Unit::Count, "Leases that are held");
     metrics::describe_counter!(LEASES_TAKEN, Unit::Count, "Leases that were taken");
     metrics::describe_counter!(
@@ -139,6 +155,7 @@ pub(crate) struct ShardMetrics {
     pub(crate) repeats: Counter,
     /// KCL's own metrics.
     pub(crate) kcl: ShardRecorder,
+    pub(crate) paused: Gauge,
 }
 
 impl ShardMetrics {
@@ -157,6 +174,7 @@ impl ShardMetrics {
             window_records: metrics::gauge!(WINDOW_RECORDS, labels.iter()),
             repeats: metrics::counter!(REPEATS, labels.iter()),
             kcl: ShardRecorder::default(),
+            paused: metrics::gauge!(PAUSED, labels.iter()),
             labels,
         }
     }
@@ -186,6 +204,14 @@ impl ShardMetrics {
         }
     }
 
+    pub(crate) fn stalled(&self, kind: &'static str) {
+        metrics::counter!(STALLS, with(&self.labels, "kind", kind)).increment(1);
+    }
+
+    pub(crate) fn slow_call(&self, call: &'static str) {
+        metrics::counter!(SLOW_CALLS, with(&self.labels, "call", call)).increment(1);
+    }
+
     /// The consumer ended: what it measured is no longer so.
     pub(crate) fn ended(&self) {
         self.iterator_age.set(0.0);
@@ -194,6 +220,7 @@ impl ShardMetrics {
         self.calls_running.set(0.0);
         self.lanes_failing.set(0.0);
         self.window_records.set(0.0);
+        self.paused.set(0.0);
     }
 }
 
@@ -204,6 +231,7 @@ pub(crate) struct WorkerMetrics {
     pub(crate) iterator_age: Gauge,
     pub(crate) checkpoints: Counter,
     pub(crate) leases_held: Gauge,
+    pub(crate) seeks: Counter,
     pub(crate) leases_taken: Counter,
     /// KCL's own metrics.
     pub(crate) kcl: Recorder,
@@ -216,6 +244,7 @@ impl WorkerMetrics {
             iterator_age: metrics::gauge!(WORKER_ITERATOR_AGE, labels.iter()),
             checkpoints: metrics::counter!(CHECKPOINTS, labels.iter()),
             leases_held: metrics::gauge!(LEASES_HELD, labels.iter()),
+            seeks: metrics::counter!(SEEKS, labels.iter()),
             leases_taken: metrics::counter!(LEASES_TAKEN, labels.iter()),
             kcl: Recorder::default(),
             labels,

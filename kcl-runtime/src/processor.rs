@@ -1,14 +1,11 @@
 //! The door for consumers that keep state per shard or checkpoint themselves: [`RecordProcessor`].
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use kcl_core::{
-    Batch, BoxError, Position, Record, RecordPosition, SequenceNumber, ShardId, StreamId, StreamName,
-    shard::CheckpointRefused,
-};
-use tokio::sync::{mpsc, oneshot};
-use tokio_util::sync::CancellationToken;
+use kcl_core::{Batch, BoxError, PendingCheckpoint, Position, ShardId, StreamId, StreamName};
+
+use crate::checkpointer::Checkpointer;
 
 /// What a processor may know about the shard that it works for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +19,9 @@ pub struct ShardContext {
     pub shard: ShardId,
     /// How far the shard had been handled when the lease was taken.
     pub checkpoint: Position,
+    /// A checkpoint that was prepared and never committed, by whoever held the lease before, with the state that went with
+    /// it. Reading starts at `checkpoint` all the same: it is for the processor to find out whether that job was done.
+    pub pending_checkpoint: Option<PendingCheckpoint>,
 }
 
 /// Consumes one shard during one tenure of its lease. Its methods are never called at the same time.
@@ -93,114 +93,6 @@ where
 
     fn create(&self, context: &ShardContext) -> P {
         self(context)
-    }
-}
-
-/// A checkpoint could not be written.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum CheckpointError {
-    /// The position may not be checkpointed.
-    #[error(transparent)]
-    Refused(#[from] CheckpointRefused),
-    /// The sequence number is not one.
-    #[error(transparent)]
-    Invalid(#[from] kcl_core::InvalidSequenceNumber),
-}
-
-impl CheckpointError {
-    /// Whether the lease is lost, so that no later attempt can succeed.
-    #[must_use]
-    pub fn is_lease_lost(&self) -> bool {
-        matches!(self, Self::Refused(CheckpointRefused::LeaseLost))
-    }
-}
-
-/// A request of the user's code to commit a position; `None` means everything that was delivered.
-#[derive(Debug)]
-pub(crate) struct CheckpointCommand {
-    pub(crate) position: Option<Position>,
-    pub(crate) answer: oneshot::Sender<Result<(), CheckpointRefused>>,
-}
-
-/// Commits how far a shard has been handled. It is good for one tenure of the lease: when the lease is lost, it says so.
-#[derive(Clone)]
-pub struct Checkpointer {
-    commands: mpsc::Sender<CheckpointCommand>,
-    lost: CancellationToken,
-}
-
-impl Checkpointer {
-    pub(crate) fn new(commands: mpsc::Sender<CheckpointCommand>, lost: CancellationToken) -> Self {
-        Self { commands, lost }
-    }
-
-    /// Commits everything that was delivered so far, the current batch included, and returns when the lease table has it.
-    ///
-    /// # Errors
-    /// If the lease is lost.
-    pub async fn checkpoint(&self) -> Result<(), CheckpointError> {
-        self.request(None).await
-    }
-
-    /// Commits `record` and everything before it.
-    ///
-    /// # Errors
-    /// If the record was not delivered yet, lies before the checkpoint, or the lease is lost.
-    pub async fn checkpoint_record(&self, record: &Record) -> Result<(), CheckpointError> {
-        self.request(Some(Position::Record(record.position()))).await
-    }
-
-    /// Commits the record with these numbers and everything before it; `sub_sequence_number` is 0 for a plain record.
-    ///
-    /// # Errors
-    /// If the record was not delivered yet, lies before the checkpoint, or the lease is lost.
-    pub async fn checkpoint_at(
-        &self,
-        sequence_number: SequenceNumber,
-        sub_sequence_number: u64,
-    ) -> Result<(), CheckpointError> {
-        self.request(Some(Position::Record(RecordPosition {
-            sequence_number,
-            sub_sequence_number,
-        })))
-        .await
-    }
-
-    /// Ends when the lease is lost: long work can watch it and stop.
-    pub async fn lease_lost(&self) {
-        self.lost.cancelled().await;
-    }
-
-    /// Whether the lease is lost.
-    #[must_use]
-    pub fn is_lease_lost(&self) -> bool {
-        self.lost.is_cancelled()
-    }
-
-    async fn request(&self, position: Option<Position>) -> Result<(), CheckpointError> {
-        let (answer, answered) = oneshot::channel();
-        let lost = CheckpointError::Refused(CheckpointRefused::LeaseLost);
-        if self
-            .commands
-            .send(CheckpointCommand { position, answer })
-            .await
-            .is_err()
-        {
-            return Err(lost);
-        }
-        match answered.await {
-            Ok(result) => Ok(result?),
-            Err(_) => Err(lost),
-        }
-    }
-}
-
-impl fmt::Debug for Checkpointer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Checkpointer")
-            .field("lease_lost", &self.is_lease_lost())
-            .finish_non_exhaustive()
     }
 }
 

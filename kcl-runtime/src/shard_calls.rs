@@ -11,7 +11,8 @@ use tokio::task::AbortHandle;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::{
-    processor::{Attempt, Checkpointer, Delivered, DynFactory, DynProcessor, ShardContext},
+    checkpointer::Checkpointer,
+    processor::{Attempt, Delivered, DynFactory, DynProcessor, ShardContext},
     shard_log,
 };
 

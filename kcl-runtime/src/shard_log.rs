@@ -76,6 +76,36 @@ pub(crate) fn event(metrics: &ShardMetrics, event: &ShardEvent) {
                 }
             }
         }
+        ShardEvent::Stalled {
+            stall,
+            time,
+            cures,
+            retry_in,
+        } => {
+            metrics.stalled(stall.as_str());
+            let (stalled_ms, retry_in_ms) = (time.as_millis(), retry_in.as_millis());
+            // Once an episode out loud; what follows is in the status.
+            if *cures == 1 {
+                tracing::warn!(%stall, stalled_ms, "the shard stands still: it is opened again at the exact place");
+            } else {
+                tracing::debug!(%stall, stalled_ms, cures, retry_in_ms, "the shard still stands still");
+            }
+        }
+        ShardEvent::Flows { stall, time, cures } => {
+            let stalled_ms = time.as_millis();
+            tracing::info!(stall = stall.as_str(), stalled_ms, cures, "the shard goes on");
+        }
+        ShardEvent::CallSlow { call, time } => {
+            metrics.slow_call(call);
+            let running_ms = time.as_millis();
+            tracing::warn!(
+                call,
+                running_ms,
+                "the handler works on one call for long; it is not disturbed"
+            );
+        }
+        ShardEvent::Paused => metrics.paused.set(1.0),
+        ShardEvent::Resumed => metrics.paused.set(0.0),
         ShardEvent::Handled { records, bytes } => {
             metrics.records.increment(*records as u64);
             metrics.bytes.increment(*bytes);

@@ -4,21 +4,19 @@ use std::sync::Arc;
 
 use futures::{FutureExt, future::BoxFuture};
 use kcl_core::{
-    Position, ShardId, StreamId,
+    PendingCheckpoint, Position, ShardId, StreamId, Tick,
     fetch::{Fetch, FetchFailure, RetrievalMode, SubscribeAt, consumer::ConsumerSelector},
-    shard::{
-        Call, CallId, CheckpointRefused, CheckpointRequest, Finish, ShardEffect, ShardInput, ShardMachine, ShardStatus,
-        StopReason,
-    },
+    shard::{Call, CallId, Finish, ShardEffect, ShardInput, ShardMachine, ShardStatus, StopReason},
     worker::{ShardReport, TenureId},
 };
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    checkpointer::{CheckpointCommand, Checkpointer, Step, Unanswered},
     clock::{Clock, seconds},
     metrics::ShardMetrics,
-    processor::{CheckpointCommand, Checkpointer, DynFactory, ShardContext},
+    processor::{DynFactory, ShardContext},
     shard_calls::{Calls, Ended},
     shard_log,
     source::{RecordSource, ShardReader},
@@ -32,6 +30,8 @@ pub(crate) const CHECKPOINT_QUEUE: usize = 16;
 pub(crate) struct Control {
     pub(crate) stop: Option<StopReason>,
     pub(crate) stored: Option<Position>,
+    pub(crate) prepared: Option<PendingCheckpoint>,
+    pub(crate) paused: bool,
 }
 
 /// What a consumer needs from its worker.
@@ -53,7 +53,7 @@ pub(crate) struct ShardTask {
     pub(crate) share: watch::Receiver<u64>,
     pub(crate) retrieval: watch::Receiver<RetrievalMode>,
     pub(crate) reports: mpsc::Sender<(TenureId, ShardReport)>,
-    pub(crate) status: watch::Sender<ShardStatus>,
+    pub(crate) status: watch::Sender<(Tick, ShardStatus)>,
     pub(crate) changes: Arc<watch::Sender<u64>>,
     pub(crate) metrics: ShardMetrics,
 }
@@ -68,7 +68,7 @@ struct InFlight {
     reading: Option<ReadingFuture>,
     reader: Option<Reader>,
     calls: Calls,
-    waiting: Vec<(Position, oneshot::Sender<Result<(), CheckpointRefused>>)>,
+    unanswered: Unanswered,
 }
 
 impl ShardTask {
@@ -89,7 +89,7 @@ impl ShardTask {
                 checkpointer,
                 self.calls,
             ),
-            waiting: Vec::new(),
+            unanswered: Unanswered::default(),
         };
         let finish = loop {
             if let Some(finish) = self.perform(&mut flight, &lost).await {
@@ -154,6 +154,7 @@ impl ShardTask {
                     Some(reader) => flight.reading = Some(read(reader, max_records)),
                     None => tracing::error!("a read was asked for while no reader stands ready"),
                 },
+                ShardEffect::Reconnect => self.source.reconnect(),
                 ShardEffect::Call { id, call } => self.call(flight, id, call),
                 ShardEffect::CancelCalls => {
                     lost.cancel();
@@ -161,6 +162,7 @@ impl ShardTask {
                 }
                 ShardEffect::Progress(position) => self.report(ShardReport::Progress(position)).await,
                 ShardEffect::Checkpoint(position) => self.report(ShardReport::Checkpoint(position)).await,
+                ShardEffect::Prepare(pending) => self.report(ShardReport::Prepare(pending)).await,
                 ShardEffect::Missing => self.report(ShardReport::Missing).await,
                 ShardEffect::Rejected(message) => self.report(ShardReport::Rejected(message)).await,
                 ShardEffect::Finished(finish) => return Some(finish),
@@ -201,20 +203,18 @@ impl ShardTask {
 
     fn controlled(&mut self, flight: &mut InFlight, lost: &CancellationToken) {
         let control = self.control.borrow_and_update().clone();
+        if let Some(pending) = control.prepared {
+            flight.unanswered.prepared(&pending);
+        }
         if let Some(position) = control.stored {
-            for (_, answer) in flight.waiting.extract_if(.., |(requested, _)| *requested <= position) {
-                // Nobody waits for an answer whose receiver is gone.
-                let _ = answer.send(Ok(()));
-            }
+            flight.unanswered.stored(&position);
             self.handle(ShardInput::Stored(position));
         }
+        self.handle(ShardInput::Pause(control.paused));
         if let Some(reason) = control.stop {
-            if reason == StopReason::LeaseLost {
+            if reason.is_void() {
                 lost.cancel();
-                for (_, answer) in flight.waiting.drain(..) {
-                    // Nobody waits for an answer whose receiver is gone.
-                    let _ = answer.send(Err(CheckpointRefused::LeaseLost));
-                }
+                flight.unanswered.lost();
             }
             self.handle(ShardInput::Stop(reason));
         }
@@ -222,12 +222,11 @@ impl ShardTask {
 
     fn checkpoint_requested(&mut self, flight: &mut InFlight, command: CheckpointCommand) {
         let position = command.position.unwrap_or_else(|| self.machine.delivered().clone());
-        match self.machine.request_checkpoint(&position) {
-            Ok(CheckpointRequest::Requested) => flight.waiting.push((position, command.answer)),
-            // Nobody waits for an answer whose receiver is gone.
-            Ok(CheckpointRequest::AlreadyStored) => drop(command.answer.send(Ok(()))),
-            Err(refused) => drop(command.answer.send(Err(refused))),
-        }
+        let decision = match command.step {
+            Step::Commit => self.machine.request_checkpoint(&position),
+            Step::Prepare { state } => self.machine.request_prepare(&position, state),
+        };
+        flight.unanswered.note(position, command.answer, decision);
     }
 
     async fn report(&self, report: ShardReport) {
@@ -236,7 +235,8 @@ impl ShardTask {
     }
 
     fn publish(&self) {
-        let status = self.machine.status(self.clock.now());
+        let now = self.clock.now();
+        let status = self.machine.status(now);
         #[expect(clippy::cast_precision_loss, reason = "gauges are floats")]
         {
             self.metrics.buffered_bytes.set(status.buffered_bytes as f64);
@@ -244,7 +244,7 @@ impl ShardTask {
             self.metrics.lanes_failing.set(status.lanes.failing as f64);
             self.metrics.window_records.set(status.lanes.window_records as f64);
         }
-        self.status.send_replace(status);
+        self.status.send_replace((now, status));
         self.changes
             .send_modify(|generation| *generation = generation.wrapping_add(1));
     }

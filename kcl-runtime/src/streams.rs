@@ -225,6 +225,15 @@ impl Streams {
         before - self.several.len()
     }
 
+    /// Which of several a selector names, of those that were found.
+    pub(crate) fn selected(&self, which: &StreamSelector) -> Vec<StreamId> {
+        let named = self.several.values().filter(|entry| match which {
+            StreamSelector::Name(name) => entry.config.name() == name,
+            StreamSelector::Id(id) => entry.found.as_ref() == Some(id),
+        });
+        named.filter_map(|entry| entry.found.clone()).collect()
+    }
+
     /// What to read a stream through; an application of one stream calls it `None`.
     pub(crate) fn source(&self, stream: Option<&StreamId>) -> Option<Arc<dyn RecordSource>> {
         self.config(stream).map(|config| Arc::clone(&config.source))

@@ -38,6 +38,12 @@ pub(crate) fn event(metrics: &WorkerMetrics, event: &WorkerEvent) {
              Stop the workers before rows are deleted"
         ),
         WorkerEvent::LeaseDeleted { key } => tracing::info!(lease = %key, "lease of a finished shard deleted"),
+        WorkerEvent::Sought { key, from, to } => {
+            metrics.seeks.increment(1);
+            tracing::warn!(lease = %key, %from, %to, "an operator moved the checkpoint; reading goes on there");
+        }
+        WorkerEvent::Paused { key, paused: true } => tracing::info!(lease = %key, "the shard is paused"),
+        WorkerEvent::Paused { key, paused: false } => tracing::info!(lease = %key, "the shard is resumed"),
         WorkerEvent::Checkpointed { key, position } => {
             metrics.checkpoints.increment(1);
             tracing::debug!(lease = %key, %position, "checkpointed");

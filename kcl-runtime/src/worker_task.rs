@@ -8,7 +8,9 @@ use kcl_core::{
     WriteOutcome, coordination,
     fetch::{self, FetchFailure, RetrievalMode},
     shard::{Finish, ShardConfig, ShardMachine, ShardStatus, StopReason},
-    worker::{Exit, ShardReport, StoreFailure, TenureId, WorkerEffect, WorkerEvent, WorkerInput, WorkerMachine},
+    worker::{
+        Exit, PauseScope, ShardReport, StoreFailure, TenureId, WorkerEffect, WorkerEvent, WorkerInput, WorkerMachine,
+    },
 };
 use tokio::{
     sync::{mpsc, watch},
@@ -21,10 +23,11 @@ use crate::{
     handle::{Command, Report, ShardReportStatus, iterator_age},
     kcl_metrics::{Recorder, StoreCall},
     metrics::{ShardMetrics, WorkerMetrics},
+    places::{Held, ShardSelector},
     processor::{DynFactory, ShardContext},
     shard_calls::CANCEL_GRACE,
     shard_task::{Control, ShardTask},
-    streams::{EntryId, Reading, StreamConfig, Streams},
+    streams::{EntryId, Reading, StreamConfig, StreamSelector, Streams},
     worker_log,
 };
 
@@ -45,7 +48,8 @@ struct Consumer {
     control: watch::Sender<Control>,
     share: watch::Sender<u64>,
     retrieval: watch::Sender<RetrievalMode>,
-    status: watch::Receiver<ShardStatus>,
+    /// As of when it was told.
+    status: watch::Receiver<(Tick, ShardStatus)>,
     context: ShardContext,
     metrics: ShardMetrics,
 }
@@ -235,6 +239,12 @@ impl WorkerTask {
                 WorkerEffect::ShardStored { tenure, position } => {
                     self.control(tenure, |control| control.stored = Some(position));
                 }
+                WorkerEffect::ShardPrepared { tenure, pending } => {
+                    self.control(tenure, |control| control.prepared = Some(pending));
+                }
+                WorkerEffect::PauseShard { tenure, paused } => {
+                    self.control(tenure, |control| control.paused = paused);
+                }
                 WorkerEffect::StopShard { tenure, reason } => {
                     self.control(tenure, |control| control.stop = Some(reason));
                 }
@@ -352,6 +362,7 @@ impl WorkerTask {
             stream_id: stream_id.clone(),
             shard: lease.shard.clone(),
             checkpoint: lease.checkpoint,
+            pending_checkpoint: lease.pending_checkpoint,
         };
         let seed = self
             .parts
@@ -369,7 +380,7 @@ impl WorkerTask {
         let (share, share_receiver) = watch::channel(own);
         let (retrieval, retrieval_receiver) = watch::channel(mode);
         let (control, control_receiver) = watch::channel(Control::default());
-        let (status, status_receiver) = watch::channel(machine.status(clock.now()));
+        let (status, status_receiver) = watch::channel((clock.now(), machine.status(clock.now())));
         let kcl = self.parts.kcl_metrics.of_shard(stream_id.as_ref(), &context.shard);
         let metrics = ShardMetrics::new(self.parts.application.as_str(), &label, context.shard.as_str()).with_kcl(kcl);
         let task = ShardTask {
@@ -412,7 +423,7 @@ impl WorkerTask {
         let held: Vec<u64> = self
             .consumers
             .values()
-            .map(|consumer| consumer.status.borrow().buffered_bytes)
+            .map(|consumer| consumer.status.borrow().1.buffered_bytes)
             .collect();
         let shares = fetch::shares(self.parts.memory_budget, &held);
         for (consumer, share) in self.consumers.values().zip(shares) {
@@ -453,6 +464,16 @@ impl WorkerTask {
         match command {
             Command::Shutdown => self.handle(WorkerInput::Shutdown),
             Command::AddStream(stream) => self.add_stream(stream),
+            Command::Changed(row) => self.handle(WorkerInput::Changed(*row)),
+            Command::Pause { which, paused, answer } => {
+                for scope in self.pause_scopes(&which) {
+                    self.handle(WorkerInput::Pause { scope, paused });
+                }
+                // Nobody need wait for the answer.
+                let _ = answer.send(());
+            }
+            // Nobody waits for an answer whose receiver is gone.
+            Command::Held(which, answer) => drop(answer.send(self.held(&which))),
             Command::RemoveStream(which, answer) => {
                 let count = self.parts.streams.remove(&which);
                 self.set_streams();
@@ -470,6 +491,46 @@ impl WorkerTask {
         }
     }
 
+    fn pause_scopes(&self, which: &ShardSelector) -> Vec<PauseScope> {
+        match which {
+            ShardSelector::All => vec![PauseScope::Worker],
+            ShardSelector::Lease(key) => vec![PauseScope::Lease(key.clone())],
+            // The only stream of a worker is all that it reads.
+            ShardSelector::Stream(which) if self.parts.machine.config().streams.is_none() => {
+                let name = self.parts.machine.config().stream.as_ref();
+                let is_it = matches!(which, StreamSelector::Name(wanted) if Some(wanted) == name);
+                is_it.then_some(PauseScope::Worker).into_iter().collect()
+            }
+            ShardSelector::Stream(which) => {
+                let found = self.parts.streams.selected(which);
+                found.into_iter().map(PauseScope::Stream).collect()
+            }
+        }
+    }
+
+    /// The leases that this worker holds, with what their shards are read through, and the means to change their rows.
+    fn held(&self, which: &ShardSelector) -> Held {
+        let scopes = self.pause_scopes(which);
+        let mut leases = Vec::new();
+        for status in self.parts.machine.status(self.parts.clock.now()).leases {
+            let lease = status.lease;
+            let is_wanted = scopes.iter().any(|scope| match scope {
+                PauseScope::Worker => true,
+                PauseScope::Stream(stream) => lease.stream_id() == Some(stream),
+                PauseScope::Lease(key) => lease.key == *key,
+            });
+            if status.tenure.is_some() && is_wanted {
+                let source = self.parts.streams.source(lease.stream_id());
+                leases.extend(source.map(|source| (Arc::new(lease), source)));
+            }
+        }
+        Held {
+            store: Arc::clone(&self.parts.store),
+            leases,
+            now: self.parts.clock.wall(),
+        }
+    }
+
     fn add_stream(&mut self, stream: StreamConfig) {
         if self.parts.machine.config().streams.is_none() {
             tracing::error!(stream = %stream.name(), "this worker reads one stream; no other is added");
@@ -481,7 +542,8 @@ impl WorkerTask {
     fn report(&self) -> Report {
         let (now, wall) = (self.parts.clock.now(), self.parts.clock.wall());
         let shards = self.consumers.values().map(|consumer| {
-            let status = consumer.status.borrow().clone();
+            let (at, status) = consumer.status.borrow().clone();
+            let status = status.after(now.since(at));
             let iterator_age = iterator_age(&status, wall);
             ShardReportStatus {
                 stream: consumer.context.stream.clone(),
@@ -504,9 +566,9 @@ impl WorkerTask {
         let wall = self.parts.clock.wall();
         let mut worst = Duration::ZERO;
         for (tenure, consumer) in &self.consumers {
-            let status = consumer.status.borrow();
+            let (_, status) = &*consumer.status.borrow();
             self.parts.machine.note_handled(*tenure, status.handled_bytes);
-            if let Some(age) = iterator_age(&status, wall) {
+            if let Some(age) = iterator_age(status, wall) {
                 consumer.metrics.iterator_age.set(age.as_millis() as f64);
                 worst = worst.max(age);
             }

@@ -19,7 +19,7 @@ use tracing_subscriber::{
 use crate::cmd::migrate;
 use crate::{
     aws::ConnectionArgs,
-    cmd::{broker, consume, consumer, fault, leases, operations, put, stream, tag},
+    cmd::{broker, consume, consumer, fault, leases, operations, put, replay, stream, tag},
     error::Error,
 };
 
@@ -72,6 +72,7 @@ enum Command {
     Tag(tag::TagCommand),
     Put(put::PutArgs),
     Consume(Box<consume::ConsumeArgs>),
+    Replay(replay::ReplayArgs),
     Leases(leases::LeasesArgs),
     #[cfg(feature = "dynamodb")]
     Migrate(migrate::MigrateArgs),
@@ -114,6 +115,7 @@ async fn run(command: Command, connection: &ConnectionArgs) -> Result<(), Error>
         Command::Tag(command) => Box::pin(tag::run(command, connection)).await,
         Command::Put(args) => Box::pin(put::run(args, connection)).await,
         Command::Consume(args) => Box::pin(consume::run(*args, connection)).await,
+        Command::Replay(args) => Box::pin(replay::run(args, connection)).await,
         Command::Leases(args) => Box::pin(leases::run(args, connection)).await,
         #[cfg(feature = "dynamodb")]
         Command::Migrate(args) => Box::pin(migrate::run(args, connection)).await,

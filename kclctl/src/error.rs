@@ -81,6 +81,8 @@ pub(crate) enum Error {
     Config(#[from] ConfigError),
     #[error(transparent)]
     Worker(#[from] WorkerError),
+    #[error(transparent)]
+    Replay(#[from] kcl_runtime::replay::ReplayError),
     #[error("metrics cannot be served at {address}")]
     Metrics {
         address: SocketAddr,

@@ -141,8 +141,20 @@ impl World<'_> {
                     },
                 );
             }
+            // Nothing here prepares checkpoints.
+            WorkerEffect::ShardPrepared { .. } => {}
+            WorkerEffect::PauseShard { tenure, paused } => {
+                self.at(
+                    LOCAL,
+                    Event::ToShard {
+                        node,
+                        tenure,
+                        input: ShardInput::Pause(paused),
+                    },
+                );
+            }
             WorkerEffect::StopShard { tenure, reason } => {
-                let lost = reason == kcl_core::shard::StopReason::LeaseLost;
+                let lost = reason.is_void();
                 if self.mutant != Some(Mutant::DeafConsumers) || !lost {
                     self.at(
                         LOCAL,
@@ -210,6 +222,7 @@ impl World<'_> {
             running: BTreeMap::new(),
             repeats: 0,
             waits: 0,
+            closes: 0,
             log,
             wake_at: None,
         };
@@ -270,10 +283,13 @@ impl World<'_> {
             ShardEffect::Close => self.close(node, tenure),
             ShardEffect::Fetch { .. } if self.is_subscribed(node, tenure) => self.next_event(node, tenure),
             ShardEffect::Fetch { max_records } => self.fetch(node, tenure, max_records),
+            // Connections are no part of this world.
+            ShardEffect::Reconnect => {}
             ShardEffect::Call { id, call } => self.call(node, tenure, id, &call),
             ShardEffect::CancelCalls => self.cancel(node, tenure),
             ShardEffect::Progress(position) => self.report(node, tenure, ShardReport::Progress(position)),
             ShardEffect::Checkpoint(position) => self.report(node, tenure, ShardReport::Checkpoint(position)),
+            ShardEffect::Prepare(pending) => self.report(node, tenure, ShardReport::Prepare(pending)),
             ShardEffect::Missing => self.report(node, tenure, ShardReport::Missing),
             ShardEffect::Rejected(message) => self.report(node, tenure, ShardReport::Rejected(message)),
             ShardEffect::Finished(finish) => {
@@ -345,6 +361,10 @@ impl World<'_> {
             Err(failure) => (None, ShardInput::Opened(Err(failure))),
         };
         let delay = self.service_delay();
+        if self.hangs() {
+            return;
+        }
+        let closes = self.nodes[node].consumers[&tenure].closes;
         self.at(
             delay,
             Event::FromService {
@@ -352,6 +372,7 @@ impl World<'_> {
                 tenure,
                 input,
                 iterator,
+                closes,
             },
         );
     }
@@ -393,6 +414,10 @@ impl World<'_> {
             self.spoil(fetch, &mut next);
         }
         let delay = self.service_delay();
+        if self.hangs() {
+            return;
+        }
+        let closes = self.nodes[node].consumers[&tenure].closes;
         self.at(
             delay,
             Event::FromService {
@@ -400,6 +425,7 @@ impl World<'_> {
                 tenure,
                 input: ShardInput::Fetched(input),
                 iterator: next,
+                closes,
             },
         );
     }
@@ -427,8 +453,14 @@ impl World<'_> {
         tenure: TenureId,
         input: ShardInput,
         iterator: Option<String>,
+        closes: u32,
     ) {
         let now = self.now;
+        let consumer = self.nodes[node].consumers.get(&tenure);
+        if consumer.is_some_and(|consumer| consumer.closes != closes) {
+            // Nobody waits for it any more.
+            return;
+        }
         if let (Some(consumer), Some(iterator)) = (self.nodes[node].consumers.get_mut(&tenure), iterator) {
             consumer.iterator = Some((iterator, now));
         }

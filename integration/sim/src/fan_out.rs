@@ -193,6 +193,7 @@ impl World<'_> {
         self.turn(node, tenure);
         if let Some(consumer) = self.nodes[node].consumers.get_mut(&tenure) {
             consumer.iterator = None;
+            consumer.closes += 1;
         }
     }
 

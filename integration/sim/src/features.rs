@@ -19,17 +19,20 @@ pub enum Feature {
     Seek,
     /// Workers balance what leases weigh.
     Throughput,
+    /// Some opens and reads are never answered.
+    HungReads,
 }
 
 impl Feature {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::FanOut,
         Self::Aggregation,
         Self::Lanes,
         Self::Pause,
         Self::Seek,
         Self::Throughput,
+        Self::HungReads,
     ];
 
     /// The name, as the command line has it.
@@ -42,6 +45,7 @@ impl Feature {
             Self::Pause => "pause",
             Self::Seek => "seek",
             Self::Throughput => "throughput",
+            Self::HungReads => "hung-reads",
         }
     }
 

@@ -14,6 +14,7 @@ mod mutant;
 mod node;
 mod oracle;
 mod peers;
+mod places;
 mod queue;
 mod scenario;
 mod servers;

@@ -80,6 +80,8 @@ pub(super) struct Consumer {
     pub(super) repeats: usize,
     /// How often the last call waited for its checkpoint.
     pub(super) waits: u32,
+    /// How often its reader was dropped: answers to requests from before are not awaited.
+    pub(super) closes: u32,
     pub(super) log: TenureLog,
     pub(super) wake_at: Option<Duration>,
 }

@@ -31,6 +31,8 @@ struct ShardTruth {
     prefix: usize,
     /// Whether it ever had a lease.
     leased: bool,
+    /// How often an operator moved its checkpoint.
+    seeks: u64,
     /// How many records it had when an application that starts with `LATEST` began.
     before_begin: usize,
 }
@@ -74,6 +76,8 @@ pub struct TenureLog {
     /// the start names no record.
     next: Option<usize>,
     start: Position,
+    /// How often the checkpoint had been moved when the tenure began: what it does counts until it is moved again.
+    seeks: u64,
     /// Every record of this tenure before this index was handled.
     pub handled_to: Option<Position>,
     /// Where records are handled in lanes.
@@ -146,6 +150,30 @@ impl Oracle {
         }
     }
 
+    /// The records of a shard, in order.
+    #[must_use]
+    pub fn records_of(&self, shard: &ShardId) -> &[SequenceNumber] {
+        self.shards.get(shard).map_or(&[], |truth| &truth.records)
+    }
+
+    /// An operator moved the checkpoint of a shard behind the first `count` records: these are not asked for any more, and all
+    /// others are, handled or not. What tenures do that began before counts no more.
+    pub fn sought(&mut self, after: &Lease, count: usize) {
+        if let Some(truth) = self.shards.get_mut(&after.shard) {
+            truth.seeks += 1;
+            truth.handled[..count].fill(true);
+            truth.handled[count..].fill(false);
+            truth.prefix = count;
+        }
+    }
+
+    /// Whether the checkpoint was moved since the tenure began.
+    fn is_void(&self, tenure: &TenureLog) -> bool {
+        self.shards
+            .get(&tenure.shard)
+            .is_some_and(|truth| truth.seeks != tenure.seeks)
+    }
+
     /// A shard got a lease. With the first one an application that starts with `LATEST` has begun: shards that were over
     /// by then get none, and what is in them was never asked for.
     pub fn leased(&mut self, shard: &ShardId, at_latest: bool) {
@@ -173,6 +201,7 @@ impl Oracle {
             by: None,
             next,
             start: start.clone(),
+            seeks: self.shards.get(shard).map_or(0, |truth| truth.seeks),
             handled_to: None,
             overtaking: None,
         }
@@ -296,11 +325,14 @@ impl Oracle {
         let Some(last) = count.checked_sub(1).and_then(|last| batch.get(last)) else {
             return;
         };
+        let is_void = self.is_void(tenure);
         let Some(truth) = self.truth_mut(&tenure.shard, &last.sequence_number) else {
             return;
         };
         let end = truth.records.partition_point(|record| *record <= last.sequence_number);
-        truth.handled[end.saturating_sub(count)..end].fill(true);
+        if !is_void {
+            truth.handled[end.saturating_sub(count)..end].fill(true);
+        }
         while truth.handled.get(truth.prefix) == Some(&true) {
             truth.prefix += 1;
         }
@@ -372,7 +404,9 @@ impl Oracle {
 
     /// A clean hand-over left a lease with this checkpoint; its tenure had handled up to here.
     pub fn handed_over(&mut self, tenure: &TenureLog, checkpoint: &Position) {
-        let Some(handled) = &tenure.handled_to else { return };
+        let Some(handled) = tenure.handled_to.as_ref().filter(|_| !self.is_void(tenure)) else {
+            return;
+        };
         self.check("bounded-replay", handled <= checkpoint, || {
             format!(
                 "{}: {handled} was handled, and a clean hand-over left the checkpoint at {checkpoint}",

@@ -63,6 +63,8 @@ pub(super) enum Event {
         tenure: TenureId,
         input: ShardInput,
         iterator: Option<String>,
+        /// How often the reader had been dropped when it was asked.
+        closes: u32,
     },
     /// A subscription began or gave something, or did not.
     FromSubscription {
@@ -112,6 +114,7 @@ pub(super) enum Event {
         number: u64,
     },
     Produce,
+    Operate,
     Fault(usize),
     FaultEnds(usize),
     Reshard,
@@ -198,6 +201,8 @@ pub(super) struct World<'a> {
     pub(super) events: u64,
     circle: u32,
     pub(super) rng: Rng,
+    /// Chance for what only some fleets use, apart from all other.
+    pub(super) places: Rng,
     pub(super) nodes: Vec<Node>,
     /// Which process fills which slot of the fleet.
     pub(super) slots: Vec<Option<usize>>,
@@ -235,6 +240,7 @@ impl<'a> World<'a> {
             events: 0,
             circle: 0,
             rng: Rng::with_seed(scenario.seed ^ 0x5eed),
+            places: Rng::with_seed(scenario.seed ^ 0x091a_ce5e),
             nodes: Vec::new(),
             slots: Vec::new(),
             lives: 0,
@@ -270,6 +276,7 @@ impl<'a> World<'a> {
             world.at(fault.at, Event::Fault(index));
         }
         world.at(Duration::from_secs(1), Event::Produce);
+        world.begin_operating();
         world.at(LOOK_EVERY, Event::Look);
         world.at(scenario.troubled, Event::Quiet);
         world.at(scenario.length() - COUNTED, Event::CountRequests);
@@ -319,7 +326,8 @@ impl<'a> World<'a> {
                 tenure,
                 input,
                 iterator,
-            } => self.service_answered(node, tenure, input, iterator),
+                closes,
+            } => self.service_answered(node, tenure, input, iterator, closes),
             Event::FromSubscription {
                 node,
                 tenure,
@@ -340,6 +348,7 @@ impl<'a> World<'a> {
             Event::Refused { node, number } => self.unanswered(node, number, false),
             Event::TimedOut { node, number } => self.unanswered(node, number, true),
             Event::Produce => self.produce(),
+            Event::Operate => self.operate(),
             Event::Fault(index) => self.strike(index),
             Event::FaultEnds(index) => self.relent(index),
             Event::Reshard => self.reshard(),
@@ -508,6 +517,7 @@ impl<'a> World<'a> {
     /// Trouble ends: what lasts is over, and who is gone comes back.
     fn begin_quiet(&mut self) {
         self.quiet = true;
+        self.end_operating();
         let lasting: Vec<usize> = self.active.keys().copied().collect();
         for index in lasting {
             self.relent(index);

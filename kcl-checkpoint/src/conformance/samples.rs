@@ -46,6 +46,8 @@ pub(super) fn held(number: u32, owner: &str) -> Lease {
     lease.failover_time = Some(Duration::from_millis(10_001));
     lease.throughput = Some(12_642);
     lease.counter = 41;
+    lease.seeks = 3;
+    lease.paused = Some(Timestamp::from_epoch_millis(1_357_034_400_250));
     lease.owner_switches_since_checkpoint = 2;
     lease
 }
@@ -92,6 +94,8 @@ fn extreme(number: u32) -> Lease {
     lease.shard = ShardId::new("Another.shard_than-the-key").expect("only letters, dots, lines and underscores");
     lease.session = Some(Session(u64::MAX));
     lease.counter = i64::MAX.cast_unsigned();
+    lease.seeks = i64::MAX.cast_unsigned();
+    lease.paused = Some(Timestamp::from_epoch_millis(i64::MIN));
     lease.owner_switches_since_checkpoint = i64::MAX.cast_unsigned();
     lease.checkpoint_owner = Some(worker(&"w".repeat(256)));
     lease.parents = vec![shard(0)];

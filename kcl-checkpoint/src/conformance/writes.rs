@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use kcl_core::{Expect, Lease, LeaseWrite, Patch, PendingCheckpoint, Position, Session};
+use kcl_core::{Expect, Lease, LeaseWrite, Patch, PendingCheckpoint, Position, Session, Timestamp};
 
 use super::{
     Table,
@@ -95,6 +95,37 @@ fn operations() -> Vec<(&'static str, Lease, Operation)> {
             unowned(14),
             Box::new(|lease| {
                 LeaseWrite::take(lease, &worker("worker-2"), Session(1)).with_failover_time(Duration::from_secs(7))
+            }),
+        ),
+        (
+            "seek",
+            held(15, "worker-1"),
+            Box::new(|lease| LeaseWrite::seek(lease, Position::AtTimestamp(Timestamp::from_epoch_millis(7)))),
+        ),
+        (
+            "seek of a finished shard",
+            Lease::new(shard(16), Position::ShardEnd),
+            Box::new(|lease| LeaseWrite::seek(lease, Position::TrimHorizon)),
+        ),
+        (
+            "pause",
+            unowned(17),
+            Box::new(|lease| LeaseWrite::pause(lease, Some(Timestamp::from_epoch_millis(7)))),
+        ),
+        (
+            "resume",
+            held(18, "worker-1"),
+            Box::new(|lease| LeaseWrite::pause(lease, None)),
+        ),
+        (
+            "prepare a checkpoint in place of another",
+            held(19, "worker-1"),
+            Box::new(|lease| {
+                let pending = PendingCheckpoint {
+                    position: Position::ShardEnd,
+                    state: Some("all of it".into()),
+                };
+                LeaseWrite::renew(lease, None).preparing(pending)
             }),
         ),
     ]

@@ -14,8 +14,8 @@ use super::{
     schema::{
         AT_TIMESTAMP, CHECKPOINT, CHECKPOINT_OWNER, CHECKPOINT_SUB, CHECKPOINT_TIMESTAMP, CHILDREN, ENDING_HASH_KEY,
         ENTITY_LEASE, ENTITY_TYPE, FAILOVER_TIME, LATEST, LEASE_COUNTER, LEASE_KEY, LEASE_OWNER, OWNER_SWITCHES,
-        PARENTS, PENDING, PENDING_STATE, PENDING_SUB, PENDING_TIMESTAMP, SESSION, SESSION_COUNTER, SHARD_END, SHARD_ID,
-        STARTING_HASH_KEY, STREAM, STREAM_IDENTIFIER, THROUGHPUT, TRIM_HORIZON,
+        PARENTS, PAUSED, PENDING, PENDING_STATE, PENDING_SUB, PENDING_TIMESTAMP, SEEKS, SESSION, SESSION_COUNTER,
+        SHARD_END, SHARD_ID, STARTING_HASH_KEY, STREAM, STREAM_IDENTIFIER, THROUGHPUT, TRIM_HORIZON,
     },
 };
 
@@ -104,6 +104,10 @@ fn lease(row: &Attributes<'_>, at_timestamp: Option<Timestamp>) -> Result<Lease,
         }),
         None => None,
     };
+    // What only advises makes no row unreadable.
+    lease.seeks = row.number(SEEKS).ok().flatten().unwrap_or_default();
+    let paused: Option<i64> = row.number(PAUSED).ok().flatten();
+    lease.paused = paused.map(Timestamp::from_epoch_millis);
     lease.owner_switches_since_checkpoint = row.number(OWNER_SWITCHES)?.unwrap_or_default();
     lease.checkpoint_owner = row.id::<WorkerId>(CHECKPOINT_OWNER)?;
     lease.parents = row.shards(PARENTS)?;
@@ -252,6 +256,8 @@ pub(super) fn encode(lease: &Lease) -> Result<Item, Unstorable> {
         put(PENDING_TIMESTAMP, position.timestamp);
         put(PENDING_STATE, pending.state.as_ref().map(state));
     }
+    put(SEEKS, (lease.seeks > 0).then(|| number(lease.seeks)));
+    put(PAUSED, lease.paused.map(|since| number(since.epoch_millis())));
     put(PARENTS, shards(&lease.parents));
     put(CHILDREN, shards(&lease.children));
     put(

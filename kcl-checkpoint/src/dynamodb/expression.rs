@@ -12,8 +12,8 @@ use super::{
     codec::{self, PositionValues, Unstorable, number, text},
     schema::{
         CHECKPOINT, CHECKPOINT_OWNER, CHECKPOINT_SUB, CHECKPOINT_TIMESTAMP, CHILDREN, ENDING_HASH_KEY, FAILOVER_TIME,
-        LEASE_COUNTER, LEASE_KEY, LEASE_OWNER, OWNER_SWITCHES, PENDING, PENDING_STATE, PENDING_SUB, PENDING_TIMESTAMP,
-        SESSION, SESSION_COUNTER, STARTING_HASH_KEY, THROUGHPUT,
+        LEASE_COUNTER, LEASE_KEY, LEASE_OWNER, OWNER_SWITCHES, PAUSED, PENDING, PENDING_STATE, PENDING_SUB,
+        PENDING_TIMESTAMP, SEEKS, SESSION, SESSION_COUNTER, STARTING_HASH_KEY, THROUGHPUT,
     },
 };
 
@@ -166,6 +166,12 @@ impl Clauses<'_> {
                 self.position([PENDING, PENDING_SUB, PENDING_TIMESTAMP], values);
                 self.set_or_remove(PENDING_STATE, pending.state.as_ref().map(codec::state));
             }
+        }
+        if let Some(seeks) = patch.seeks {
+            self.set(SEEKS, number(seeks));
+        }
+        if let Some(paused) = patch.paused {
+            self.set_or_remove(PAUSED, paused.map(|since| number(since.epoch_millis())));
         }
         match patch.owner_switches {
             SwitchCount::Keep => {}

@@ -40,6 +40,10 @@ pub(super) const STREAM: &str = "stream";
 /// The time of `AT_TIMESTAMP` in milliseconds since 1970, which Java keeps in its workers' configuration.
 pub(super) const CHECKPOINT_TIMESTAMP: &str = "checkpointTimestamp";
 pub(super) const PENDING_TIMESTAMP: &str = "pendingCheckpointTimestamp";
+/// How often an operator moved the checkpoint.
+pub(super) const SEEKS: &str = "checkpointSeeks";
+/// Since when nobody is to read the shard, in milliseconds since 1970.
+pub(super) const PAUSED: &str = "pausedSince";
 
 /// The key of the table of leaders and migrations, where there is one.
 pub(super) const COORDINATOR_KEY: &str = "key";

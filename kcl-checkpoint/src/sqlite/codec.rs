@@ -22,10 +22,10 @@ pub(super) const COLUMNS: &str = "lease_key, shard_id, owner, session, counter, 
     checkpoint, checkpoint_sub_sequence_number, checkpoint_timestamp, \
     pending_checkpoint, pending_checkpoint_sub_sequence_number, pending_checkpoint_timestamp, \
     pending_checkpoint_state, owner_switches_since_checkpoint, checkpoint_owner, \
-    parents, children, starting_hash_key, ending_hash_key, stream, failover_ms, throughput";
+    parents, children, starting_hash_key, ending_hash_key, stream, failover_ms, throughput, seeks, paused_ms";
 
 /// How many [`COLUMNS`] there are.
-const WIDTH: usize = 21;
+const WIDTH: usize = 23;
 
 const AT_TIMESTAMP: &str = "AT_TIMESTAMP";
 const TRIM_HORIZON: &str = "TRIM_HORIZON";
@@ -64,6 +64,8 @@ pub(super) fn encode(lease: &Lease) -> Result<[Value; WIDTH], Failure> {
         lease.stream.as_ref().map(|stream| stream.to_string()).into(),
         lease.failover_time.map(millis).into(),
         lease.throughput.map(u64::cast_signed).into(),
+        lease.seeks.cast_signed().into(),
+        lease.paused.map(Timestamp::epoch_millis).into(),
     ])
 }
 
@@ -133,6 +135,8 @@ fn lease(row: &Row<'_>) -> Result<Lease, String> {
     let failover = failover.map(u64::try_from).transpose();
     lease.failover_time = named("failover_ms", failover)?.map(Duration::from_millis);
     lease.throughput = column::<Option<i64>>(row, "throughput")?.map(i64::cast_unsigned);
+    lease.seeks = column::<i64>(row, "seeks")?.cast_unsigned();
+    lease.paused = column::<Option<i64>>(row, "paused_ms")?.map(Timestamp::from_epoch_millis);
     lease.counter = column::<i64>(row, "counter")?.cast_unsigned();
     lease.pending_checkpoint = pending_checkpoint(row)?;
     lease.owner_switches_since_checkpoint = column::<i64>(row, "owner_switches_since_checkpoint")?.cast_unsigned();

@@ -14,7 +14,7 @@ use super::{
 pub(super) const APPLICATION_ID: i32 = 0x4b63_6c4c;
 
 /// The layout that this crate reads and writes.
-pub(super) const SCHEMA_VERSION: i32 = 2;
+pub(super) const SCHEMA_VERSION: i32 = 3;
 
 /// How often the switch to the write-ahead log is tried while other processes open the same new file.
 const WAL_ATTEMPTS_MAX: u32 = 100;
@@ -44,8 +44,16 @@ CREATE TABLE leases (
     stream                                 TEXT,
     failover_ms                            INTEGER,
     throughput                             INTEGER,
+    seeks                                  INTEGER NOT NULL DEFAULT 0,
+    paused_ms                              INTEGER,
     PRIMARY KEY (application, lease_key)
 ) STRICT, WITHOUT ROWID;
+";
+
+/// What the layout before this one lacks.
+const UPGRADE: &str = "
+ALTER TABLE leases ADD COLUMN seeks     INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE leases ADD COLUMN paused_ms INTEGER;
 ";
 
 /// What a file is, by its header and its schema.
@@ -54,6 +62,8 @@ enum Kind {
     Empty,
     /// A lease table in the current layout.
     Ours,
+    /// One in the layout before, which lacks columns that may stay empty.
+    Older,
 }
 
 /// Makes a fresh connection ready: settings, recognition, creation. Does not touch a file that is not ours.
@@ -64,8 +74,8 @@ pub(super) fn prepare(connection: &mut Connection, config: &SqliteConfig) -> Res
     // A look without the write lock first: the usual case is a table that exists, and others may be writing.
     // In a transaction even so: header and tables must be those of the same moment.
     let found = recognise(&*connection.transaction()?)?;
-    if let Kind::Empty = found {
-        create(connection)?;
+    if !matches!(found, Kind::Ours) {
+        create_or_upgrade(connection)?;
     }
     // Again, now that the header is read: it may name a format that this SQLite can only read.
     check_writable(connection)?;
@@ -95,17 +105,23 @@ fn recognise(connection: &Connection) -> Result<Kind, Failure> {
     match (application_id, version) {
         (0, 0) if table.is_none() => Ok(Kind::Empty),
         (APPLICATION_ID, SCHEMA_VERSION) => Ok(Kind::Ours),
+        (APPLICATION_ID, version) if version == SCHEMA_VERSION - 1 => Ok(Kind::Older),
         (APPLICATION_ID, version) if version > SCHEMA_VERSION => Err(Failure::NewerSchema { version }),
         (APPLICATION_ID, version) => Err(Failure::UnknownSchema { version }),
         _ => Err(Failure::Foreign { table }),
     }
 }
 
-/// Creates the table unless another process did so in the meantime.
-fn create(connection: &mut Connection) -> Result<(), Failure> {
+/// Creates or completes the table unless another process did so in the meantime.
+fn create_or_upgrade(connection: &mut Connection) -> Result<(), Failure> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    if let Kind::Empty = recognise(&transaction)? {
-        transaction.execute_batch(CREATE)?;
+    let missing = match recognise(&transaction)? {
+        Kind::Empty => Some(CREATE),
+        Kind::Older => Some(UPGRADE),
+        Kind::Ours => None,
+    };
+    if let Some(missing) = missing {
+        transaction.execute_batch(missing)?;
         transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
         transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
     }

@@ -80,6 +80,11 @@ impl Handling {
         &self.delivered
     }
 
+    /// Whether the user's code is told of the shard's end.
+    pub(super) fn is_ending(&self) -> bool {
+        self.ended
+    }
+
     pub(super) fn handled(&self) -> &Position {
         &self.handled
     }

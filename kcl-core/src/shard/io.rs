@@ -2,10 +2,12 @@
 
 use std::{fmt, time::Duration};
 
+use super::Stall;
 use crate::{
     aggregate::OutOfRange,
     catalog::ChildShard,
     fetch::{Fetch, FetchFailure, FetchFailureKind, Retrieval, RetrievalMode, SubscribeAt},
+    lease::PendingCheckpoint,
     record::Batch,
     sequence::Position,
 };
@@ -17,17 +19,26 @@ pub enum StopReason {
     Shutdown,
     /// Another worker asked for the lease: finish the batch, then pass it on.
     HandOff,
+    /// An operator moved the checkpoint: stop now, nothing counts any more; another consumer goes on at the new place.
+    Seek,
     /// The lease is lost or about to be given up: stop now, nothing counts any more.
     LeaseLost,
 }
 
 impl StopReason {
+    /// Whether what the consumer did since the last checkpoint counts no more.
+    #[must_use]
+    pub const fn is_void(self) -> bool {
+        matches!(self, Self::Seek | Self::LeaseLost)
+    }
+
     /// The name in lower case, as logs and metrics carry it.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Shutdown => "shutdown",
             Self::HandOff => "hand_off",
+            Self::Seek => "seek",
             Self::LeaseLost => "lease_lost",
         }
     }
@@ -113,6 +124,8 @@ pub enum ShardInput {
     Stored(Position),
     /// The consumer has to stop.
     Stop(StopReason),
+    /// Read no more and call the user's code no more once the call under way has ended; or go on.
+    Pause(bool),
     /// So many bytes of records may be buffered for this shard.
     Share(u64),
     /// The shard is to be read like this from now on.
@@ -135,6 +148,8 @@ pub enum ShardEffect {
     },
     /// Drop the reader, and the open or the read that is under way: no answer to these is awaited any more.
     Close,
+    /// Opening again did not help: make new connections before the next open, where the source can.
+    Reconnect,
     /// Call the user's code, and answer with [`ShardInput::Called`]. Deliveries may run beside each other as far as the
     /// lanes allow; every other call runs alone.
     Call {
@@ -149,6 +164,8 @@ pub enum ShardEffect {
     Progress(Position),
     /// Commit this position now and answer with [`ShardInput::Stored`].
     Checkpoint(Position),
+    /// Note in the table that this is about to be committed.
+    Prepare(PendingCheckpoint),
     /// The service does not know the shard or the stream any more.
     Missing,
     /// The service refuses the position for this shard, for this reason, and keeps doing so.
@@ -166,7 +183,7 @@ pub enum Finish {
     Drained,
     /// Everything up to the shard's end was handled; these shards follow.
     Ended(Vec<ChildShard>),
-    /// Stopped because the lease is gone.
+    /// Stopped because the lease is gone, or its checkpoint was moved.
     Lost,
 }
 
@@ -258,6 +275,37 @@ pub enum ShardEvent {
         /// What becomes of them.
         rule: OutOfRange,
     },
+    /// Nothing comes though something should; the shard is opened again.
+    Stalled {
+        /// What stands still.
+        stall: Stall,
+        /// For how long.
+        time: Duration,
+        /// How often it was opened again, this time included.
+        cures: u32,
+        /// When it is opened.
+        retry_in: Duration,
+    },
+    /// What had stood still goes on.
+    Flows {
+        /// What had stood still.
+        stall: Stall,
+        /// For how long.
+        time: Duration,
+        /// How often it was opened again.
+        cures: u32,
+    },
+    /// A call of the user's code runs for long; it is not disturbed. Told once for a call.
+    CallSlow {
+        /// The method.
+        call: &'static str,
+        /// For how long it has run.
+        time: Duration,
+    },
+    /// Reading stopped, as asked.
+    Paused,
+    /// Reading goes on, as asked.
+    Resumed,
     /// The user's code handled records.
     Handled {
         /// How many records.

@@ -5,21 +5,25 @@
 //! the effects and reports back; [`ShardMachine::next_deadline`] says when to wake the machine though nothing happened.
 
 mod buffer;
+mod checkpoints;
 mod handling;
 mod io;
 mod lanes;
 mod reading;
 mod status;
+mod watchdog;
 
 use std::{collections::VecDeque, time::Duration};
 
 use fastrand::Rng;
 
-use self::{buffer::Cutting, handling::Handling, reading::Reading};
+use self::{buffer::Cutting, handling::Handling, reading::Reading, watchdog::Watchdog};
 pub use self::{
+    checkpoints::{CheckpointRefused, CheckpointRequest, LARGEST_APPLICATION_STATE},
     io::{Call, CallId, Finish, Outcome, ShardEffect, ShardEvent, ShardInput, ShardPhase, StopReason},
     lanes::Lanes,
     status::{FailingLane, LanesStatus, ShardStatus, Waiting},
+    watchdog::{Stall, WatchdogConfig},
 };
 use crate::{
     ack,
@@ -82,6 +86,8 @@ pub struct ShardConfig {
     pub deaggregate: bool,
     /// What becomes of records of aggregates whose hash keys are those of other shards.
     pub out_of_range: OutOfRange,
+    /// How long nothing may happen.
+    pub watchdog: WatchdogConfig,
 }
 
 impl Default for ShardConfig {
@@ -98,6 +104,7 @@ impl Default for ShardConfig {
             checkpoint: CheckpointPolicy::default(),
             deaggregate: true,
             out_of_range: OutOfRange::default(),
+            watchdog: WatchdogConfig::default(),
         }
     }
 }
@@ -106,33 +113,6 @@ impl Default for ShardConfig {
 /// the shard goes back by this much, so that the pin never lies after a record that it would have read.
 pub const LATEST_PIN_MARGIN: Duration = Duration::from_secs(2);
 
-/// A checkpoint that the user asked for cannot be written.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum CheckpointRefused {
-    /// The position lies beyond everything that was delivered.
-    #[error(
-        "{requested} was not delivered yet (the last record delivered is {delivered}): checkpoint what was received"
-    )]
-    NotDelivered {
-        /// What was asked for.
-        requested: Position,
-        /// The last position that was delivered.
-        delivered: Position,
-    },
-    /// The position lies before the checkpoint.
-    #[error("the checkpoint is already at {checkpoint}, beyond {requested}: checkpoints do not go back")]
-    GoesBack {
-        /// What was asked for.
-        requested: Position,
-        /// The current checkpoint.
-        checkpoint: Position,
-    },
-    /// The lease is gone, and with it the right to write.
-    #[error("the lease of the shard is lost: another worker checkpoints now")]
-    LeaseLost,
-}
-
 /// The consumer of one shard during one tenure of its lease.
 #[derive(Debug)]
 pub struct ShardMachine {
@@ -140,8 +120,10 @@ pub struct ShardMachine {
     cutting: Cutting,
     reading: Reading,
     handling: Handling,
+    watchdog: Watchdog,
     checkpoint: Position,
     stop: Option<StopReason>,
+    paused_since: Option<Tick>,
     phase: ShardPhase,
     /// The way of reading that was told last, and why it is not the other.
     told_retrieval: Option<(Retrieval, Option<FetchFailureKind>)>,
@@ -157,8 +139,10 @@ impl ShardMachine {
         let mut machine = Self {
             reading: Reading::new(start.clone(), opened_at, share, config.retrieval),
             handling: Handling::new(start.clone(), config.lanes, config.window),
+            watchdog: Watchdog::default(),
             checkpoint: start.clone(),
             stop: None,
+            paused_since: None,
             phase: ShardPhase::Initializing,
             told_retrieval: None,
             effects: VecDeque::new(),
@@ -194,9 +178,13 @@ impl ShardMachine {
         match input {
             ShardInput::Opened(result) => self.opened(now, result),
             ShardInput::Fetched(result) => self.fetched(now, result),
-            ShardInput::Called(id, outcome) => self.called(now, id, outcome),
+            ShardInput::Called(id, outcome) => {
+                self.watchdog.call_ended();
+                self.called(now, id, outcome);
+            }
             ShardInput::Stored(position) => self.stored(now, position),
             ShardInput::Stop(reason) => self.stop(reason),
+            ShardInput::Pause(paused) => self.pause(now, paused),
             ShardInput::Share(bytes) => self.reading.share = bytes,
             ShardInput::Retrieval(mode) => self.set_retrieval(now, mode),
             ShardInput::Wake => {}
@@ -216,39 +204,14 @@ impl ShardMachine {
             return None;
         }
         let reading = self.reading_deadline();
-        let handling = self.handling.retry_at(self.stop.is_some()).filter(|_| !self.is_lost());
+        let resting = self.paused_since.is_some() && self.stop.is_none();
+        let retry = self.handling.retry_at(self.stop.is_some());
+        let handling = retry.filter(|_| !self.is_lost() && !resting);
         let checkpoint = self.checkpoint_due();
-        [reading, handling, checkpoint].into_iter().flatten().min()
-    }
-
-    /// Checks a checkpoint that the user's code asked for and, if it may be written, asks for it with
-    /// [`ShardEffect::Checkpoint`]. A position that is stored already succeeds without a write.
-    ///
-    /// # Errors
-    /// If the position was not delivered yet, lies before the checkpoint, or the lease is lost.
-    pub fn request_checkpoint(&mut self, requested: &Position) -> Result<CheckpointRequest, CheckpointRefused> {
-        if self.stop == Some(StopReason::LeaseLost) || self.phase == ShardPhase::Finished {
-            return Err(CheckpointRefused::LeaseLost);
-        }
-        if requested.is_start() && self.checkpoint.is_start() {
-            // Nothing was delivered, so there is nothing to commit; and the place where reading starts is not the user's
-            // to move: LATEST in place of its pin would skip records after a restart.
-            return Ok(CheckpointRequest::AlreadyStored);
-        }
-        let delivered = self.handling.delivered();
-        if requested > delivered {
-            let (requested, delivered) = (requested.clone(), delivered.clone());
-            return Err(CheckpointRefused::NotDelivered { requested, delivered });
-        }
-        if requested < &self.checkpoint {
-            let (requested, checkpoint) = (requested.clone(), self.checkpoint.clone());
-            return Err(CheckpointRefused::GoesBack { requested, checkpoint });
-        }
-        if *requested == self.checkpoint {
-            return Ok(CheckpointRequest::AlreadyStored);
-        }
-        self.effects.push_back(ShardEffect::Checkpoint(requested.clone()));
-        Ok(CheckpointRequest::Requested)
+        [reading, handling, checkpoint, self.watchdog_deadline()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// The last position that was delivered to the user's code: what a checkpoint without a position means.
@@ -264,6 +227,8 @@ impl ShardMachine {
         ShardStatus {
             phase: self.phase,
             waiting: self.waiting(now),
+            calling: self.watchdog.calling().map(|since| now.since(since)),
+            paused: self.paused_since.map(|since| now.since(since)),
             read: self.reading.read.clone(),
             handled: self.handling.handled().clone(),
             checkpoint: self.checkpoint.clone(),
@@ -287,11 +252,18 @@ impl ShardMachine {
     }
 
     fn is_lost(&self) -> bool {
-        self.stop == Some(StopReason::LeaseLost)
+        self.stop.is_some_and(StopReason::is_void)
     }
 
     fn waiting(&self, now: Tick) -> Waiting {
-        if let Some(waiting) = self.handling.waiting(now) {
+        let handling = self.handling.waiting(now);
+        if let Some(since) = self.paused_since
+            && self.stop.is_none()
+            && !self.handling.is_calling()
+        {
+            return Waiting::Paused { time: now.since(since) };
+        }
+        if let Some(waiting) = handling {
             return waiting;
         }
         if let Some(failure) = &self.reading.last_failure {
@@ -299,6 +271,9 @@ impl ShardMachine {
                 kind: failure.kind,
                 message: failure.message.clone(),
             };
+        }
+        if let Some((stall, time, cures)) = self.watchdog.stall(now) {
+            return Waiting::Stalled { stall, time, cures };
         }
         if self.reading.slow {
             let message = self.reading.unheard().to_owned();
@@ -322,9 +297,25 @@ impl ShardMachine {
         self.stop = Some(reason);
         self.stop_reading();
         self.enter(ShardPhase::Stopping);
-        if reason == StopReason::LeaseLost && self.handling.is_calling() {
+        if reason.is_void() && self.handling.is_calling() {
             self.effects.push_back(ShardEffect::CancelCalls);
         }
+    }
+
+    fn pause(&mut self, now: Tick, paused: bool) {
+        if paused == self.paused_since.is_some() {
+            return;
+        }
+        self.paused_since = paused.then_some(now);
+        if paused {
+            self.rest_reading();
+        }
+        let event = if paused {
+            ShardEvent::Paused
+        } else {
+            ShardEvent::Resumed
+        };
+        self.effects.push_back(ShardEffect::Event(event));
     }
 
     fn stored(&mut self, now: Tick, position: Position) {
@@ -343,10 +334,13 @@ impl ShardMachine {
         if self.stop.is_some() {
             self.advance_stop(now);
         } else {
-            // What is delivered makes room to read more.
-            self.advance_handling(now);
+            if self.paused_since.is_none() {
+                // What is delivered makes room to read more.
+                self.advance_handling(now);
+            }
             self.advance_reading(now);
             self.advance_checkpoint(now);
+            self.advance_watchdog(now);
         }
     }
 
@@ -362,15 +356,6 @@ impl ShardMachine {
             self.effects.push_back(ShardEffect::Event(ShardEvent::Phase(phase)));
         }
     }
-}
-
-/// What became of a checkpoint request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CheckpointRequest {
-    /// The table holds the position already.
-    AlreadyStored,
-    /// The position is being written; [`ShardInput::Stored`] will tell.
-    Requested,
 }
 
 #[cfg(test)]

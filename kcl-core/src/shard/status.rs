@@ -5,7 +5,7 @@ use std::{fmt, time::Duration};
 use crate::{
     fetch::{FetchFailure, FetchFailureKind, Retrieval},
     sequence::Position,
-    shard::ShardPhase,
+    shard::{ShardPhase, Stall},
     time::Timestamp,
 };
 
@@ -42,6 +42,20 @@ pub enum Waiting {
     },
     /// For the next read: there is more.
     ForNextRead,
+    /// For records or answers that should have come. The shard was opened again meanwhile, and will be once more.
+    Stalled {
+        /// What stands still.
+        stall: Stall,
+        /// For how long.
+        time: Duration,
+        /// How often it was opened again.
+        cures: u32,
+    },
+    /// For somebody to resume it.
+    Paused {
+        /// For how long it has been paused.
+        time: Duration,
+    },
 }
 
 impl fmt::Display for Waiting {
@@ -64,6 +78,10 @@ impl fmt::Display for Waiting {
                 )
             }
             Self::ForNextRead => f.write_str("waiting for the next read"),
+            Self::Stalled { stall, time, cures } => {
+                write!(f, "{stall} for {:.0} s; opened again {cures} times", time.as_secs_f64())
+            }
+            Self::Paused { time } => write!(f, "paused for {:.0} s", time.as_secs_f64()),
         }
     }
 }
@@ -109,6 +127,10 @@ pub struct ShardStatus {
     pub phase: ShardPhase,
     /// What it waits for.
     pub waiting: Waiting,
+    /// For how long it has been paused, if it is; the call under way goes on to its end all the same.
+    pub paused: Option<Duration>,
+    /// For how long the call of the user's code has run that is under way.
+    pub calling: Option<Duration>,
     /// How far records have been read.
     pub read: Position,
     /// How far records have been handled.
@@ -136,9 +158,23 @@ pub struct ShardStatus {
 }
 
 impl ShardStatus {
+    /// The same state, so much later: nothing happened since but that time passed.
+    #[must_use]
+    pub fn after(mut self, passed: Duration) -> Self {
+        for time in [&mut self.paused, &mut self.calling].into_iter().flatten() {
+            *time += passed;
+        }
+        match &mut self.waiting {
+            Waiting::Paused { time } | Waiting::Stalled { time, .. } => *time += passed,
+            Waiting::ForRetry { retry_in, .. } => *retry_in = retry_in.saturating_sub(passed),
+            _ => {}
+        }
+        self
+    }
+
     /// Whether every record that the service had at the last read has been handled.
     #[must_use]
     pub fn is_caught_up(&self) -> bool {
-        self.buffered_records == 0 && self.waiting == Waiting::ForRecords
+        self.buffered_records == 0 && self.paused.is_none() && self.waiting == Waiting::ForRecords
     }
 }

@@ -8,6 +8,8 @@ use crate::{
     fetch::{Fetch, FetchFailure, FetchFailureKind},
 };
 
+mod watchdog;
+
 const NOW: Tick = Tick::from_origin(Duration::from_secs(100));
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -416,6 +418,98 @@ fn given_an_outage_before_it_when_the_position_is_refused_then_that_is_still_tol
     assert_eq!(told, [false, false, true, false]);
 }
 
+#[test]
+fn given_a_pause_while_a_batch_is_worked_on_when_it_ends_then_it_counts_and_nothing_follows_until_the_exact_place_goes_on()
+ {
+    let mut machine = processing();
+    handle(&mut machine, ShardInput::Wake);
+    machine.handle(NOW + MINUTE, ShardInput::Wake);
+    assert!(matches!(effects(&mut machine)[..], [ShardEffect::Fetch { .. }, ..]));
+    let paused = NOW + MINUTE;
+    machine.handle(paused, ShardInput::Pause(true));
+    assert_eq!(
+        effects(&mut machine),
+        [ShardEffect::Close],
+        "what is being read is not awaited"
+    );
+    assert_eq!(
+        {
+            let id = machine.last_id();
+            machine.handle(paused, ShardInput::Called(id, Outcome::Success));
+            effects(&mut machine)
+        },
+        [ShardEffect::Progress(at(3))]
+    );
+    let later = paused + MINUTE;
+    assert_eq!(machine.status(later).waiting, Waiting::Paused { time: MINUTE });
+    assert!(!machine.status(later).is_caught_up());
+    machine.handle(later, ShardInput::Wake);
+    assert_eq!(
+        effects(&mut machine),
+        [ShardEffect::Checkpoint(at(3))],
+        "what was handled is committed"
+    );
+    assert_eq!(machine.next_deadline(), None, "and nothing else is done");
+    machine.handle(later, ShardInput::Pause(false));
+    assert_eq!(effects(&mut machine), [ShardEffect::Open(at(3))]);
+}
+
+#[test]
+fn given_a_pause_when_the_batch_fails_then_it_is_repeated_after_the_pause_and_a_stop_ends_it_cleanly() {
+    let mut machine = processing();
+    handle(&mut machine, ShardInput::Pause(true));
+    called(&mut machine, Outcome::Failure("no".to_owned()));
+    machine.handle(NOW + MINUTE, ShardInput::Wake);
+    assert_eq!(effects(&mut machine), []);
+    let mut stopped = machine;
+    machine = processing();
+    handle(&mut machine, ShardInput::Pause(true));
+    called(&mut machine, Outcome::Failure("no".to_owned()));
+    machine.handle(NOW + MINUTE, ShardInput::Pause(false));
+    assert!(delivers(&effects(&mut machine), 1..=3, 2));
+    let last = handle(&mut stopped, ShardInput::Stop(StopReason::HandOff));
+    let call = Call::ShutdownRequested;
+    assert!(matches!(&last[..], [ShardEffect::Call { call: made, .. }] if *made == call));
+    assert_eq!(
+        called(&mut stopped, Outcome::Success),
+        [ShardEffect::Finished(Finish::Drained)]
+    );
+}
+
+#[test]
+fn given_a_shard_that_starts_at_latest_and_paused_when_it_is_resumed_then_it_goes_on_where_latest_was() {
+    let mut machine = machine(Position::Latest, CheckpointPolicy::default());
+    handle(&mut machine, ShardInput::Pause(true));
+    assert_eq!(
+        called(&mut machine, Outcome::Success),
+        [ShardEffect::Open(Position::Latest)]
+    );
+    let pin = Position::AtTimestamp(Timestamp::from_epoch_millis(8_000));
+    assert_eq!(
+        handle(&mut machine, ShardInput::Opened(Ok(()))),
+        [ShardEffect::Checkpoint(pin.clone()), ShardEffect::Close]
+    );
+    handle(&mut machine, ShardInput::Stored(pin.clone()));
+    assert_eq!(handle(&mut machine, ShardInput::Pause(false)), [ShardEffect::Open(pin)]);
+}
+
+#[test]
+fn given_a_seek_when_a_call_runs_then_it_is_cancelled_and_counts_no_more() {
+    let mut machine = processing();
+    assert_eq!(
+        handle(&mut machine, ShardInput::Stop(StopReason::Seek)),
+        [ShardEffect::CancelCalls]
+    );
+    assert_eq!(machine.request_checkpoint(&at(3)), Err(CheckpointRefused::LeaseLost));
+    let last = called(&mut machine, Outcome::Success);
+    let call = Call::LeaseLost;
+    assert!(matches!(&last[..], [ShardEffect::Call { call: made, .. }] if *made == call));
+    assert_eq!(
+        called(&mut machine, Outcome::Success),
+        [ShardEffect::Finished(Finish::Lost)]
+    );
+}
+
 fn any_input(rng: &mut Rng, id: CallId) -> ShardInput {
     use FetchFailureKind::{Denied, Expired, InvalidPosition, Malformed, NotFound, Throttled, Unavailable};
     let kinds = [
@@ -432,7 +526,8 @@ fn any_input(rng: &mut Rng, id: CallId) -> ShardInput {
         message: "no".to_owned(),
     };
     let first = rng.u64(0..50);
-    match rng.u8(0..24) {
+    match rng.u8(0..26) {
+        24 => ShardInput::Pause(rng.bool()),
         0..4 => ShardInput::Opened(Ok(())),
         4 => ShardInput::Opened(Err(failure)),
         5..9 => fetched(first..first + rng.u64(0..5)),
@@ -453,9 +548,14 @@ fn any_input(rng: &mut Rng, id: CallId) -> ShardInput {
         19 => [ShardInput::Called(id, Outcome::Cancelled), ShardInput::Wake][usize::from(rng.u8(0..8) > 0)].clone(),
         20 => ShardInput::Stored([at(first), Position::Latest, Position::ShardEnd][rng.usize(0..3)].clone()),
         21 => ShardInput::Share(rng.u64(0..2_000)),
-        22 if rng.u8(0..4) == 0 => {
-            ShardInput::Stop([StopReason::Shutdown, StopReason::HandOff, StopReason::LeaseLost][rng.usize(0..3)])
-        }
+        22 if rng.u8(0..4) == 0 => ShardInput::Stop(
+            [
+                StopReason::Shutdown,
+                StopReason::HandOff,
+                StopReason::Seek,
+                StopReason::LeaseLost,
+            ][rng.usize(0..4)],
+        ),
         _ => ShardInput::Wake,
     }
 }

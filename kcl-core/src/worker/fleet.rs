@@ -92,7 +92,7 @@ impl WorkerMachine {
 
     /// Compares a listed row with the tenure that this worker has for it. A listing may be older than the last own
     /// write, so only what is newer counts: a larger counter, or a hand-off request, which leaves the counter alone.
-    fn notice(&mut self, now: Tick, row: &Arc<Lease>) {
+    pub(super) fn notice(&mut self, now: Tick, row: &Arc<Lease>) {
         let Some(tenure) = self.held.get(&row.key).and_then(|id| self.tenures.get(id)) else {
             return;
         };

@@ -8,7 +8,7 @@ use crate::{
     coordination::Coordination,
     fetch::FetchFailure,
     ids::{LeaseKey, Session, ShardId, StreamName, WorkerId},
-    lease::{Expect, Lease, LeaseWrite},
+    lease::{Expect, Lease, LeaseWrite, PendingCheckpoint},
     sequence::Position,
     shard::{Finish, StopReason},
     store::{LeaseListing, StoreError, StoreOperation, WriteOutcome},
@@ -73,12 +73,25 @@ pub enum ShardReport {
     Progress(Position),
     /// Commit this position now.
     Checkpoint(Position),
+    /// Note now that this is about to be committed.
+    Prepare(PendingCheckpoint),
     /// The service does not know the shard or the stream any more.
     Missing,
     /// The service refuses the checkpoint for this shard, for this reason, and keeps doing so.
     Rejected(String),
     /// The consumer ended.
     Finished(Finish),
+}
+
+/// Which shards a worker is to read no more.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum PauseScope {
+    /// All that it holds, now and later.
+    Worker,
+    /// Those of one of its streams.
+    Stream(StreamId),
+    /// That of one lease.
+    Lease(LeaseKey),
 }
 
 /// What happened, as told to the machine.
@@ -121,6 +134,15 @@ pub enum WorkerInput {
         tenure: TenureId,
         /// What it says.
         report: ShardReport,
+    },
+    /// A row was changed by somebody whom this process knows of; what it is now. Else the next scan or renewal would tell.
+    Changed(Lease),
+    /// Read some shards no more, or again. Their leases stay.
+    Pause {
+        /// Which.
+        scope: PauseScope,
+        /// Whether they are not to be read.
+        paused: bool,
     },
     /// Stop: finish what is under way, commit it, give the leases back.
     Shutdown,
@@ -194,6 +216,20 @@ pub enum WorkerEffect {
         tenure: TenureId,
         /// The checkpoint.
         position: Position,
+    },
+    /// Tell a consumer that this prepared checkpoint is in the table now.
+    ShardPrepared {
+        /// Whom.
+        tenure: TenureId,
+        /// What was prepared.
+        pending: PendingCheckpoint,
+    },
+    /// Tell a consumer to read and call no more, or to go on.
+    PauseShard {
+        /// Whom.
+        tenure: TenureId,
+        /// Whether it is to rest.
+        paused: bool,
     },
     /// Tell a consumer to stop.
     StopShard {
@@ -401,6 +437,22 @@ pub enum WorkerEvent {
     LeaseDeleted {
         /// Which.
         key: LeaseKey,
+    },
+    /// An operator moved the checkpoint of a held lease; its consumer ends, and another one goes on there.
+    Sought {
+        /// The lease.
+        key: LeaseKey,
+        /// Where it stood.
+        from: Position,
+        /// Where it goes on.
+        to: Position,
+    },
+    /// A held lease is not read any more, as was asked, or is read again.
+    Paused {
+        /// The lease.
+        key: LeaseKey,
+        /// Whether it is not read.
+        paused: bool,
     },
     /// A checkpoint was written.
     Checkpointed {

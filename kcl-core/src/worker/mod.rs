@@ -8,6 +8,7 @@ mod children;
 mod fleet;
 mod io;
 mod peers;
+mod places;
 mod shards;
 mod status;
 mod stop;
@@ -27,8 +28,8 @@ use fastrand::Rng;
 
 pub use self::{
     io::{
-        Exit, LossReason, OpId, ShardReport, StoreFailure, TenureId, WorkerEffect, WorkerEvent, WorkerFailure,
-        WorkerInput,
+        Exit, LossReason, OpId, PauseScope, ShardReport, StoreFailure, TenureId, WorkerEffect, WorkerEvent,
+        WorkerFailure, WorkerInput,
     },
     status::{LeaseState, LeaseStatus, WorkerPhase, WorkerStatus},
     streams::{FormerStreams, StreamConfig},
@@ -161,11 +162,15 @@ pub struct WorkerMachine {
     scanned: bool,
     scanning: bool,
     scan_failures: u32,
+    /// How many scans were begun, and how many of them were when the last one began that was answered.
+    scans: u64,
+    scans_seen: u64,
     next_scan: Tick,
     unreadable: BTreeSet<String>,
     streams: Streams,
     peers: Peers,
     uneven: Uneven,
+    pauses: BTreeSet<PauseScope>,
     stopping: Option<Stopping>,
     exited: bool,
     effects: VecDeque<WorkerEffect>,
@@ -195,10 +200,13 @@ impl WorkerMachine {
             scanned: false,
             scanning: false,
             scan_failures: 0,
+            scans: 0,
+            scans_seen: 0,
             next_scan: now,
             unreadable: BTreeSet::new(),
             peers: Peers::new(now),
             uneven: Uneven::default(),
+            pauses: BTreeSet::new(),
             stopping: None,
             exited: false,
             effects: VecDeque::new(),
@@ -227,6 +235,8 @@ impl WorkerMachine {
             WorkerInput::Published(result) => self.published(now, result),
             WorkerInput::Withdrawn => self.withdrawn(),
             WorkerInput::Shard { tenure, report } => self.shard_reported(now, tenure, report),
+            WorkerInput::Changed(row) => self.changed(now, row),
+            WorkerInput::Pause { scope, paused } => self.pause(scope, paused),
             WorkerInput::Shutdown => self.stop(now, None),
             WorkerInput::Wake => {}
         }
@@ -297,6 +307,7 @@ impl WorkerMachine {
         }
         self.advance_tenures(now);
         self.advance_children(now);
+        self.settle_pauses();
         if self.stopping.is_some() {
             self.advance_stop(now);
         } else {
@@ -304,6 +315,7 @@ impl WorkerMachine {
             self.advance_peers(now);
             if !self.scanning && self.next_scan <= now {
                 self.scanning = true;
+                self.scans += 1;
                 self.push(WorkerEffect::ListLeases);
             }
         }
@@ -314,6 +326,7 @@ impl WorkerMachine {
         match result {
             Ok(listing) => {
                 self.scan_failures = 0;
+                self.scans_seen = self.scans;
                 self.next_scan = now + self.config.scan_interval;
                 self.accept_listing(now, listing);
             }

@@ -3,7 +3,7 @@
 use std::{fmt, time::Duration};
 
 use super::{TenureId, WorkerMachine, tenure::Stage};
-use crate::{ids::WorkerId, lease::Lease, lineage, stream::StreamId, time::Tick};
+use crate::{ids::WorkerId, lease::Lease, lineage, shard::StopReason, stream::StreamId, time::Tick};
 
 /// The states of a worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -29,6 +29,8 @@ pub enum LeaseState {
     HeldConsuming,
     /// This worker holds it, and its consumer finishes the last batch.
     HeldStopping,
+    /// This worker holds it, and goes on at another place as soon as the call under way has ended.
+    HeldSeeking,
     /// This worker holds it and writes the last word on it.
     HeldClosing,
     /// Another worker holds it and is alive.
@@ -58,6 +60,7 @@ impl fmt::Display for LeaseState {
             Self::HeldWaitingForParents => f.write_str("held, waiting for parents"),
             Self::HeldConsuming => f.write_str("held, consuming"),
             Self::HeldStopping => f.write_str("held, stopping"),
+            Self::HeldSeeking => f.write_str("held, going to another place"),
             Self::HeldClosing => f.write_str("held, closing"),
             Self::HeldBy(worker) => write!(f, "held by {worker}"),
             Self::Unproven(worker) => write!(f, "held by {worker}, who was not seen lately"),
@@ -122,6 +125,10 @@ impl WorkerMachine {
             let state = match tenure.stage {
                 Stage::WaitingForParents => LeaseState::HeldWaitingForParents,
                 Stage::Consuming => LeaseState::HeldConsuming,
+                Stage::Stopping {
+                    reason: StopReason::Seek,
+                    ..
+                } => LeaseState::HeldSeeking,
                 Stage::Stopping { .. } => LeaseState::HeldStopping,
                 Stage::CreatingChildren { .. } | Stage::Closing(_) => LeaseState::HeldClosing,
             };

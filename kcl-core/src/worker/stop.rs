@@ -182,7 +182,16 @@ impl WorkerMachine {
                 tenure.since = now;
                 self.push(WorkerEffect::StopShard { tenure: id, reason });
             }
-            Stage::Stopping { deadline: current, .. } => *current = deadline.min(*current),
+            Stage::Stopping {
+                deadline: current,
+                reason,
+            } => {
+                *current = deadline.min(*current);
+                if *reason == StopReason::Seek {
+                    // It ends already, and is not to begin again here.
+                    *reason = StopReason::Shutdown;
+                }
+            }
             Stage::CreatingChildren { .. } | Stage::Closing(_) => {}
         }
     }

@@ -7,7 +7,7 @@ use super::{OpId, TenureId};
 use crate::{
     catalog::ChildShard,
     ids::{LeaseKey, ShardId},
-    lease::{Lease, LeaseWrite},
+    lease::{Lease, LeaseWrite, PendingCheckpoint},
     sequence::Position,
     shard::StopReason,
     time::Tick,
@@ -57,6 +57,14 @@ pub(super) struct Tenure {
     pub(super) wanted: Option<Position>,
     /// At least this has to be committed now.
     pub(super) urgent: Option<Position>,
+    /// What to note with the next write as about to be committed.
+    pub(super) prepared: Option<PendingCheckpoint>,
+    /// The consumer works at a place from before a seek: nothing that it says counts, but that it ended.
+    pub(super) deaf: bool,
+    /// The consumer may start once the scan of this number is in.
+    pub(super) after_scan: u64,
+    /// Whether the consumer was told to rest.
+    pub(super) paused: bool,
     /// How many bytes its consumer has handled.
     pub(super) handled_bytes: u64,
     /// How many that were when it was last written how many a second they are.
@@ -76,6 +84,10 @@ impl Tenure {
             failures: 0,
             wanted: None,
             urgent: None,
+            prepared: None,
+            deaf: false,
+            after_scan: 0,
+            paused: false,
             handled_bytes: 0,
             measured: (now, 0),
         }
@@ -98,7 +110,15 @@ impl Tenure {
         }
         if urgent {
             self.urgent.clone_from(&self.wanted);
+            // What is committed after something was prepared takes its place.
+            self.prepared = None;
         }
+    }
+
+    /// Remembers what is about to be committed, unless the table says so already.
+    pub(super) fn prepare(&mut self, pending: PendingCheckpoint) {
+        let known = self.wanted.is_none() && self.lease.pending_checkpoint.as_ref() == Some(&pending);
+        self.prepared = (!known).then_some(pending);
     }
 
     /// When the next write is due; `None` while one is under way or nothing may be written.
@@ -108,7 +128,7 @@ impl Tenure {
         }
         let due = match self.stage {
             Stage::Closing(_) => self.not_before,
-            _ if self.urgent.is_some() => self.not_before,
+            _ if self.urgent.is_some() || self.prepared.is_some() => self.not_before,
             _ => (self.confirmed + renew_interval).max(self.not_before),
         };
         Some(due)
@@ -135,20 +155,25 @@ impl Tenure {
     /// The write to send now.
     pub(super) fn next_write(&self) -> LeaseWrite {
         let wanted = self.wanted.clone();
-        match &self.stage {
+        let write = match &self.stage {
+            Stage::Closing(LastWrite::FinishShard(children)) => {
+                return LeaseWrite::finish_shard(&self.lease, children.clone());
+            }
             Stage::Closing(LastWrite::GiveBack) if self.is_in_hand_off() => {
                 LeaseWrite::finish_hand_off(&self.lease, wanted)
             }
             Stage::Closing(LastWrite::GiveBack) => LeaseWrite::release(&self.lease, wanted),
-            Stage::Closing(LastWrite::FinishShard(children)) => LeaseWrite::finish_shard(&self.lease, children.clone()),
             _ => LeaseWrite::renew(&self.lease, wanted),
-        }
+        };
+        self.prepared.iter().cloned().fold(write, LeaseWrite::preparing)
     }
 
     /// Takes over the row that is now in the table, and says whether it holds a new checkpoint.
     pub(super) fn adopt(&mut self, row: Arc<Lease>) -> bool {
         let moved = row.checkpoint != self.lease.checkpoint;
         self.lease = row;
+        let pending = &self.lease.pending_checkpoint;
+        self.prepared.take_if(|prepared| pending.as_ref() == Some(prepared));
         let checkpoint = &self.lease.checkpoint;
         let open = |position: &Position| *position != *checkpoint && checkpoint.may_advance_to(position);
         self.wanted.take_if(|wanted| !open(wanted));
@@ -183,9 +208,12 @@ impl Tenure {
         row.stream.clone_from(&self.lease.stream);
         row.parents.clone_from(&self.lease.parents);
         row.hash_key_range = self.lease.hash_key_range;
+        (row.seeks, row.paused) = (self.lease.seeks, self.lease.paused);
+        row.pending_checkpoint.clone_from(&self.lease.pending_checkpoint);
         if let Stage::Closing(LastWrite::FinishShard(children)) = &self.stage {
             // It may have vanished because it was finished, by a write whose answer was lost, and cleaned up.
             row.checkpoint = Position::ShardEnd;
+            row.pending_checkpoint = None;
             row.children.clone_from(children);
         }
         row

@@ -135,11 +135,12 @@ impl WorkerMachine {
             let Some(tenure) = self.tenures.get_mut(&id) else {
                 continue;
             };
-            if !lineage::is_ready(&tenure.lease, &self.table) {
+            if tenure.after_scan > self.scans_seen || !lineage::is_ready(&tenure.lease, &self.table) {
                 continue;
             }
             tenure.stage = Stage::Consuming;
             tenure.since = now;
+            tenure.paused = false;
             let start = lineage::start_position(&tenure.lease, &self.table);
             let lease = Lease::clone(&tenure.lease);
             self.push(WorkerEffect::StartShard {
@@ -154,6 +155,12 @@ impl WorkerMachine {
         let Some(tenure) = self.tenures.get_mut(&id).filter(|tenure| tenure.has_consumer()) else {
             return;
         };
+        if tenure.deaf {
+            if matches!(report, ShardReport::Finished(_)) {
+                self.begin_again(now, id);
+            }
+            return;
+        }
         match report {
             ShardReport::Progress(position) => tenure.want(position, false),
             ShardReport::Checkpoint(position) => {
@@ -162,6 +169,12 @@ impl WorkerMachine {
                     // There is nothing to write, so no write will tell the consumer.
                     let position = tenure.lease.checkpoint.clone();
                     self.push(WorkerEffect::ShardStored { tenure: id, position });
+                }
+            }
+            ShardReport::Prepare(pending) => {
+                tenure.prepare(pending.clone());
+                if tenure.prepared.is_none() {
+                    self.push(WorkerEffect::ShardPrepared { tenure: id, pending });
                 }
             }
             ShardReport::Missing => self.check_missing(now, id),
@@ -193,7 +206,12 @@ impl WorkerMachine {
         };
         let key = row.key.clone();
         let checkpoint = row.checkpoint.clone();
-        if tenure.adopt(row.clone()) {
+        let prepared = tenure.prepared.clone();
+        let moved = tenure.adopt(row.clone());
+        if let Some(pending) = prepared.filter(|_| tenure.prepared.is_none()) {
+            self.push(WorkerEffect::ShardPrepared { tenure: id, pending });
+        }
+        if moved {
             let position = checkpoint.clone();
             self.event(WorkerEvent::Checkpointed {
                 key: key.clone(),
@@ -245,8 +263,20 @@ impl WorkerMachine {
         // Still this worker's: somebody asked for a hand-off, or an own write was applied whose answer was lost.
         let hand_off = row.is_in_hand_off().then(|| row.owner.clone()).flatten();
         self.table.insert(row.key.clone(), row.clone());
+        if row.seeks != tenure.lease.seeks {
+            self.sought(now, id, row);
+            if let Some(to) = hand_off {
+                self.start_hand_off(now, id, to);
+            }
+            return;
+        }
         let position = row.checkpoint.clone();
-        if tenure.adopt(row) {
+        let prepared = tenure.prepared.clone();
+        let moved = tenure.adopt(row);
+        if let Some(pending) = prepared.filter(|_| tenure.prepared.is_none()) {
+            self.push(WorkerEffect::ShardPrepared { tenure: id, pending });
+        }
+        if moved {
             self.push(WorkerEffect::ShardStored { tenure: id, position });
         }
         if let Some(to) = hand_off {
@@ -262,6 +292,14 @@ impl WorkerMachine {
         let key = tenure.lease.key.clone();
         match tenure.stage {
             Stage::WaitingForParents => tenure.stage = Stage::Closing(LastWrite::GiveBack),
+            // It ends already, and is not to begin again here.
+            Stage::Stopping {
+                reason: StopReason::Seek,
+                deadline,
+            } => {
+                let reason = StopReason::HandOff;
+                tenure.stage = Stage::Stopping { reason, deadline };
+            }
             Stage::Consuming => {
                 let reason = StopReason::HandOff;
                 tenure.stage = Stage::Stopping { reason, deadline };

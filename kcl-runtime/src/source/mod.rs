@@ -24,6 +24,10 @@ pub trait RecordSource: fmt::Debug + Send + Sync + 'static {
     /// Lists the stream's shards.
     async fn list_shards(&self, filter: ShardFilter) -> Result<Vec<Shard>, FetchFailure>;
 
+    /// Makes new connections from now on, if that is in its power: those that there are do not answer, and opening shards
+    /// again over them did not help.
+    fn reconnect(&self) {}
+
     /// Places a reader in a shard so that it gives everything after `position`. It may give the record at the position
     /// again; the caller leaves that out.
     async fn open(&self, shard: &ShardId, position: &Position) -> Result<Box<dyn ShardReader>, FetchFailure>;

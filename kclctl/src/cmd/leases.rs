@@ -6,7 +6,7 @@ use kcl_core::LeaseKey;
 use crate::{
     aws::ConnectionArgs,
     error::Error,
-    leases::{self, ChangeArgs, DoctorArgs, ReleaseArgs, SeekArgs, TableArgs, WatchArgs},
+    leases::{self, ChangeArgs, DoctorArgs, PauseArgs, ReleaseArgs, SeekArgs, TableArgs, WatchArgs},
 };
 
 /// Show who reads which shard, and how far; find out what is wrong, and mend it.
@@ -48,12 +48,20 @@ enum LeasesCommand {
     /// may take a lease again; to empty it, stop it. A worker of Java drops a lease that it is asked for at once,
     /// without a checkpoint.
     Release(ReleaseArgs),
-    /// Move the checkpoints of an application that is stopped.
+    /// Move checkpoints to another place, also while the application runs.
     ///
-    /// It watches the table for the failover time if a lease is held, and refuses as soon as a worker shows that it lives.
-    /// Going forward skips records, going back repeats them. Workers of Java take the time of a position from their own
-    /// configuration.
+    /// A worker that holds a lease keeps it, and goes on at the new place within its renewal interval (3 s). Workers of Java
+    /// would not notice: while one holds a lease, the table is watched for the failover time, and the command refuses as soon
+    /// as it shows that it lives. Going forward skips records, going back repeats them. Workers of Java take the time of a
+    /// position from their own configuration.
     Seek(SeekArgs),
+    /// Have shards read no more, whoever holds them, until they are resumed. Their leases stay where they are.
+    ///
+    /// Workers finish the batch under way and checkpoint it. Shards that begin to be read later are not paused with them: those
+    /// that follow a paused one wait for it. Workers of Java know nothing of it.
+    Pause(PauseArgs),
+    /// Have paused shards read again, from the exact place.
+    Resume(PauseArgs),
     /// Remove leases that nobody holds.
     ///
     /// The checkpoint goes with the lease; what it was stands in the output.
@@ -110,6 +118,8 @@ pub(crate) async fn run(args: LeasesArgs, connection: &ConnectionArgs) -> Result
         LeasesCommand::Watch(args) => leases::watch(args, connection).await,
         LeasesCommand::Release(args) => leases::release(args, connection).await,
         LeasesCommand::Seek(args) => leases::seek(args, connection).await,
+        LeasesCommand::Pause(args) => leases::pause(args, true, connection).await,
+        LeasesCommand::Resume(args) => leases::pause(args, false, connection).await,
         LeasesCommand::Delete(args) => {
             let DeleteArgs {
                 table,

@@ -9,5 +9,6 @@ pub(crate) mod leases;
 pub(crate) mod migrate;
 pub(crate) mod operations;
 pub(crate) mod put;
+pub(crate) mod replay;
 pub(crate) mod stream;
 pub(crate) mod tag;

@@ -13,8 +13,8 @@ pub(crate) enum LeasesError {
     Unreadable { key: LeaseKey, reason: String },
     #[error(
         "the application is not stopped: {worker} lives, it wrote {key} while this was watching. Stop its workers first (by \
-         SIGTERM, so that they give their leases back); with --force the lease is taken from it, and what it handles \
-         until it notices is handled again"
+         SIGTERM, so that they give their leases back), for this one would not notice that the lease is moved; with --force \
+         the lease is taken from it, and what it handles until it notices is handled again"
     )]
     Alive { worker: WorkerId, key: LeaseKey },
     #[error("{key} is finished: its shard was handled to the end. To read it again add --finished")]
@@ -28,6 +28,12 @@ pub(crate) enum LeasesError {
         holder: WorkerId,
         table: TableArgs,
     },
+    #[error(transparent)]
+    Seek(#[from] kcl_core::seek::SeekRefused),
+    #[error("{to} is no place in {key}: {message}")]
+    NotOfShard { key: LeaseKey, to: String, message: String },
+    #[error("whether {to} is a place in {key} cannot be found out: {message}; with --verify false it is not asked")]
+    Unverified { key: LeaseKey, to: String, message: String },
     #[error("{failed} of {all} changes could not be made; those above that say `done` were")]
     Incomplete { failed: usize, all: usize },
     #[error("{errors} findings are errors")]

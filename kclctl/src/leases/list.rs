@@ -24,6 +24,10 @@ struct Row<'a> {
     hand_off_to: Option<&'a str>,
     checkpoint: String,
     pending_checkpoint: Option<String>,
+    /// Since when nobody is to read the shard.
+    paused_since: Option<String>,
+    /// How often the checkpoint was moved by an operator.
+    seeks: u64,
     counter: u64,
     owner_switches_since_checkpoint: u64,
     parents: Vec<&'a str>,
@@ -70,7 +74,10 @@ fn show(args: &TableArgs, listing: &LeaseListing) -> Result<(), Error> {
         [
             if several { row.lease_key } else { row.shard_id }.to_owned(),
             row.owner.unwrap_or_default().to_owned(),
-            row.checkpoint,
+            match row.paused_since {
+                Some(since) => format!("{} (paused since {since})", row.checkpoint),
+                None => row.checkpoint,
+            },
             row.counter.to_string(),
             row.parents.join(","),
             row.children.join(","),
@@ -104,6 +111,8 @@ fn row(lease: &Lease) -> Row<'_> {
             .pending_checkpoint
             .as_ref()
             .map(|pending| pending.position.to_string()),
+        paused_since: lease.paused.map(|since| since.to_string()),
+        seeks: lease.seeks,
         counter: lease.counter,
         owner_switches_since_checkpoint: lease.owner_switches_since_checkpoint,
         parents: lease.parents.iter().map(AsRef::as_ref).collect(),

@@ -5,6 +5,7 @@ mod delete;
 mod doctor;
 mod error;
 mod list;
+mod pause;
 mod release;
 mod seek;
 mod table;
@@ -17,6 +18,7 @@ pub(crate) use self::{
     doctor::{DoctorArgs, doctor},
     error::LeasesError,
     list::list,
+    pause::{PauseArgs, pause},
     release::{ReleaseArgs, release},
     seek::{SeekArgs, seek},
     table_args::TableArgs,

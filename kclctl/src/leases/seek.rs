@@ -1,8 +1,13 @@
 //! `kclctl leases seek`.
 
-use std::{str::FromStr, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use kcl_core::{Lease, LeaseKey, LeaseListing, LeaseWrite, Position, RecordPosition, Tick, Timestamp, WriteOutcome};
+use kcl_core::{
+    Lease, LeaseKey, LeaseListing, LeaseStream, LeaseWrite, Position, Tick, WriteOutcome,
+    fetch::{FetchFailure, FetchFailureKind},
+    seek::{SeekMove, SeekRefused, SeekTarget, check_holder, check_time, plan_seek},
+};
+use kcl_runtime::{KinesisSource, RecordSource as _};
 
 use super::{
     change::{Change, ChangeArgs, Outcome},
@@ -11,15 +16,13 @@ use super::{
     table_args::TableArgs,
 };
 use crate::{
-    aws::ConnectionArgs,
+    aws::{ConnectionArgs, Kinesis},
     clock::{self, Stopwatch},
     error::Error,
 };
 
-/// How often a lease that somebody writes is tried again with --force.
+/// How often a lease that somebody writes is tried again.
 const ATTEMPTS: u32 = 10;
-/// A time that lies ahead by less than this is taken for a difference of clocks, as workers do.
-const CLOCKS_DIFFER: Duration = Duration::from_secs(60);
 
 /// Which leases go where.
 #[derive(Debug, clap::Args)]
@@ -38,17 +41,22 @@ pub(crate) struct SeekArgs {
     /// Where to go on: `trim-horizon` (with the oldest record), `latest` (with records from now on), a time such as
     /// 2013-01-01T10:00:00Z, or the sequence number of a record of the shard, after which it goes on (one lease only).
     #[arg(long, value_name = "POSITION")]
-    to: Target,
+    to: SeekTarget,
 
-    /// Finished leases too: their shards are read again. With --all all of them, as far as they have not been removed.
+    /// Finished leases too: their shards are read again, and only together with all that follow them. With --all all of them,
+    /// as far as they have not been removed.
     #[arg(long)]
     finished: bool,
 
-    /// Do not look whether the application is stopped.
+    /// Ask the service whether a sequence number is one of the shard, where the row says which stream it is of.
+    #[arg(long, default_value_t = true, action = clap::ArgAction::Set, value_name = "BOOL")]
+    verify: bool,
+
+    /// Do not look whether workers that know nothing of seeks, such as Java's, are stopped: their leases are taken from them.
     #[arg(long)]
     force: bool,
 
-    /// The longest that the workers go without renewing a lease; so long it is watched whether one lives.
+    /// The longest that workers that know nothing of seeks go without renewing a lease; so long it is watched whether one lives.
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = humantime::parse_duration)]
     failover_time: Duration,
 
@@ -56,51 +64,21 @@ pub(crate) struct SeekArgs {
     change: ChangeArgs,
 }
 
-/// A place in a shard, as the command line names it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Target(Position);
-
-impl FromStr for Target {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let problem = || {
-            format!(
-                "{text:?} is no position: use trim-horizon, latest, a time such as 2013-01-01T10:00:00Z or a sequence number"
-            )
-        };
-        if text.starts_with(|c: char| c.is_ascii_digit()) && !text.contains('-') {
-            let (number, sub) = text.split_once('/').unwrap_or((text, "0"));
-            return Ok(Self(Position::Record(RecordPosition {
-                sequence_number: number.parse().map_err(|_| problem())?,
-                sub_sequence_number: sub.parse().map_err(|_| problem())?,
-            })));
-        }
-        let start: kcl_core::InitialPosition = text.parse().map_err(|_| problem())?;
-        Ok(Self(start.into()))
-    }
-}
-
-/// Moves checkpoints of an application that is stopped.
+/// Moves checkpoints, whether or not the application runs.
 pub(crate) async fn seek(args: SeekArgs, connection: &ConnectionArgs) -> Result<(), Error> {
-    if args.to.0.record().is_some() && (args.all || args.leases.len() != 1) {
-        let problem = "a sequence number is of one shard: name one lease, or a time for several";
-        return Err(Error::Usage(problem.to_owned()));
-    }
-    if let Position::AtTimestamp(at) = args.to.0
-        && at > clock::wall().saturating_add(CLOCKS_DIFFER)
-    {
-        // A worker that finds it stops, and all others with it.
-        let problem = format!("--to {at}: the service starts at no time in the future; use latest");
-        return Err(Error::Usage(problem));
+    let usage = |refused: SeekRefused| Error::Usage(format!("--to {}: {refused}", args.to));
+    check_time(&args.to, clock::wall()).map_err(usage)?;
+    if matches!(args.to, SeekTarget::After(_)) && (args.all || args.leases.len() != 1) {
+        let count = args.leases.len();
+        return Err(usage(SeekRefused::OneShardOnly { count }));
     }
     let table = args.table.open_to_write(connection).await?;
-    if !args.force {
-        check_stopped(&table, args.failover_time).await?;
-    }
     let listing = table.list().await?;
     let leases = select(&args, &listing)?;
-    let now = clock::wall();
+    if !args.force {
+        check_strangers(&table, &leases, args.failover_time).await?;
+    }
+    let listing = table.list().await?;
     let mut notes = Vec::new();
     if args.all && !listing.unreadable.is_empty() {
         let rows = listing.unreadable.len();
@@ -108,11 +86,22 @@ pub(crate) async fn seek(args: SeekArgs, connection: &ConnectionArgs) -> Result<
             "{rows} rows are no leases and stay as they are; see `kclctl leases list`"
         ));
     }
-    let mut plan: Vec<(Change, Arc<Lease>, Position)> = Vec::new();
-    for lease in leases {
-        let to = position(&args.to.0, &lease, &listing, now, &mut notes);
-        if lease.checkpoint == to && lease.holder().is_none() {
+    let keys: Vec<LeaseKey> = leases.iter().map(|lease| lease.key.clone()).collect();
+    let moves = plan_seek(&keys, &listing.leases, &args.to, clock::wall()).map_err(LeasesError::Seek)?;
+    let mut plan: Vec<(Change, SeekMove)> = Vec::new();
+    for planned in moves {
+        let SeekMove { lease, to } = &planned;
+        if lease.checkpoint == *to && lease.holder().is_none() {
             continue;
+        }
+        if args.to == SeekTarget::Latest && *to != Position::Latest {
+            let key = &lease.key;
+            notes.push(format!(
+                "{key} follows a shard that still has a lease: the time of now stands for LATEST"
+            ));
+        }
+        if args.verify {
+            verify(lease, to, connection, &mut notes).await?;
         }
         let change = Change {
             lease_key: lease.key.clone(),
@@ -121,14 +110,14 @@ pub(crate) async fn seek(args: SeekArgs, connection: &ConnectionArgs) -> Result<
             after: to.to_string(),
             result: Outcome::Planned,
         };
-        plan.push((change, lease, to));
+        plan.push((change, planned));
     }
-    let mut changes: Vec<Change> = plan.iter().map(|(change, ..)| change.clone()).collect();
+    let mut changes: Vec<Change> = plan.iter().map(|(change, _)| change.clone()).collect();
     if !args.change.consent(&args.table.app, &changes, &notes)? {
         return Ok(());
     }
-    for (change, (_, lease, to)) in changes.iter_mut().zip(&plan) {
-        change.result = move_to(&table, lease, to, args.force).await;
+    for (change, (_, planned)) in changes.iter_mut().zip(&plan) {
+        change.result = move_to(&table, planned, args.force).await;
     }
     args.change.conclude(&args.table.app, &changes)
 }
@@ -145,30 +134,54 @@ fn select(args: &SeekArgs, listing: &LeaseListing) -> Result<Vec<Arc<Lease>>, Le
     }
 }
 
-/// Where a lease is set. A worker opens a shard whose parent has a lease at the trim horizon if it stands at LATEST, because
-/// what it holds comes after the parent; there, the time says what LATEST was to say.
-fn position(to: &Position, lease: &Lease, listing: &LeaseListing, now: Timestamp, notes: &mut Vec<String>) -> Position {
-    let follows = |parent: &kcl_core::ShardId| {
-        let key = lease.key_of(parent);
-        listing.leases.iter().any(|row| row.key == key)
-    };
-    if *to != Position::Latest || !lease.parents.iter().any(follows) {
-        return to.clone();
+/// Asks the service for a sequence number in the shard.
+async fn verify(
+    lease: &Lease,
+    to: &Position,
+    connection: &ConnectionArgs,
+    notes: &mut Vec<String>,
+) -> Result<(), Error> {
+    if to.record().is_none() {
+        return Ok(());
     }
-    let key = &lease.key;
-    notes.push(format!(
-        "{key} follows a shard that still has a lease: the time of now stands for LATEST"
-    ));
-    Position::AtTimestamp(now)
+    let (key, to_shown) = (&lease.key, to.to_string());
+    let stream = match &lease.stream {
+        Some(LeaseStream::One(name)) => name.clone(),
+        Some(LeaseStream::OfSeveral(stream)) => stream.name().clone(),
+        None => {
+            notes.push(format!(
+                "the row of {key} does not say its stream: whether {to_shown} is a number of its shard was not asked"
+            ));
+            return Ok(());
+        }
+    };
+    let kinesis = Kinesis::connect(connection).await?;
+    let source = KinesisSource::new(kinesis.client, stream);
+    match source.open(&lease.shard, to).await {
+        Ok(_) => Ok(()),
+        Err(FetchFailure {
+            kind: FetchFailureKind::InvalidPosition,
+            message,
+        }) => Err(LeasesError::NotOfShard {
+            key: key.clone(),
+            to: to_shown,
+            message,
+        }
+        .into()),
+        Err(FetchFailure { message, .. }) => Err(LeasesError::Unverified {
+            key: key.clone(),
+            to: to_shown,
+            message,
+        }
+        .into()),
+    }
 }
 
-/// Watches the table until nobody can live who holds a lease; refuses as soon as one shows that it does.
-///
-/// A worker that holds nothing is not to be seen. It takes leases as they are then: a write of the command that it crosses
-/// fails, and one that comes before it counts.
-async fn check_stopped(table: &Table, failover_time: Duration) -> Result<(), Error> {
-    let before = table.list().await?;
-    if before.leases.iter().all(|lease| lease.holder().is_none()) {
+/// Watches the table until nobody can live who holds one of these leases and would not notice that it is moved; refuses as soon
+/// as one shows that it does. Those of this library notice.
+async fn check_strangers(table: &Table, leases: &[Arc<Lease>], failover_time: Duration) -> Result<(), Error> {
+    let held: Vec<&Arc<Lease>> = leases.iter().filter(|lease| check_holder(lease).is_err()).collect();
+    if held.is_empty() {
         return Ok(());
     }
     let watch = Stopwatch::start();
@@ -178,10 +191,11 @@ async fn check_stopped(table: &Table, failover_time: Duration) -> Result<(), Err
         tokio::time::sleep(pause).await;
         last_look = watch.tick();
         let now = table.list().await?;
-        for lease in &now.leases {
-            let known = before.leases.iter().find(|known| known.key == lease.key);
-            let wrote = known.is_none_or(|known| known.counter != lease.counter);
-            if let Some(worker) = lease.holder().filter(|_| wrote) {
+        for lease in now.leases.iter().filter(|lease| check_holder(lease).is_err()) {
+            let known = held.iter().find(|known| known.key == lease.key);
+            if let Some(worker) = lease.holder()
+                && known.is_some_and(|known| known.counter != lease.counter)
+            {
                 let (worker, key) = (worker.clone(), lease.key.clone());
                 return Err(LeasesError::Alive { worker, key }.into());
             }
@@ -190,45 +204,37 @@ async fn check_stopped(table: &Table, failover_time: Duration) -> Result<(), Err
     Ok(())
 }
 
-/// Sets the checkpoint and frees the lease in one write, so that a worker that only slept finds its lease lost and does not
-/// write its own progress over it.
-async fn move_to(table: &Table, lease: &Arc<Lease>, to: &Position, force: bool) -> Outcome {
-    let mut lease = Lease::clone(lease);
+/// Sets the checkpoint. A worker of this library that holds the lease goes on there. From one that would not notice it is taken in
+/// the same write, so that it finds its lease lost and does not write its own progress over it.
+async fn move_to(table: &Table, planned: &SeekMove, force: bool) -> Outcome {
+    let mut lease = Lease::clone(&planned.lease);
     let was_finished = lease.is_finished();
+    let was_strange = check_holder(&lease).is_err();
     for _ in 0..ATTEMPTS {
-        let write = LeaseWrite::release(&lease, Some(to.clone()));
+        let mut write = LeaseWrite::seek(&lease, planned.to.clone());
+        if check_holder(&lease).is_err() {
+            if !force && !was_strange {
+                let who = lease.holder().map_or("somebody", AsRef::as_ref);
+                return Outcome::Failed(format!("{who} took it meanwhile, and knows nothing of seeks"));
+            }
+            write.patch = kcl_core::Patch {
+                seeks: write.patch.seeks,
+                ..LeaseWrite::release(&lease, Some(planned.to.clone())).patch
+            };
+        }
         match table.update(&lease, &write).await {
             Ok(WriteOutcome::Applied(_)) => return Outcome::Done,
             Ok(WriteOutcome::Conflict(None)) => return Outcome::Failed("the lease is gone".to_owned()),
             Ok(WriteOutcome::Conflict(Some(row))) if row.is_finished() && !was_finished => {
                 return Outcome::Failed("it was finished meanwhile".to_owned());
             }
-            Ok(WriteOutcome::Conflict(Some(row))) if force => lease = row,
-            Ok(WriteOutcome::Conflict(Some(row))) => {
+            Ok(WriteOutcome::Conflict(Some(row))) if was_strange && !force => {
                 let who = row.holder().map_or("somebody", AsRef::as_ref);
                 return Outcome::Failed(format!("{who} wrote it meanwhile"));
             }
+            Ok(WriteOutcome::Conflict(Some(row))) => lease = row,
             Err(error) => return Outcome::Failed(crate::error::chain(&error)),
         }
     }
     Outcome::Failed("its holder writes it all the time".to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn given_positions_when_read_then_each_form_has_its_meaning() {
-        let read = |text: &str| text.parse::<Target>().unwrap().0;
-        assert_eq!(read("trim-horizon"), Position::TrimHorizon);
-        assert_eq!(read("LATEST"), Position::Latest);
-        assert_eq!(read("495"), Position::after("495".parse().unwrap()));
-        assert_eq!(read("495/3").to_string(), "495/3");
-        let time = "2013-01-01T10:00:00Z";
-        assert_eq!(read(time), Position::AtTimestamp(time.parse().unwrap()));
-        for wrong in ["", "0495", "49x", "495/", "yesterday", "SHARD_END"] {
-            assert!(wrong.parse::<Target>().is_err(), "{wrong}");
-        }
-    }
 }

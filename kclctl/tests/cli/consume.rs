@@ -31,6 +31,23 @@ impl Table {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn given_records_when_replayed_then_those_of_the_time_come_as_consume_writes_them_and_it_ends() {
+    let bench = Bench::with_shards(2).await;
+    ok(&bench.put(&["--key", "k"], "x\ny\n").await);
+    tokio::time::sleep(std::time::Duration::from_millis(1_100)).await;
+    let replay = async |arguments: &[&str]| bench.run(&[&["replay", "--stream", "s"][..], arguments].concat()).await;
+    let lines = ok(&replay(&[]).await);
+    let data: Vec<_> = lines.lines().map(|line| json(line)["data"].clone()).collect();
+    assert_eq!(data, ["x", "y"]);
+    assert_eq!(ok(&replay(&["--until", "2013-01-01T10:00:00Z"]).await), "");
+    error(&replay(&["--until", "9000-01-01T10:00:00Z"]).await, 2);
+    error(
+        &replay(&["--from", "2013-01-01T10:00:00Z", "--until", "2012-01-01T10:00:00Z"]).await,
+        2,
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_stop_by_signal_checkpoints_and_gives_the_leases_back() {
     let (bench, table) = (Bench::with_shards(2).await, Table::new());
     for signal in ["TERM", "INT"] {

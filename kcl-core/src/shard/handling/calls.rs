@@ -101,7 +101,7 @@ impl ShardMachine {
     }
 
     fn called_alone(&mut self, now: Tick, alone: Alone, outcome: Outcome) {
-        let lost = self.stop == Some(StopReason::LeaseLost);
+        let lost = self.stop.is_some_and(StopReason::is_void);
         match (outcome, &alone.call) {
             // What was set up is told that the lease is lost, however late.
             (Outcome::Success | Outcome::SuccessBefore(_), call @ Call::Initialize { .. }) => self.milestone(call),
@@ -168,7 +168,7 @@ impl ShardMachine {
 
     /// Goes through the last calls and ends the machine, once no call runs.
     pub(in crate::shard) fn advance_stop(&mut self, now: Tick) {
-        let lost = self.stop == Some(StopReason::LeaseLost);
+        let lost = self.stop.is_some_and(StopReason::is_void);
         if !lost && self.handling.alone.is_none() {
             self.close_gaps(now);
         }

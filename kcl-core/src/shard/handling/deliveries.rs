@@ -136,7 +136,7 @@ impl ShardMachine {
     }
 
     pub(super) fn delivery_ended(&mut self, now: Tick, lane: LaneId, outcome: Outcome) {
-        if self.stop == Some(StopReason::LeaseLost) {
+        if self.stop.is_some_and(StopReason::is_void) {
             // What a call says after the lease was lost does not count: another worker may have handled the same records.
             return;
         }

@@ -20,6 +20,7 @@ impl ShardMachine {
         if self.reading.place != Place::Opening {
             return;
         }
+        self.watchdog.answered();
         self.reading.place = Place::Closed;
         if self.stop.is_some() {
             return;
@@ -46,12 +47,16 @@ impl ShardMachine {
         if self.reading.read == Position::Latest {
             self.pin_latest();
         }
+        if self.paused_since.is_some() {
+            self.rest_reading();
+        }
     }
 
     pub(in crate::shard) fn fetched(&mut self, now: Tick, result: Result<Fetch, FetchFailure>) {
         if self.reading.place != Place::Busy {
             return;
         }
+        self.watchdog.answered();
         self.reading.place = Place::Open;
         self.reading.ready_since = now;
         self.reading.slow = false;
@@ -85,6 +90,7 @@ impl ShardMachine {
         }
         self.tell_retrieval();
         self.reading.millis_behind_latest = fetch.batch.millis_behind_latest();
+        self.watch_fetch(now, &fetch.batch, fetch.end.is_some());
         let batch = unread_part(&self.reading.read, self.reading.in_part, &fetch.batch);
         let bytes = batch.size() as u64;
         self.reading.size.observe(&fetch.batch);

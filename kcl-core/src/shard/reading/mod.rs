@@ -141,13 +141,44 @@ impl Reading {
 }
 
 impl ShardMachine {
+    /// Whether the place that `LATEST` stands for is not known: it is looked up even while the shard rests, since on resuming it
+    /// would be another one.
+    fn is_unpinned(&self) -> bool {
+        self.reading.place == Place::Closed && self.reading.read == Position::Latest
+    }
+
+    /// Nothing is read for a while.
+    pub(super) fn rest_reading(&mut self) {
+        if self.reading.read == Position::Latest {
+            return;
+        }
+        if self.reading.is_subscribed() {
+            self.reading.retriever.let_go();
+        }
+        self.close();
+    }
+
+    /// What was asked last is not answered, or the answers say nothing: opens again after a while.
+    pub(super) fn open_anew(&mut self, now: Tick, wait: Duration) {
+        let was_fan_out = self.reading.is_subscribed();
+        self.close();
+        let mut retry_in = wait;
+        if was_fan_out {
+            // Whether a subscription is to be had at all, the retriever judges.
+            let (kind, message) = (FetchFailureKind::Silent, "the subscription does not answer".to_owned());
+            let failure = FetchFailure { kind, message };
+            retry_in = retry_in.max(self.reading.retriever.failed(now, &failure, &mut self.rng));
+        }
+        self.reading.not_before = self.reading.not_before.max(now + retry_in);
+    }
+
     pub(super) fn start_reading(&mut self) {
         self.reading.initialized = true;
         self.enter(ShardPhase::Opening);
     }
 
     pub(super) fn reading_deadline(&self) -> Option<Tick> {
-        if self.stop.is_some() {
+        if self.stop.is_some() || (self.paused_since.is_some() && !self.is_unpinned()) {
             return None;
         }
         self.reading.deadline()
@@ -186,12 +217,14 @@ impl ShardMachine {
         if retrieval == Retrieval::Polling {
             reading.retrieval = retrieval;
             reading.place = Place::Opening;
+            self.watchdog.asked(now);
             self.effects.push_back(ShardEffect::Open(self.reading.read.clone()));
         } else if now < reading.retriever.earliest() {
             reading.not_before = reading.retriever.earliest();
         } else {
             reading.retrieval = retrieval;
             reading.place = Place::Opening;
+            self.watchdog.asked(now);
             reading.retriever.wants(now);
             let at = reading.retriever.start(&reading.read);
             self.effects.push_back(ShardEffect::Subscribe(at));
@@ -200,6 +233,7 @@ impl ShardMachine {
 
     fn read(&mut self, now: Tick) {
         self.reading.place = Place::Busy;
+        self.watchdog.asked(now);
         self.reading.read_started = now;
         self.reading.slow = false;
         if self.reading.retrieval == Retrieval::FanOut {
@@ -217,6 +251,7 @@ impl ShardMachine {
         if self.reading.place != Place::Closed {
             self.reading.place = Place::Closed;
             self.reading.slow = false;
+            self.watchdog.answered();
             self.effects.push_back(ShardEffect::Close);
         }
     }

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use super::bench::{Bench, at, child, held, shard, shards_listed, worker};
 use crate::{
-    HashKeyRange, Lease, Position, Shard, Timestamp, WriteOutcome,
+    HashKeyRange, Lease, LeaseKey, PendingCheckpoint, Position, Shard, Timestamp, WriteOutcome,
     fetch::{FetchFailure, FetchFailureKind},
     shard::Finish,
-    worker::{OpId, ShardReport, StoreFailure, TenureId, WorkerInput},
+    worker::{OpId, PauseScope, ShardReport, StoreFailure, TenureId, WorkerInput},
 };
 
 #[test]
@@ -36,6 +36,8 @@ fn any_row(rng: &mut fastrand::Rng) -> Lease {
     let names = ["me", "other", "third"];
     let mut row = held(rng.u8(1..5), names[rng.usize(0..3)], rng.u64(3..7));
     row.counter = rng.u64(0..20);
+    row.seeks = u64::from(rng.u8(0..4) == 0);
+    row.paused = (rng.u8(0..4) == 0).then(|| Timestamp::from_epoch_millis(1));
     row.checkpoint = [
         Position::TrimHorizon,
         Position::Latest,
@@ -66,20 +68,27 @@ fn any_input(rng: &mut fastrand::Rng) -> WorkerInput {
         Position::ShardEnd,
     ];
     let position = position[rng.usize(0..3)].clone();
-    let report = match rng.u8(0..6) {
+    let report = match rng.u8(0..7) {
         0 => ShardReport::Missing,
         1 => ShardReport::Finished(Finish::Drained),
         2 => ShardReport::Finished(Finish::Ended(
             (0..rng.u8(0..3)).map(|number| child(number, &[1])).collect(),
         )),
         3 => ShardReport::Progress(position),
+        4 => ShardReport::Prepare(PendingCheckpoint { position, state: None }),
         _ => ShardReport::Checkpoint(position),
     };
     let failure = FetchFailure {
         kind: FetchFailureKind::Unavailable,
         message: String::new(),
     };
-    match rng.u8(0..40) {
+    let pause = PauseScope::Lease(LeaseKey::of_shard(&shard(rng.u8(1..5))));
+    match rng.u8(0..44) {
+        40 => WorkerInput::Changed(any_row(rng)),
+        41 => WorkerInput::Pause {
+            scope: pause,
+            paused: rng.bool(),
+        },
         0..8 => WorkerInput::Leases(Ok((0..rng.u8(0..5)).map(|_| any_row(rng)).collect())),
         8 => WorkerInput::Leases(Err(StoreFailure::Retry(String::new()))),
         9..18 => WorkerInput::Written {

@@ -5,11 +5,13 @@ use super::bench::{
     writes,
 };
 use crate::{
-    Expect, HashKeyRange, Lease, LeaseKey, LeaseListing, Position, Session, Shard, UnreadableRow, WriteOutcome,
+    Expect, HashKeyRange, Lease, LeaseKey, LeaseListing, PendingCheckpoint, Position, Session, Shard, UnreadableRow,
+    WriteOutcome,
     assign::LeaseAssignment,
     shard::{Finish, StopReason},
     worker::{
-        LossReason, ShardReport, StoreFailure, WorkerConfig, WorkerEffect, WorkerEvent, WorkerFailure, WorkerInput,
+        LossReason, ShardReport, StoreFailure, TenureId, WorkerConfig, WorkerEffect, WorkerEvent, WorkerFailure,
+        WorkerInput,
     },
 };
 
@@ -312,4 +314,45 @@ fn given_loads_that_are_uneven_for_a_moment_when_a_worker_balances_throughput_th
             other.throughput = Some(900_000);
         }
     }
+}
+
+#[test]
+fn given_a_prepared_checkpoint_when_it_is_written_then_the_consumer_is_told_and_the_checkpoint_stays() {
+    let mut bench = Bench::consuming(&[1]);
+    let pending = PendingCheckpoint {
+        position: at(7),
+        state: Some("state".into()),
+    };
+    let (op, write) = writes(&bench.report(1, ShardReport::Prepare(pending.clone()))).remove(0);
+    assert_eq!(write.patch.checkpoint, None);
+    assert_eq!(write.patch.pending_checkpoint, Some(Some(pending.clone())));
+    let told = WorkerEffect::ShardPrepared {
+        tenure: TenureId(1),
+        pending: pending.clone(),
+    };
+    assert!(bench.applied(op, &write).contains(&told));
+    // The same again is there already; what is committed takes its place.
+    assert_eq!(bench.report(1, ShardReport::Prepare(pending)), [told]);
+    let (op, write) = writes(&bench.report(1, ShardReport::Checkpoint(at(7)))).remove(0);
+    assert_eq!(write.patch.pending_checkpoint, Some(None));
+    bench.applied(op, &write);
+    assert_eq!(bench.row(1).pending_checkpoint, None);
+}
+
+#[test]
+fn given_a_lost_answer_to_a_preparation_when_the_row_shows_it_then_the_consumer_is_told() {
+    let mut bench = Bench::consuming(&[1]);
+    let pending = PendingCheckpoint {
+        position: at(7),
+        state: None,
+    };
+    let (op, write) = writes(&bench.report(1, ShardReport::Prepare(pending.clone()))).remove(0);
+    bench.answer(op, ambiguous());
+    let row = write.patch.apply(&bench.row(1));
+    let effects = bench.handle(WorkerInput::Read {
+        op,
+        result: Ok(Some(row)),
+    });
+    let tenure = TenureId(1);
+    assert!(effects.contains(&WorkerEffect::ShardPrepared { tenure, pending }));
 }

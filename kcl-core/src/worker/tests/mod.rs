@@ -6,6 +6,7 @@ mod fleet;
 mod giving_back;
 mod holding;
 mod peers;
+mod places;
 mod streams;
 mod syncing;
 mod world;

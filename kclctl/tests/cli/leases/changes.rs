@@ -1,6 +1,6 @@
 //! Releasing, seeking, deleting.
 
-use kcl_core::Position;
+use kcl_core::{LeaseStore as _, LeaseWrite, Position, WriteOutcome};
 
 use super::{ONE, SOON, Table, ZERO, error_text, finished, free, held, shard};
 use crate::common::{Bench, error, json, ok, stderr, within};
@@ -30,7 +30,8 @@ async fn given_a_stopped_application_when_sought_back_then_its_records_come_agai
     assert_eq!(bench.consume(&consume).await.len(), 2);
 
     let first = records[0]["sequence_number"].as_str().unwrap();
-    ok(&table.run(&["seek", ZERO, "--to", first, "--yes"]).await);
+    let asks = ["--yes", "--endpoint", bench.endpoint.as_str()];
+    ok(&table.run(&[&["seek", ZERO, "--to", first][..], &asks].concat()).await);
     let again = bench.consume(&consume).await;
     assert_eq!((again.len(), &again[0]["data"]), (1, &"y".into()));
 
@@ -58,7 +59,7 @@ async fn given_a_time_in_the_future_when_sought_then_it_is_wrong_usage_and_nothi
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn given_a_worker_that_lives_when_sought_then_it_is_refused_and_says_who() {
+async fn given_a_worker_that_lives_when_sought_then_it_keeps_its_lease_and_goes_on_there() {
     let (bench, table) = (Bench::with_shards(1).await, Table::new());
     ok(&bench.put(&[], "x\n").await);
     let arguments = [
@@ -71,24 +72,23 @@ async fn given_a_worker_that_lives_when_sought_then_it_is_refused_and_says_who()
     ];
     let mut consumer = bench.start(&arguments);
     consumer.line().await;
-    let seek = [
-        "seek",
-        "--all",
-        "--to",
-        "trim-horizon",
-        "--failover-time",
-        "10s",
-        "--yes",
-    ];
-    let message = error(&table.run(&seek).await, 1);
-    assert!(message.contains("w1 lives") && message.contains("--force"), "{message}");
-    let dry = table.run(&["seek", "--all", "--to", "latest", "--dry-run"]).await;
-    error_text(&dry, 1, "w1 lives");
-
-    // By force the worker loses the lease, and goes on from the new place when it has taken it again.
-    let forced = [&seek[..], &["--force"]].concat();
-    ok(&table.run(&forced).await);
+    let owner = || async { table.row(0).await.unwrap().owner };
+    let before = owner().await;
+    ok(&table.run(&["seek", "--all", "--to", "trim-horizon", "--yes"]).await);
     assert_eq!(json(&consumer.line().await)["data"], "x");
+    assert_eq!(owner().await, before);
+    let asks = ["--yes", "--endpoint", bench.endpoint.as_str()];
+    let elsewhere = table.run(&[&["seek", ZERO, "--to", "7"][..], &asks].concat()).await;
+    error_text(&elsewhere, 1, "no place");
+
+    // What is paused is not read, and goes on from the exact place.
+    ok(&table.run(&["pause", "--all", "--yes"]).await);
+    assert!(table.row(0).await.unwrap().paused.is_some());
+    assert!(ok(&table.run(&["list"]).await).contains("paused since"));
+    tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+    ok(&bench.put(&[], "y\n").await);
+    ok(&table.run(&["resume", "--all", "--yes"]).await);
+    assert_eq!(json(&consumer.line().await)["data"], "y");
     consumer.signal("TERM").await;
     ok(&consumer.end().await);
 }
@@ -100,10 +100,8 @@ async fn given_a_holder_that_is_gone_when_sought_then_it_cannot_write_over_it() 
     let done = table.json(&sought).await;
     assert_eq!(done["changes"].as_array().unwrap().len(), 1);
     let row = table.row(0).await.unwrap();
-    assert_eq!(
-        (row.holder(), row.session, &row.checkpoint),
-        (None, None, &Position::Latest)
-    );
+    // The counter moved, so that a worker that only slept finds its next write refused, and the count of seeks tells it why.
+    assert_eq!((row.seeks, &row.checkpoint), (1, &Position::Latest));
     assert!(row.counter > held(0, "gone").counter);
     // What is finished stays so unless it is asked for.
     assert!(table.row(1).await.unwrap().is_finished());
@@ -116,6 +114,47 @@ async fn given_a_holder_that_is_gone_when_sought_then_it_cannot_write_over_it() 
         .run(&["seek", ONE, "--to", "trim-horizon", "--finished", "--yes"])
         .await);
     assert_eq!(table.row(1).await.unwrap().checkpoint, Position::TrimHorizon);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn given_a_holder_that_would_not_notice_when_sought_then_it_has_to_be_gone_or_is_taken_from_by_force() {
+    let mut row = held(0, "java");
+    row.session = None;
+    let table = Table::of([row.clone()]).await;
+    let store = table.store().await;
+    let renewing = tokio::spawn(async move {
+        loop {
+            if let WriteOutcome::Applied(now) = store.update(&LeaseWrite::renew(&row, None)).await.unwrap() {
+                row = now;
+            } else {
+                return;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+    });
+    let seek = ["seek", "--all", "--to", "trim-horizon", "--yes"];
+    let message = error(&table.run(&[&seek[..], &SOON].concat()).await, 1);
+    assert!(
+        message.contains("java lives") && message.contains("--force"),
+        "{message}"
+    );
+    ok(&table.run(&[&seek[..], &["--force"]].concat()).await);
+    renewing.await.unwrap();
+    let row = table.row(0).await.unwrap();
+    assert_eq!((row.holder(), &row.checkpoint), (None, &Position::TrimHorizon));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn given_a_finished_shard_when_what_follows_stays_then_it_is_not_read_again() {
+    let child = free(1).with_parents([shard(0)]);
+    let table = Table::of([finished(0), child]).await;
+    let seek = ["--to", "trim-horizon", "--finished", "--yes"];
+    let alone = table.run(&[&["seek", ZERO][..], &seek].concat()).await;
+    error_text(&alone, 1, "follows it");
+    ok(&table.run(&[&["seek", "--all"][..], &seek].concat()).await);
+    for number in [0, 1] {
+        assert_eq!(table.row(number).await.unwrap().checkpoint, Position::TrimHorizon);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

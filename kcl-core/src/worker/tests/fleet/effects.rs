@@ -29,6 +29,9 @@ impl Fleet {
                 WorkerEffect::ShardStored { tenure, position } => {
                     self.tell(life, tenure, ShardInput::Stored(position));
                 }
+                // Nothing here prepares checkpoints.
+                WorkerEffect::ShardPrepared { .. } => {}
+                WorkerEffect::PauseShard { tenure, paused } => self.tell(life, tenure, ShardInput::Pause(paused)),
                 WorkerEffect::StopShard { tenure, reason } => self.tell(life, tenure, ShardInput::Stop(reason)),
                 WorkerEffect::Event(event) => self.check_event(life, &event),
                 WorkerEffect::Exit(_) => {
@@ -61,7 +64,9 @@ impl Fleet {
             performed += 1;
             match effect {
                 ShardEffect::Open(position) => self.open(life, tenure, &position),
-                ShardEffect::Subscribe(_) | ShardEffect::Close => unreachable!("this fleet polls"),
+                ShardEffect::Subscribe(_) | ShardEffect::Close | ShardEffect::Reconnect => {
+                    unreachable!("this fleet polls, nothing rests, and every read is answered soon")
+                }
                 ShardEffect::Fetch { max_records } => self.fetch(life, tenure, max_records),
                 ShardEffect::Call { id, call } => self.call(life, tenure, id, call),
                 ShardEffect::CancelCalls => {
@@ -71,6 +76,7 @@ impl Fleet {
                 }
                 ShardEffect::Progress(position) => self.report(life, tenure, ShardReport::Progress(position)),
                 ShardEffect::Checkpoint(position) => self.report(life, tenure, ShardReport::Checkpoint(position)),
+                ShardEffect::Prepare(pending) => self.report(life, tenure, ShardReport::Prepare(pending)),
                 ShardEffect::Missing => self.report(life, tenure, ShardReport::Missing),
                 ShardEffect::Rejected(message) => self.report(life, tenure, ShardReport::Rejected(message)),
                 ShardEffect::Finished(finish) => {
