@@ -4,6 +4,7 @@
 //! A seed is a history: the same events in the same order, on every machine and in every build. Trouble is drawn from
 //! the seed too, and can be taken away piece by piece to see what a failure needs.
 
+mod aggregates;
 mod calls;
 mod drive;
 mod drive_peers;

@@ -8,9 +8,10 @@ use std::{
     sync::Arc,
 };
 
-use kcl_core::{Batch, Lease, LeaseKey, Position, SequenceNumber, ShardId, WorkerId};
+use kcl_core::{Batch, Lease, LeaseKey, Position, RecordPosition, SequenceNumber, ShardId, WorkerId};
 
 use self::lanes::{Keys, Overtaking};
+use crate::aggregates::is_at;
 
 /// A promise that was broken, and how.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,7 +25,7 @@ pub struct Violation {
 /// What is known of one shard.
 #[derive(Debug, Default)]
 struct ShardTruth {
-    records: Vec<SequenceNumber>,
+    records: Vec<RecordPosition>,
     keys: Keys,
     handled: Vec<bool>,
     /// Everything before this index is handled, or was never asked for.
@@ -135,10 +136,10 @@ impl Oracle {
     }
 
     /// The service took a record.
-    pub fn put(&mut self, shard: &ShardId, number: SequenceNumber) {
+    pub fn put(&mut self, shard: &ShardId, position: RecordPosition) {
         self.put += 1;
         let truth = self.shards.entry(shard.clone()).or_default();
-        truth.records.push(number);
+        truth.records.push(position);
         truth.handled.push(false);
     }
 
@@ -152,7 +153,7 @@ impl Oracle {
 
     /// The records of a shard, in order.
     #[must_use]
-    pub fn records_of(&self, shard: &ShardId) -> &[SequenceNumber] {
+    pub fn records_of(&self, shard: &ShardId) -> &[RecordPosition] {
         self.shards.get(shard).map_or(&[], |truth| &truth.records)
     }
 
@@ -259,9 +260,9 @@ impl Oracle {
 
     /// The index of the first record after a position.
     fn index_after(&self, shard: &ShardId, position: &Position) -> Option<usize> {
-        let number = &position.record()?.sequence_number;
-        let records = &self.truth(shard, number)?.records;
-        Some(records.partition_point(|record| record <= number))
+        let position = position.record()?;
+        let records = &self.truth(shard, &position.sequence_number)?.records;
+        Some(records.partition_point(|record| record <= position))
     }
 
     /// The user's code got a batch.
@@ -286,11 +287,9 @@ impl Oracle {
             .truth(&shard, &first.sequence_number)
             .map(|truth| truth.records.as_slice())
             .unwrap_or_default();
-        let index = records.partition_point(|record| *record < first.sequence_number);
-        let contiguous = batch
-            .iter()
-            .zip(&records[index..])
-            .all(|(got, put)| got.sequence_number == *put)
+        let place = first.position();
+        let index = records.partition_point(|record| *record < place);
+        let contiguous = batch.iter().zip(&records[index..]).all(|(got, put)| is_at(got, put))
             && index + batch.len() <= records.len();
         let expected = tenure.next;
         tenure.next.get_or_insert(index);
@@ -329,7 +328,8 @@ impl Oracle {
         let Some(truth) = self.truth_mut(&tenure.shard, &last.sequence_number) else {
             return;
         };
-        let end = truth.records.partition_point(|record| *record <= last.sequence_number);
+        let place = last.position();
+        let end = truth.records.partition_point(|record| *record <= place);
         if !is_void {
             truth.handled[end.saturating_sub(count)..end].fill(true);
         }

@@ -63,7 +63,7 @@ impl World<'_> {
         let records = self.oracle.records_of(&row.shard);
         let index = self.places.usize(..=records.len());
         let to = match index.checked_sub(1).and_then(|last| records.get(last)) {
-            Some(last) => Position::after(last.clone()),
+            Some(last) => Position::Record(last.clone()),
             None if row.parents.is_empty() => Position::TrimHorizon,
             None => return,
         };

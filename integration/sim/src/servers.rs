@@ -12,6 +12,7 @@ use kcl_broker::{
 use kcl_core::{
     Batch, Expect, HashKey, Lease, LeaseKey, LeaseListing, LeaseWrite, Position, Record, SequenceNumber, Shard,
     ShardFilter, ShardId, StreamName, Timestamp, WorkerId, WriteOutcome,
+    aggregate::UserRecord,
     coordination::{Coordination, LeaderLock, WorkerMetrics},
     fetch::{Fetch, FetchFailure, FetchFailureKind},
 };
@@ -211,8 +212,9 @@ impl Service {
     }
 
     /// Puts a record, if the service takes it.
-    pub(super) fn put(&mut self, now: Timestamp, key: String, data: String) -> Option<(ShardId, SequenceNumber)> {
-        let put = self.engine.call(now, PutRecord::new(STREAM, key, data)).ok()?;
+    pub(super) fn put(&mut self, now: Timestamp, record: &UserRecord) -> Option<(ShardId, SequenceNumber)> {
+        let request = PutRecord::new(STREAM, record.partition_key.clone(), record.data.clone());
+        let put = self.engine.call(now, request).ok()?;
         Some((put.shard_id, put.sequence_number))
     }
 

@@ -15,6 +15,7 @@ use kcl_core::{
 };
 
 use crate::{
+    aggregates::Aggregates,
     features::Feature,
     mutant::Mutant,
     node::{Mind, Node, NodeClock, State},
@@ -203,6 +204,7 @@ pub(super) struct World<'a> {
     pub(super) rng: Rng,
     /// Chance for what only some fleets use, apart from all other.
     pub(super) places: Rng,
+    aggregates: Aggregates,
     pub(super) nodes: Vec<Node>,
     /// Which process fills which slot of the fleet.
     pub(super) slots: Vec<Option<usize>>,
@@ -241,6 +243,7 @@ impl<'a> World<'a> {
             circle: 0,
             rng: Rng::with_seed(scenario.seed ^ 0x5eed),
             places: Rng::with_seed(scenario.seed ^ 0x091a_ce5e),
+            aggregates: Aggregates::new(scenario),
             nodes: Vec::new(),
             slots: Vec::new(),
             lives: 0,
@@ -491,13 +494,18 @@ impl<'a> World<'a> {
         for _ in 0..self.rng.usize(1..=self.scenario.workload.burst) {
             self.records += 1;
             let key = self.rng.u64(..self.scenario.workload.keys).to_string();
-            if let Some((shard, number)) = self.service.put(wall, key.clone(), self.records.to_string()) {
+            let put = self
+                .aggregates
+                .put(key, &self.records.to_string(), self.scenario.workload.keys);
+            if let Some((shard, number)) = self.service.put(wall, &put.record) {
                 if !self.oracle.knows(&shard) {
                     self.note_shards();
                 }
-                self.oracle.put(&shard, number);
-                if self.scenario.lanes.is_some() {
-                    self.oracle.has_key(&shard, key);
+                for (position, key) in put.positions(&number) {
+                    self.oracle.put(&shard, position);
+                    if self.scenario.lanes.is_some() {
+                        self.oracle.has_key(&shard, key.clone());
+                    }
                 }
             }
         }

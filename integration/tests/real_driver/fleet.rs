@@ -10,7 +10,7 @@ use fleet_sim::{FaultKind, Scenario, Violation};
 use integration::{Link, NetworkedStore, Running, TroubledLink, World};
 use kcl_broker::api::PutRecord;
 use kcl_checkpoint::{FaultPlan, FaultyLeaseStore};
-use kcl_core::{ApplicationName, Shard, WorkerId, worker::WorkerFailure};
+use kcl_core::{ApplicationName, RecordPosition, Shard, WorkerId, worker::WorkerFailure};
 use kcl_runtime::{Config, KinesisSource, RetrievalMode, Worker, WorkerError};
 
 use crate::{
@@ -269,7 +269,11 @@ impl<'a> Fleet<'a> {
             let key = state.rng.u64(..workload.keys).to_string();
             let request = PutRecord::new(self.world.stream.as_str(), key, self.records.to_string());
             let put = self.world.broker.call(request).unwrap();
-            state.oracle.put(&put.shard_id, put.sequence_number);
+            let position = RecordPosition {
+                sequence_number: put.sequence_number,
+                sub_sequence_number: 0,
+            };
+            state.oracle.put(&put.shard_id, position);
         }
         let pause = workload.every.mul_f64(0.5 + state.rng.f64());
         drop(state);

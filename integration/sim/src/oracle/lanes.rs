@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use kcl_core::{Batch, Position, ShardId};
 
 use super::{Oracle, TenureLog};
+use crate::aggregates::is_at;
 
 /// The partition keys of a shard's records.
 #[derive(Debug, Default)]
@@ -62,7 +63,7 @@ impl Oracle {
             let Some(truth) = self.truth(&shard, &record.sequence_number) else {
                 continue;
             };
-            let Ok(index) = truth.records.binary_search(&record.sequence_number) else {
+            let Ok(index) = truth.records.binary_search(&record.position()) else {
                 return self.broken("order", format!("{shard}: a record that was never put was delivered"));
             };
             let next = *tenure.next.get_or_insert(index);
@@ -71,8 +72,8 @@ impl Oracle {
             let repeated = is_handled(&index);
             let waits_for = truth.keys.before.get(&index).filter(|before| !is_handled(before));
             let waits_for = waits_for.filter(|before| {
-                let number = &truth.records[**before];
-                !batch[..place].iter().any(|record| record.sequence_number == *number)
+                let position = &truth.records[**before];
+                !batch[..place].iter().any(|record| is_at(record, position))
             });
             let waits_for = waits_for.copied();
             self.check("order", !repeated, || {
@@ -90,7 +91,7 @@ impl Oracle {
             let Some(truth) = self.truth_mut(&tenure.shard, &record.sequence_number) else {
                 continue;
             };
-            let Ok(index) = truth.records.binary_search(&record.sequence_number) else {
+            let Ok(index) = truth.records.binary_search(&record.position()) else {
                 continue;
             };
             truth.handled[index] = true;
@@ -102,7 +103,7 @@ impl Oracle {
             };
             overtaking.above.insert(index);
             while overtaking.above.remove(next) {
-                tenure.handled_to = Some(Position::after(truth.records[*next].clone()));
+                tenure.handled_to = Some(Position::Record(truth.records[*next].clone()));
                 *next += 1;
             }
         }
