@@ -103,6 +103,9 @@ impl Shard {
             match effect {
                 ShardEffect::Open(_) => self.opening = true,
                 ShardEffect::Fetch { max_records } => self.fetch = Some(max_records),
+                // Nothing was given that was not served.
+                ShardEffect::Close => (self.opening, self.fetch) = (false, None),
+                ShardEffect::Reconnect => {}
                 ShardEffect::Call { id, call } => self.called(id, call),
                 ShardEffect::CancelCalls => assert_eq!(self.stopped, Some(StopReason::LeaseLost)),
                 ShardEffect::Progress(position) => {

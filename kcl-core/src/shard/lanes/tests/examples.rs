@@ -167,7 +167,7 @@ fn given_a_watermark_that_stands_still_when_others_are_handled_then_no_checkpoin
     let mut shard = shard_with(Lanes::PerKey { calls: 4 }, 100, &[1, 2, 3]);
     answer(&mut shard, 1, Answer::Success);
     answer(&mut shard, 2, Answer::Success);
-    assert_eq!(shard.machine.next_deadline(), None, "there is nothing new to commit");
+    assert_eq!(shard.machine.checkpoint_due(), None, "there is nothing new to commit");
 }
 
 #[test]
