@@ -140,6 +140,8 @@ impl World<'_> {
             .table
             .rows
             .values()
+            // What was passed on last, its receiver may never have seen, and all who could find it expired are gone.
+            .filter(|lease| lease.session.is_some())
             .filter(|lease| lease.owner.as_ref().is_some_and(|owner| !self.lapsed.contains(owner)))
             .map(|lease| lease.key.to_string())
             .collect();

@@ -172,7 +172,7 @@ impl Oracle {
     fn is_void(&self, tenure: &TenureLog) -> bool {
         self.shards
             .get(&tenure.shard)
-            .is_some_and(|truth| truth.seeks != tenure.seeks)
+            .is_some_and(|truth| truth.seeks > tenure.seeks)
     }
 
     /// A shard got a lease. With the first one an application that starts with `LATEST` has begun: shards that were over
