@@ -5,7 +5,7 @@
 //! one with several threads makes the races real.
 //!
 //! A store may keep the shards of [`Lease::parents`](kcl_core::Lease::parents) and `children` as a set: the checks only
-//! use lists that are sorted and without repetition. Counts reach to `i64::MAX`, sessions to `u64::MAX`.
+//! use lists that are sorted and without repetition. Counts reach to `i64::MAX`, the counter of a lease to one less, sessions to `u64::MAX`.
 //!
 //! ```
 //! use kcl_checkpoint::{

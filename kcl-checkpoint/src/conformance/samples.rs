@@ -93,7 +93,7 @@ fn extreme(number: u32) -> Lease {
     let mut lease = held(number, "arbeiter größe 鍵 🔑 'quoted' \"twice\" %_;--");
     lease.shard = ShardId::new("Another.shard_than-the-key").expect("only letters, dots, lines and underscores");
     lease.session = Some(Session(u64::MAX));
-    lease.counter = i64::MAX.cast_unsigned();
+    lease.counter = i64::MAX.cast_unsigned() - 1;
     lease.seeks = i64::MAX.cast_unsigned();
     lease.paused = Some(Timestamp::from_epoch_millis(i64::MIN));
     lease.owner_switches_since_checkpoint = i64::MAX.cast_unsigned();
