@@ -115,8 +115,9 @@ pub fn plan_shard_sync(input: &SyncInput<'_>) -> Result<SyncPlan, SyncError> {
 /// Finds the leases of shards that must have one though it is not their turn: a merged shard gets its lease when one of its
 /// parents was read to the end, and by then the other one must have its own, to be waited for.
 ///
-/// They start at the trim horizon, after leases of their own ancestors, and these get theirs too where they have none. A shard
-/// that is not listed gets none, and one that descends from no lease only by [`plan_shard_sync`].
+/// They start at the trim horizon, after leases of their own ancestors. Where these have none, they get theirs first, one generation
+/// in a plan: whoever saw the row of a shard and not yet that of its parent would take it for one that may be read. A shard that
+/// is not listed gets none, and one that descends from no lease only by [`plan_shard_sync`].
 ///
 /// ```
 /// use std::collections::BTreeSet;
@@ -148,6 +149,8 @@ pub fn plan_awaited_parents(input: &SyncInput<'_>, awaited: &BTreeSet<ShardId>) 
             open.extend(graph.parents(&shard.id).map(|parent| &parent.id));
         }
     }
+    let ids: BTreeSet<&ShardId> = create.keys().copied().collect();
+    create.retain(|id, _| !graph.parents(id).any(|parent| ids.contains(&parent.id)));
     create.into_values().collect()
 }
 

@@ -1,9 +1,13 @@
 mod world;
 
+use std::collections::BTreeSet;
+
 use proptest::prelude::*;
 
 use self::world::{Application, Step, Stream, any_steps};
-use super::{SyncError, SyncInput, child_leases, filter_for_empty_table, plan_cleanup, plan_shard_sync};
+use super::{
+    SyncError, SyncInput, child_leases, filter_for_empty_table, plan_awaited_parents, plan_cleanup, plan_shard_sync,
+};
 use crate::{
     catalog::{ChildShard, Shard, ShardFilter},
     ids::{HashKey, HashKeyRange, ShardId},
@@ -419,4 +423,29 @@ proptest! {
 #[test]
 fn given_a_step_when_asked_then_it_knows_whether_it_is_of_the_stream() {
     assert!(Step::Split(0).is_of_the_stream() && !Step::Cleanup(0).is_of_the_stream());
+}
+
+#[test]
+fn given_an_awaited_shard_of_the_third_generation_when_planned_then_its_parent_gets_its_lease_first() {
+    let id = |number: usize| ShardId::new(format!("shardId-{number:012}")).unwrap();
+    let shards: Vec<Shard> = (0..3)
+        .map(|number| {
+            let mut shard = Shard::new(id(number), HashKeyRange::FULL);
+            shard.parent = number.checked_sub(1).map(id);
+            shard.ending_sequence_number = (number < 2).then(|| "9".parse().unwrap());
+            shard
+        })
+        .collect();
+    let mut leases = vec![Lease::new(id(0), Position::TrimHorizon)];
+    for next in [1, 2] {
+        let input = SyncInput {
+            shards: &shards,
+            leases: &leases,
+            initial: InitialPosition::TrimHorizon,
+        };
+        let create = plan_awaited_parents(&input, &BTreeSet::from([id(2)]));
+        let planned: Vec<&ShardId> = create.iter().map(|lease| &lease.shard).collect();
+        assert_eq!(planned, [&id(next)]);
+        leases.extend(create);
+    }
 }

@@ -251,6 +251,12 @@ impl WorkerMachine {
         if for_empty {
             return;
         }
+        if !awaited.is_empty()
+            && let Some(shards) = self.streams.get_mut(stream)
+        {
+            // These may only be the first of several generations.
+            shards.next = Some(now + self.config.scan_interval);
+        }
         self.create_leases(now, stream, awaited);
         if let Some(shards) = self.streams.get_mut(stream) {
             shards.forget_unlisted(listed);
