@@ -1,0 +1,8 @@
+//! What AWS Lambda does between a Kinesis stream and a function: event source mappings, filters, events and answers, by
+//! Lambda's names and in Lambda's JSON.
+
+mod response;
+
+pub use self::response::{
+    FailedItems, InvalidResponse, ResponseRules, ResponseVerdict, WINDOW_STATE_BYTES_MAX, WindowState,
+};
