@@ -4,6 +4,7 @@
 pub mod event;
 pub mod filter;
 pub mod invocation_record;
+pub mod mapping;
 mod response;
 
 pub use self::response::{
