@@ -4,9 +4,13 @@
 pub mod event;
 pub mod filter;
 pub mod invocation_record;
+pub mod invoke;
 pub mod mapping;
+pub mod process;
 mod response;
+pub mod runtime_api;
 
+pub use self::invoke::{FunctionError, FunctionErrorKind, Invocation, Invoke, InvokeError, RequestId};
 pub use self::response::{
     FailedItems, InvalidResponse, ResponseRules, ResponseVerdict, WINDOW_STATE_BYTES_MAX, WindowState,
 };
