@@ -8,6 +8,7 @@ pub mod aggregate;
 pub mod assign;
 mod catalog;
 pub mod coordination;
+pub mod delivery;
 pub mod doctor;
 pub mod fetch;
 mod ids;

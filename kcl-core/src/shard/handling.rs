@@ -6,14 +6,18 @@
 mod calls;
 mod commit;
 mod deliveries;
+mod rules;
 
 use self::{calls::Alone, commit::Uncommitted};
 use super::{
     FailingLane, LanesStatus, Waiting,
     lanes::{Delivery, DeliveryState, LaneSet, Lanes},
 };
+use bytestring::ByteString;
+
 use crate::{
     ack::AckTracker,
+    delivery::Rules,
     sequence::Position,
     time::{Tick, Timestamp},
 };
@@ -30,6 +34,8 @@ pub(super) struct Handling {
     pub(super) handled_bytes: u64,
     /// Records of aggregates whose hash keys are those of other shards.
     out_of_range: u64,
+    filtered_records: u64,
+    discarded_records: u64,
     uncommitted: Uncommitted,
     initialized: bool,
     last_call_made: bool,
@@ -39,16 +45,18 @@ pub(super) struct Handling {
 }
 
 impl Handling {
-    pub(super) fn new(start: Position, lanes: Lanes, window: usize) -> Self {
+    pub(super) fn new(start: Position, lanes: Lanes, window: usize, batch_size: usize) -> Self {
         Self {
             acks: AckTracker::with_window(window),
-            lanes: LaneSet::new(lanes),
+            lanes: LaneSet::new(lanes, batch_size),
             alone: None,
             handled: start.clone(),
             delivered: start,
             handled_records: 0,
             handled_bytes: 0,
             out_of_range: 0,
+            filtered_records: 0,
+            discarded_records: 0,
             uncommitted: Uncommitted::default(),
             initialized: false,
             last_call_made: false,
@@ -72,7 +80,7 @@ impl Handling {
         match &self.alone {
             Some(alone) => alone.retry_at().filter(|_| !stopping),
             None if stopping => self.lanes.next_gap(),
-            None => self.lanes.next_retry(),
+            None => self.lanes.next_delivery(),
         }
     }
 
@@ -93,6 +101,19 @@ impl Handling {
         self.handled_records
     }
 
+    /// Records that were left out on request, and those that the dead letters hold.
+    pub(super) fn passed_over(&self) -> (u64, u64) {
+        (self.filtered_records, self.discarded_records)
+    }
+
+    pub(super) fn set_rules(&mut self, rules: Rules) {
+        self.lanes.set_rules(rules);
+    }
+
+    pub(super) fn release(&mut self, keys: &[ByteString]) {
+        self.lanes.rules_mut().release(keys);
+    }
+
     /// Records that the user's code works on or is to work on, and the memory that they take.
     pub(super) fn outstanding(&self) -> (usize, u64) {
         (self.lanes.records(), self.lanes.weight())
@@ -106,8 +127,8 @@ impl Handling {
         if let Some(alone) = &self.alone {
             return Some(alone.waiting(now));
         }
-        let call = "process_records";
         let failing = self.lanes.oldest_failing();
+        let call = failing.map_or("process_records", Delivery::call_name);
         match failing.map(|delivery| (delivery, &delivery.state)) {
             Some((delivery, DeliveryState::Waiting { retry_at, .. })) => Some(Waiting::ForRetry {
                 call,
@@ -131,6 +152,7 @@ impl Handling {
             failing,
             window_records: self.acks.window(),
             held_up: self.held_up,
+            circuit_open: self.lanes.breaker_is_open(),
             oldest_failing: oldest.and_then(|delivery| {
                 Some(FailingLane {
                     first: delivery.first_position()?,

@@ -2,10 +2,13 @@
 
 use std::{fmt, time::Duration};
 
+use bytestring::ByteString;
+
 use super::Stall;
 use crate::{
     aggregate::OutOfRange,
     catalog::ChildShard,
+    delivery::{Discard, DiscardReason},
     fetch::{Fetch, FetchFailure, FetchFailureKind, Retrieval, RetrievalMode, SubscribeAt},
     lease::PendingCheckpoint,
     record::Batch,
@@ -61,8 +64,17 @@ pub enum Outcome {
     Success,
     /// The records before this index were handled; it and everything after it were not.
     SuccessBefore(usize),
+    /// Everything was handled but the records at these indices.
+    FailedItems(Vec<usize>),
     /// Nothing was handled, for this reason.
     Failure(String),
+    /// The user's code was not called: it could not be, for now. That is no try.
+    NotCalled {
+        /// When to try again, from now; by default after the usual wait.
+        wait: Option<Duration>,
+        /// Why.
+        reason: String,
+    },
     /// Nothing was handled, and the user's code said when it wants the records again.
     Postponed {
         /// From now.
@@ -89,6 +101,8 @@ pub enum Call {
         /// How often the first record of the batch has been tried, this time included.
         attempt: u32,
     },
+    /// Give records to the dead letters, for good. They are passed when that is done, and not before.
+    Discard(Discard),
     /// The shard was read and handled to its end.
     ShardEnded,
     /// The worker gives the lease up on its own will: the last chance to checkpoint.
@@ -104,6 +118,7 @@ impl Call {
         match self {
             Self::Initialize { .. } => "initialize",
             Self::Process { .. } => "process_records",
+            Self::Discard(_) => "discard",
             Self::ShardEnded => "shard_ended",
             Self::ShutdownRequested => "shutdown_requested",
             Self::LeaseLost => "lease_lost",
@@ -130,6 +145,8 @@ pub enum ShardInput {
     Share(u64),
     /// The shard is to be read like this from now on.
     Retrieval(RetrievalMode),
+    /// Records with these partition keys are delivered again: somebody released them from quarantine.
+    Release(Vec<ByteString>),
     /// Time passed.
     Wake,
 }
@@ -312,6 +329,27 @@ pub enum ShardEvent {
         records: usize,
         /// Their bytes.
         bytes: u64,
+    },
+    /// Records were left out, as was asked for.
+    Filtered {
+        /// How many were not asked for.
+        records: u64,
+        /// How many could not be read, so that nobody knows.
+        unreadable: u64,
+    },
+    /// The dead letters hold records that were given up.
+    Discarded {
+        /// How many.
+        records: usize,
+        /// Why.
+        reason: DiscardReason,
+        /// How many calls with them had failed.
+        attempts: u32,
+    },
+    /// So many calls failed that the user's code is left alone for a while, or it works again.
+    Circuit {
+        /// Whether it is left alone.
+        open: bool,
     },
     /// The user's code failed and is called again with the same records.
     CallFailed {

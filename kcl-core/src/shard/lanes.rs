@@ -4,7 +4,9 @@
 //! made again in its lane; the other lanes go on. How far the shard is handled as a whole is not known here: that is the
 //! [`AckTracker`]'s to say, to which every run of consecutive records of one lane is a unit of work.
 
+mod breaker;
 mod delivery;
+mod failures;
 mod gaps;
 mod lane;
 #[cfg(test)]
@@ -17,11 +19,16 @@ use std::{
 
 use bytestring::ByteString;
 
+use self::breaker::Breaker;
 pub(super) use self::delivery::{Delivery, DeliveryState};
-use self::{delivery::Run, lane::Lane};
+use self::{
+    delivery::Run,
+    lane::{Lane, Queued},
+};
 use super::CallId;
 use crate::{
     ack::{AckTracker, Unit},
+    delivery::{DiscardReason, Rules},
     record::{Batch, Record},
     sequence::Position,
     time::Tick,
@@ -73,11 +80,17 @@ pub(super) type Made<'a> = (CallId, &'a Delivery);
 #[derive(Debug)]
 pub(super) struct LaneSet {
     config: Lanes,
+    /// The most records of one delivery.
+    batch_size: usize,
+    rules: Rules,
+    breaker: Breaker,
     lanes: Vec<Lane>,
     free: Vec<LaneId>,
     by_key: BTreeMap<ByteString, LaneId>,
     /// Lanes in which records wait and nothing is delivered, in the order in which they came to be so.
     ready: VecDeque<LaneId>,
+    /// Lanes whose records wait for company, and until when.
+    ripening: BTreeSet<(Tick, LaneId)>,
     running: BTreeMap<CallId, LaneId>,
     /// Deliveries that failed and wait for their time.
     retries: BTreeSet<(Tick, LaneId)>,
@@ -99,17 +112,21 @@ pub(super) struct LaneSet {
 }
 
 impl LaneSet {
-    pub(super) fn new(config: Lanes) -> Self {
+    pub(super) fn new(config: Lanes, batch_size: usize) -> Self {
         let lanes = match config {
             Lanes::One | Lanes::Hashed(_) => config.calls(),
             Lanes::PerKey { .. } | Lanes::PerRecord { .. } => 0,
         };
         Self {
             config,
+            batch_size,
+            rules: Rules::plain(),
+            breaker: Breaker::default(),
             lanes: (0..lanes).map(|_| Lane::default()).collect(),
             free: Vec::new(),
             by_key: BTreeMap::new(),
             ready: VecDeque::new(),
+            ripening: BTreeSet::new(),
             running: BTreeMap::new(),
             retries: BTreeSet::new(),
             failing: BTreeSet::new(),
@@ -143,9 +160,14 @@ impl LaneSet {
         !self.running.is_empty()
     }
 
-    /// Whether another call may be made.
-    pub(super) fn has_free_call(&self) -> bool {
+    /// Whether calls do not take up all places.
+    pub(super) fn has_room_for_call(&self) -> bool {
         self.running.len() < self.config.calls()
+    }
+
+    /// Whether another call may be made.
+    pub(super) fn has_free_call(&self, now: Tick) -> bool {
+        self.has_room_for_call() && self.breaker.allows(now, self.running.len())
     }
 
     /// Records that are not handled.
@@ -159,7 +181,11 @@ impl LaneSet {
     }
 
     pub(super) fn counts(&self) -> (usize, usize, usize) {
-        (self.running.len(), self.ready.len(), self.failing.len())
+        (
+            self.running.len(),
+            self.ready.len() + self.ripening.len(),
+            self.failing.len(),
+        )
     }
 
     /// The delivery that failed whose first record is the oldest: of those that wait, if there are any.
@@ -180,7 +206,8 @@ impl LaneSet {
             let first = self.lanes[*lane].first();
             first.is_some_and(|first| self.failing.contains(&(first, *lane)))
         };
-        !self.failing.is_empty() && self.ready.is_empty() && self.running.values().all(fails)
+        let none_waits = self.ready.is_empty() && self.ripening.is_empty();
+        !self.failing.is_empty() && none_waits && self.running.values().all(fails)
     }
 
     fn lane_for(&mut self, record: &Record) -> LaneId {
@@ -216,7 +243,7 @@ impl LaneSet {
 
     /// Takes in the next records of the shard, each into its lane. When all up to the last are handled, the shard is up to
     /// `end`.
-    pub(super) fn take_in(&mut self, acks: &mut AckTracker, batch: &Batch, end: &Position) {
+    pub(super) fn take_in(&mut self, now: Tick, acks: &mut AckTracker, batch: &Batch, end: &Position) {
         let mut begin = 0;
         let mut current = batch.first().map(|record| self.lane_for(record));
         while let Some(lane) = current {
@@ -235,17 +262,57 @@ impl LaneSet {
                 (Some(_), Some(last)) => Position::Record(last.position()),
                 _ => end.clone(),
             };
-            self.push(acks, lane, run, end);
+            self.push(now, acks, lane, run, end);
             begin = next;
         }
         self.common = Some(batch.with_records(Vec::new()));
     }
 
-    fn push(&mut self, acks: &mut AckTracker, lane: LaneId, records: &[Record], end: Position) {
+    fn push(&mut self, now: Tick, acks: &mut AckTracker, lane: LaneId, records: &[Record], end: Position) {
         let run = self.count_in(acks, records, end);
-        let was_waiting = self.lanes[lane].has_waiting();
-        self.lanes[lane].push(records, run);
-        if !was_waiting && self.lanes[lane].delivery.is_none() {
+        self.lanes[lane].push(&self.rules, records, run);
+        self.queue(now, lane);
+    }
+
+    /// Puts a lane in which records wait and nothing is delivered where it belongs.
+    fn queue(&mut self, now: Tick, id: LaneId) {
+        let lane = &mut self.lanes[id];
+        if lane.delivery.is_some() || !lane.has_waiting() || lane.queued == Queued::Ready {
+            return;
+        }
+        let at = lane.ripe_at(now, &self.rules, self.batch_size);
+        if let Queued::Ripening(before) = lane.queued {
+            if at > now {
+                return;
+            }
+            self.ripening.remove(&(before, id));
+        }
+        if at <= now {
+            lane.queued = Queued::Ready;
+            self.ready.push_back(id);
+        } else {
+            lane.queued = Queued::Ripening(at);
+            self.ripening.insert((at, id));
+        }
+    }
+
+    fn unqueue(&mut self, id: LaneId) {
+        match std::mem::take(&mut self.lanes[id].queued) {
+            Queued::No => {}
+            Queued::Ready => self.ready.retain(|ready| *ready != id),
+            Queued::Ripening(at) => {
+                self.ripening.remove(&(at, id));
+            }
+        }
+    }
+
+    /// The batches whose time has come go out; `all` of them if nothing more comes.
+    pub(super) fn ripen(&mut self, now: Tick, all: bool) {
+        while let Some((at, lane)) = self.ripening.first().copied()
+            && (all || at <= now)
+        {
+            self.ripening.pop_first();
+            self.lanes[lane].queued = Queued::Ready;
             self.ready.push_back(lane);
         }
     }
@@ -270,29 +337,43 @@ impl LaneSet {
     /// Begins to deliver the next records of the shard as they are: where there is one lane, nothing need be sorted.
     pub(super) fn deliver_whole(&mut self, acks: &mut AckTracker, batch: Batch, end: Position) -> Made<'_> {
         let run = self.count_in(acks, &batch, end);
-        self.deliver(0, batch, VecDeque::from([run]))
+        self.deliver(0, batch, VecDeque::from([run]), 0, None)
     }
 
     /// Begins the delivery of the lane that has waited for longest.
-    pub(super) fn deliver_next(&mut self, acks: &mut AckTracker, at_most: usize) -> Option<Made<'_>> {
+    pub(super) fn deliver_next(&mut self, now: Tick, acks: &mut AckTracker) -> Option<Made<'_>> {
         let lane = self.ready.pop_front()?;
-        self.deliver_of(acks, lane, at_most, u64::MAX)
+        self.lanes[lane].queued = Queued::No;
+        self.deliver_of(now, acks, lane, u64::MAX)
     }
 
-    fn deliver_of(&mut self, acks: &mut AckTracker, lane: LaneId, at_most: usize, limit: u64) -> Option<Made<'_>> {
+    fn deliver_of(&mut self, now: Tick, acks: &mut AckTracker, lane: LaneId, limit: u64) -> Option<Made<'_>> {
         let common = self.common.as_ref()?;
-        let (records, runs) = self.lanes[lane].take(acks, at_most, limit);
+        let portion = self.lanes[lane].portion(now, &self.rules, self.batch_size);
+        let (records, runs, tries) = self.lanes[lane].take(&self.rules, acks, portion.records, limit);
         let batch = common.with_records(records);
-        Some(self.deliver(lane, batch, runs))
+        Some(self.deliver(lane, batch, runs, tries, portion.discard))
     }
 
-    fn deliver(&mut self, lane: LaneId, batch: Batch, runs: VecDeque<Run>) -> Made<'_> {
+    fn deliver(
+        &mut self,
+        lane: LaneId,
+        batch: Batch,
+        runs: VecDeque<Run>,
+        tries: u32,
+        discard: Option<DiscardReason>,
+    ) -> Made<'_> {
         let call = self.next_id();
         self.running.insert(call, lane);
+        let quarantines = discard.is_some_and(|reason| self.rules.quarantines(reason));
         let delivery = Delivery {
             batch,
             runs,
-            attempt: 1,
+            attempt: tries.saturating_add(1),
+            tries,
+            discard,
+            quarantines,
+            handler_error: None,
             tries_in_stop: 0,
             error: None,
             state: DeliveryState::Running,
@@ -300,14 +381,24 @@ impl LaneSet {
         (call, self.lanes[lane].delivery.insert(delivery))
     }
 
-    /// The first time at which a delivery that failed is made again.
-    pub(super) fn next_retry(&self) -> Option<Tick> {
-        self.retries.first().map(|(at, _)| *at).filter(|_| self.has_free_call())
+    /// The first time at which a delivery may be made, though nothing happens before.
+    pub(super) fn next_delivery(&self) -> Option<Tick> {
+        let retry = self.retries.first().map(|(at, _)| *at);
+        let ripe = self.ripening.first().map(|(at, _)| *at);
+        let ready = (!self.ready.is_empty()).then_some(Tick::ZERO);
+        let next = [retry, ripe, ready].into_iter().flatten().min()?;
+        if !self.has_room_for_call() {
+            return None;
+        }
+        let allowed = self.breaker.allowed_from(self.running.len())?;
+        // What is ready is delivered at once, unless the circuit is open.
+        Some(next.max(allowed)).filter(|at| *at > Tick::ZERO)
     }
 
     /// Makes a delivery again whose time has come.
-    pub(super) fn retry_due(&mut self, now: Tick) -> Option<Made<'_>> {
+    pub(super) fn retry_due(&mut self, now: Tick, acks: &mut AckTracker) -> Option<Made<'_>> {
         let (_, lane) = *self.retries.first().filter(|(at, _)| *at <= now)?;
+        self.give_up_expired(now, acks, lane);
         self.retry(lane)
     }
 
@@ -333,45 +424,43 @@ impl LaneSet {
     }
 
     /// The first `count` records of a delivery were handled. The rest, if there is one, remains to be delivered.
-    pub(super) fn complete(&mut self, acks: &mut AckTracker, lane: LaneId, count: usize) -> Option<Batch> {
+    pub(super) fn complete(&mut self, now: Tick, acks: &mut AckTracker, lane: LaneId, count: usize) -> Option<Batch> {
+        self.complete_by(now, lane, |delivery| delivery.complete(acks, count))
+    }
+
+    /// As many records of a delivery were handled as `complete` says.
+    fn complete_by(
+        &mut self,
+        now: Tick,
+        lane: LaneId,
+        complete: impl FnOnce(&mut Delivery) -> (Batch, u64),
+    ) -> Option<Batch> {
         let delivery = self.lanes[lane].delivery.as_mut()?;
         if let Some(first) = delivery.first() {
             self.failing.remove(&(first, lane));
         }
-        let (head, end) = delivery.complete(acks, count);
-        delivery.attempt = 1;
+        let (done, end) = complete(delivery);
+        (delivery.attempt, delivery.tries) = (1, 0);
         self.completed_to = self.completed_to.max(end);
-        self.records -= head.len();
-        self.weight = self.weight.saturating_sub(head.weight());
+        self.records -= done.len();
+        self.weight = self.weight.saturating_sub(done.weight());
         if delivery.runs.is_empty() {
             self.lanes[lane].delivery = None;
-            self.proceed(lane);
+            self.proceed(now, lane);
         }
-        Some(head)
+        Some(done)
     }
 
     /// A lane delivers nothing any more.
-    fn proceed(&mut self, lane: LaneId) {
+    fn proceed(&mut self, now: Tick, lane: LaneId) {
+        self.lanes[lane].reopen(now);
         if self.lanes[lane].has_waiting() {
-            self.ready.push_back(lane);
+            self.queue(now, lane);
         } else if matches!(self.config, Lanes::PerKey { .. } | Lanes::PerRecord { .. }) {
             if let Some(key) = self.lanes[lane].vacate() {
                 self.by_key.remove(&key);
             }
             self.free.push(lane);
-        }
-    }
-
-    /// A delivery failed, and is made again at a time.
-    pub(super) fn fail(&mut self, lane: LaneId, retry_at: Tick, postponed: bool, error: String) {
-        let Some(delivery) = &mut self.lanes[lane].delivery else {
-            return;
-        };
-        delivery.error = Some(error);
-        delivery.state = DeliveryState::Waiting { retry_at, postponed };
-        self.retries.insert((retry_at, lane));
-        if let Some(first) = delivery.first() {
-            self.failing.insert((first, lane));
         }
     }
 }

@@ -15,6 +15,7 @@ mod watchdog;
 
 use std::{collections::VecDeque, time::Duration};
 
+use bytestring::ByteString;
 use fastrand::Rng;
 
 use self::{buffer::Cutting, handling::Handling, reading::Reading, watchdog::Watchdog};
@@ -28,6 +29,7 @@ pub use self::{
 use crate::{
     ack,
     aggregate::OutOfRange,
+    delivery::{DeliverySettings, Rules},
     fetch::{FetchFailureKind, MAX_RECORDS_PER_READ, PollPacing, Retrieval, RetrievalMode},
     ids::HashKeyRange,
     retry::Backoff,
@@ -122,6 +124,7 @@ pub struct ShardMachine {
     handling: Handling,
     watchdog: Watchdog,
     checkpoint: Position,
+    opened_at: Timestamp,
     stop: Option<StopReason>,
     paused_since: Option<Tick>,
     phase: ShardPhase,
@@ -138,9 +141,10 @@ impl ShardMachine {
     pub fn new(config: ShardConfig, start: Position, opened_at: Timestamp, share: u64, seed: u64) -> Self {
         let mut machine = Self {
             reading: Reading::new(start.clone(), opened_at, share, config.retrieval),
-            handling: Handling::new(start.clone(), config.lanes, config.window),
+            handling: Handling::new(start.clone(), config.lanes, config.window, config.batch_size),
             watchdog: Watchdog::default(),
             checkpoint: start.clone(),
+            opened_at,
             stop: None,
             paused_since: None,
             phase: ShardPhase::Initializing,
@@ -170,6 +174,16 @@ impl ShardMachine {
         self
     }
 
+    /// The same machine, which delivers by these rules. `quarantined` are the partition keys whose records go to the dead
+    /// letters; `now` is when the machine was told the wall-clock time.
+    #[must_use]
+    pub fn with_delivery(mut self, settings: DeliverySettings, quarantined: &[ByteString], now: Tick) -> Self {
+        let mut rules = Rules::new(settings, now, self.opened_at);
+        rules.quarantine(quarantined);
+        self.handling.set_rules(rules);
+        self
+    }
+
     /// Takes in what happened.
     pub fn handle(&mut self, now: Tick, input: ShardInput) {
         if self.phase == ShardPhase::Finished {
@@ -187,6 +201,7 @@ impl ShardMachine {
             ShardInput::Pause(paused) => self.pause(now, paused),
             ShardInput::Share(bytes) => self.reading.share = bytes,
             ShardInput::Retrieval(mode) => self.set_retrieval(now, mode),
+            ShardInput::Release(keys) => self.handling.release(&keys),
             ShardInput::Wake => {}
         }
         self.advance(now);
@@ -224,6 +239,7 @@ impl ShardMachine {
     #[must_use]
     pub fn status(&self, now: Tick) -> ShardStatus {
         let (outstanding_records, outstanding_bytes) = self.handling.outstanding();
+        let (filtered_records, discarded_records) = self.handling.passed_over();
         ShardStatus {
             phase: self.phase,
             waiting: self.waiting(now),
@@ -247,6 +263,8 @@ impl ShardMachine {
             buffered_bytes: self.reading.buffer.weight() + outstanding_bytes,
             handled_records: self.handling.handled_records(),
             handled_bytes: self.handling.handled_bytes,
+            filtered_records,
+            discarded_records,
             lanes: self.handling.lanes_status(now),
         }
     }

@@ -101,6 +101,8 @@ pub struct LanesStatus {
     pub window_records: usize,
     /// Nothing more is delivered until one of the lanes that fail succeeds.
     pub held_up: bool,
+    /// So many calls failed that the user's code is left alone for a while.
+    pub circuit_open: bool,
     /// Of the lanes that fail, the one whose record is the oldest.
     pub oldest_failing: Option<FailingLane>,
 }
@@ -153,6 +155,10 @@ pub struct ShardStatus {
     pub handled_records: u64,
     /// Their bytes.
     pub handled_bytes: u64,
+    /// Records that were left out on request in this tenure.
+    pub filtered_records: u64,
+    /// Records that were given to the dead letters in this tenure.
+    pub discarded_records: u64,
     /// What its lanes do.
     pub lanes: LanesStatus,
 }

@@ -1,3 +1,4 @@
+mod delivery;
 mod fan_out;
 
 use std::time::Duration;

@@ -109,7 +109,13 @@ impl ShardMachine {
             _ if lost => {}
             (Outcome::Success | Outcome::SuccessBefore(_), call) => self.milestone(call),
             (Outcome::Failure(error), _) => self.failed_alone(now, alone, error),
-            (Outcome::Postponed { reason, .. }, _) => self.failed_alone(now, alone, reason),
+            (Outcome::Postponed { reason, .. } | Outcome::NotCalled { reason, .. }, _) => {
+                self.failed_alone(now, alone, reason);
+            }
+            (Outcome::FailedItems(_), _) => {
+                let error = "items were named as failed, and there were none".to_owned();
+                self.failed_alone(now, alone, error);
+            }
             (Outcome::Cancelled, call) => self.cancelled(call.name(), alone.attempt),
         }
     }
@@ -142,7 +148,7 @@ impl ShardMachine {
                 self.handling.last_call_made = true;
                 self.finish(Finish::Ended(children));
             }
-            Call::Process { .. } | Call::ShutdownRequested | Call::LeaseLost => {}
+            Call::Process { .. } | Call::Discard(_) | Call::ShutdownRequested | Call::LeaseLost => {}
         }
     }
 

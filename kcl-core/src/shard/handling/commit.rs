@@ -42,6 +42,12 @@ impl ShardMachine {
         self.advance_watermark(now, passed_before);
     }
 
+    /// The dead letters hold records: they are passed.
+    pub(super) fn discarded(&mut self, now: Tick, batch: &Batch, passed_before: u64) {
+        self.handling.discarded_records += batch.len() as u64;
+        self.advance_watermark(now, passed_before);
+    }
+
     /// What is handled without a gap may have grown.
     pub(super) fn advance_watermark(&mut self, now: Tick, passed_before: u64) {
         let handling = &mut self.handling;

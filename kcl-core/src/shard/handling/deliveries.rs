@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::{
     ack::Unit,
+    delivery::Discard,
     record::Batch,
     sequence::Position,
     shard::{
@@ -17,13 +18,14 @@ use crate::{
 impl ShardMachine {
     /// Makes all deliveries that the lanes allow: first those again that failed, since their records are the oldest.
     pub(super) fn advance_deliveries(&mut self, now: Tick) {
-        while self.handling.lanes.next_retry().is_some_and(|at| at <= now) {
-            let Some(made) = self.handling.lanes.retry_due(now) else {
+        while self.handling.lanes.has_free_call(now) {
+            let handling = &mut self.handling;
+            let Some(made) = handling.lanes.retry_due(now, &mut handling.acks) else {
                 break;
             };
             self.effects.push_back(effect(made));
         }
-        if self.config.lanes == Lanes::One {
+        if self.config.lanes == Lanes::One && self.handling.lanes.rules().is_plain() {
             self.deliver_in_order(now);
         } else {
             self.deliver_in_lanes(now);
@@ -55,10 +57,22 @@ impl ShardMachine {
             return Some((popped.batch, nothing));
         };
         self.handling.delivered = end.clone();
-        if popped.batch.is_empty() {
+        let batch = self.admit(popped.batch);
+        if batch.is_empty() {
             self.pass_over(now, end.clone());
         }
-        Some((popped.batch, end))
+        Some((batch, end))
+    }
+
+    /// Leaves out what the user's code does not want.
+    fn admit(&mut self, batch: Batch) -> Batch {
+        let (batch, records, unreadable) = self.handling.lanes.rules().admit(batch);
+        if records + unreadable > 0 {
+            self.handling.filtered_records += records + unreadable;
+            self.effects
+                .push_back(ShardEffect::Event(ShardEvent::Filtered { records, unreadable }));
+        }
+        batch
     }
 
     /// Nothing up to `end` is for the user's code: what was there is left out, and the next consumer need not look at it.
@@ -90,12 +104,15 @@ impl ShardMachine {
             && let Some((batch, end)) = self.pop(now, room)
         {
             if !batch.is_empty() {
-                self.handling.lanes.take_in(&mut self.handling.acks, &batch, &end);
+                self.handling.lanes.take_in(now, &mut self.handling.acks, &batch, &end);
             }
         }
-        while self.handling.lanes.has_free_call() {
-            let (handling, at_most) = (&mut self.handling, self.config.batch_size);
-            let Some(made) = handling.lanes.deliver_next(&mut handling.acks, at_most) else {
+        // Nobody joins a batch any more at the end of the shard, or where there is no room.
+        let all = self.reading.is_exhausted() || self.room_in_lanes().is_none();
+        self.handling.lanes.ripen(now, all);
+        while self.handling.lanes.has_free_call(now) {
+            let handling = &mut self.handling;
+            let Some(made) = handling.lanes.deliver_next(now, &mut handling.acks) else {
                 break;
             };
             self.effects.push_back(effect(made));
@@ -143,47 +160,47 @@ impl ShardMachine {
         let Some(delivery) = self.handling.lanes.delivery(lane) else {
             return;
         };
-        let (records, attempt) = (delivery.len(), delivery.attempt());
+        let (records, attempt, call) = (delivery.len(), delivery.attempt(), delivery.call_name());
+        if delivery.discard().is_none() {
+            self.note_health(now, &outcome);
+        }
         match outcome {
             Outcome::Success => self.completed(now, lane, records),
             Outcome::SuccessBefore(index) if index >= records => self.completed(now, lane, records),
-            Outcome::SuccessBefore(index) => {
-                // The head of a batch was handled: it counts, and the rest is tried again with attempts of its own.
-                if index > 0 {
-                    self.completed(now, lane, index);
-                }
-                let error = format!("the handler named record {index} of {records} as failed");
-                self.delivery_failed(now, lane, error);
-            }
-            Outcome::Failure(error) => self.delivery_failed(now, lane, error),
+            Outcome::SuccessBefore(index) => self.handled_before(now, lane, index, records),
+            Outcome::FailedItems(items) => self.failed_items(now, lane, &items, records),
+            Outcome::Failure(error) => self.delivery_failed(now, lane, false, error),
+            Outcome::NotCalled { wait, reason } => self.not_called(now, lane, wait, reason),
             Outcome::Postponed { wait, reason } => self.fail(now, lane, Some(wait), reason),
             Outcome::Cancelled => {
                 self.handling.lanes.give_up(lane);
-                self.cancelled("process_records", attempt);
+                self.cancelled(call, attempt);
             }
         }
     }
 
-    fn completed(&mut self, now: Tick, lane: LaneId, count: usize) {
+    pub(super) fn completed(&mut self, now: Tick, lane: LaneId, count: usize) {
         let passed = self.handling.acks.passed();
-        let done = self.handling.lanes.complete(&mut self.handling.acks, lane, count);
-        if let Some(batch) = done {
-            self.handled(now, &batch, passed);
+        let Some(delivery) = self.handling.lanes.delivery(lane) else {
+            return;
+        };
+        let discard = delivery.discard().map(|reason| (reason, delivery.tries()));
+        let done = self.handling.lanes.complete(now, &mut self.handling.acks, lane, count);
+        let Some(batch) = done else { return };
+        match discard {
+            Some((reason, attempts)) => self.kept_as_dead_letters(now, &batch, reason, attempts, passed),
+            None => self.handled(now, &batch, passed),
         }
-    }
-
-    fn delivery_failed(&mut self, now: Tick, lane: LaneId, error: String) {
-        self.fail(now, lane, None, error);
     }
 
     /// A delivery failed. While stopping it is made again only where it closes a gap: the other records stay unhandled,
     /// and the next holder of the lease gets them.
-    fn fail(&mut self, now: Tick, lane: LaneId, postponed: Option<Duration>, error: String) {
+    pub(super) fn fail(&mut self, now: Tick, lane: LaneId, postponed: Option<Duration>, error: String) {
         let stopping = self.stop.is_some();
         let Some(delivery) = self.handling.lanes.delivery(lane) else {
             return;
         };
-        let (attempt, first) = (delivery.attempt(), delivery.first_position());
+        let (attempt, first, call) = (delivery.attempt(), delivery.first_position(), delivery.call_name());
         let again = !stopping || (self.handling.lanes.failed_in_stop(lane) && postponed.is_none());
         let wait = match postponed {
             Some(wait) => wait,
@@ -192,7 +209,7 @@ impl ShardMachine {
             None => Duration::ZERO,
         };
         self.effects.push_back(ShardEffect::Event(ShardEvent::CallFailed {
-            call: "process_records",
+            call,
             attempt,
             first,
             error: error.clone(),
@@ -203,9 +220,9 @@ impl ShardMachine {
 
     /// While the consumer stops: handles what lies before handled records, so that nobody has to repeat these.
     pub(super) fn close_gaps(&mut self, now: Tick) {
-        while self.handling.lanes.has_free_call() {
-            let (handling, at_most) = (&mut self.handling, self.config.batch_size);
-            let Some(made) = handling.lanes.deliver_gap(now, &mut handling.acks, at_most) else {
+        while self.handling.lanes.has_room_for_call() {
+            let handling = &mut self.handling;
+            let Some(made) = handling.lanes.deliver_gap(now, &mut handling.acks) else {
                 return;
             };
             self.effects.push_back(effect(made));
@@ -226,10 +243,20 @@ impl ShardMachine {
     }
 }
 
-fn effect((id, delivery): Made<'_>) -> ShardEffect {
-    let call = Call::Process {
-        batch: delivery.batch().clone(),
-        attempt: delivery.attempt(),
+pub(super) fn effect((id, delivery): Made<'_>) -> ShardEffect {
+    let batch = delivery.batch().clone();
+    let call = match delivery.discard() {
+        None => Call::Process {
+            batch,
+            attempt: delivery.attempt(),
+        },
+        Some(reason) => Call::Discard(Discard {
+            batch,
+            reason,
+            attempts: delivery.tries(),
+            error: delivery.handler_error().map(ToOwned::to_owned),
+            quarantines: delivery.quarantines(),
+        }),
     };
     ShardEffect::Call { id, call }
 }

@@ -4,7 +4,8 @@ use std::collections::VecDeque;
 
 use crate::{
     ack::{AckTracker, Ticket},
-    record::Batch,
+    delivery::DiscardReason,
+    record::{Batch, Record},
     sequence::Position,
     time::{Tick, Timestamp},
 };
@@ -59,6 +60,14 @@ pub(in crate::shard) struct Delivery {
     pub(super) batch: Batch,
     pub(super) runs: VecDeque<Run>,
     pub(super) attempt: u32,
+    /// How many calls with these records failed, of those that count.
+    pub(super) tries: u32,
+    /// Why the records are given to the dead letters instead of the user's code.
+    pub(super) discard: Option<DiscardReason>,
+    /// Whether the keys of what is discarded are quarantined.
+    pub(super) quarantines: bool,
+    /// What the last call of the user's code said.
+    pub(super) handler_error: Option<String>,
     /// How often it was made since the consumer was told to stop.
     pub(super) tries_in_stop: u32,
     /// What the last attempt said.
@@ -78,6 +87,31 @@ impl Delivery {
     /// How often its first record was tried, the attempt under way included.
     pub(in crate::shard) fn attempt(&self) -> u32 {
         self.attempt
+    }
+
+    /// How many calls with these records failed, of those that count.
+    pub(in crate::shard) fn tries(&self) -> u32 {
+        self.tries
+    }
+
+    pub(in crate::shard) fn discard(&self) -> Option<DiscardReason> {
+        self.discard
+    }
+
+    pub(in crate::shard) fn quarantines(&self) -> bool {
+        self.quarantines
+    }
+
+    pub(in crate::shard) fn handler_error(&self) -> Option<&str> {
+        self.handler_error.as_deref()
+    }
+
+    /// What is called for it.
+    pub(in crate::shard) fn call_name(&self) -> &'static str {
+        match self.discard {
+            Some(_) => "discard",
+            None => "process_records",
+        }
     }
 
     pub(in crate::shard) fn error(&self) -> Option<&str> {
@@ -119,6 +153,67 @@ impl Delivery {
         }
         self.batch = rest;
         (head, end)
+    }
+
+    /// Notes that all records were handled but those that `keep` names, and gives them and the end of the last.
+    pub(super) fn complete_except(&mut self, acks: &mut AckTracker, keep: &[bool]) -> (Batch, u64) {
+        let kept = |index: usize| keep.get(index).copied().unwrap_or(true);
+        let (mut index, mut end, mut left) = (0, 0, VecDeque::new());
+        while let Some(run) = self.runs.pop_front() {
+            let alike = (index..index + run.records).take_while(|at| kept(*at) == kept(index));
+            let count = alike.count();
+            let head = match (
+                self.batch.get((index + count).wrapping_sub(1)),
+                self.batch.get(index + count),
+            ) {
+                (Some(last), Some(next)) if count < run.records => {
+                    let last = Position::Record(last.position());
+                    let (head, rest) = run.split(acks, count, last, next.approximate_arrival_timestamp);
+                    self.runs.push_front(rest);
+                    head
+                }
+                _ => run,
+            };
+            if kept(index) {
+                left.push_back(head);
+            } else {
+                acks.complete(head.ticket).expect("a delivery is completed once");
+                end = head.end();
+            }
+            index += count;
+        }
+        let part = |wanted: bool| {
+            let of_part = |(index, record): (usize, &Record)| (kept(index) == wanted).then(|| record.clone());
+            self.batch.iter().enumerate().filter_map(of_part).collect()
+        };
+        let (done, rest) = (part(false), part(true));
+        let done = self.batch.with_records(done);
+        self.batch = self.batch.with_records(rest);
+        self.runs = left;
+        (done, end)
+    }
+
+    /// Takes all but the first `count` records out of the delivery.
+    pub(super) fn cut_at(&mut self, acks: &mut AckTracker, count: usize) -> (Batch, VecDeque<Run>) {
+        let (head, rest) = self.batch.split_at(count);
+        let (mut kept, mut runs) = (0, VecDeque::new());
+        while kept < head.len()
+            && let Some(run) = self.runs.pop_front()
+        {
+            let left = head.len() - kept;
+            let run = match (head.end_position(), rest.first()) {
+                (Some(last), Some(next)) if left < run.records => {
+                    let (part, after) = run.split(acks, left, last, next.approximate_arrival_timestamp);
+                    self.runs.push_front(after);
+                    part
+                }
+                _ => run,
+            };
+            kept += run.records;
+            runs.push_back(run);
+        }
+        self.batch = head;
+        (rest, std::mem::replace(&mut self.runs, runs))
     }
 
     /// Takes what begins at `limit` or behind it out of the delivery.

@@ -49,12 +49,7 @@ impl LaneSet {
     }
 
     /// Begins a delivery that closes a gap, if one may begin now. It holds nothing that lies behind all that is handled.
-    pub(in crate::shard) fn deliver_gap(
-        &mut self,
-        now: Tick,
-        acks: &mut AckTracker,
-        at_most: usize,
-    ) -> Option<Made<'_>> {
+    pub(in crate::shard) fn deliver_gap(&mut self, now: Tick, acks: &mut AckTracker) -> Option<Made<'_>> {
         let limit = self.limit();
         let lane = self.lanes_with_gaps().find(|lane| match self.delivery(*lane) {
             None => true,
@@ -67,16 +62,17 @@ impl LaneSet {
         if self.delivery(lane).is_some_and(postponed) {
             // The user's code does not want it now.
             self.give_up(lane);
-            return self.deliver_gap(now, acks, at_most);
+            return self.deliver_gap(now, acks);
         }
         let call = if let Some(delivery) = &mut self.lanes[lane].delivery {
             delivery.tries_in_stop += 1;
             let (batch, runs) = delivery.cut(limit);
-            self.lanes[lane].put_back(&batch, runs);
+            let tries = delivery.tries;
+            self.lanes[lane].put_back(&self.rules, &batch, runs, tries);
             self.retry(lane)?.0
         } else {
-            self.ready.retain(|ready| *ready != lane);
-            self.deliver_of(acks, lane, at_most, limit)?.0
+            self.unqueue(lane);
+            self.deliver_of(now, acks, lane, limit)?.0
         };
         self.lanes[lane].delivery.as_ref().map(|delivery| (call, delivery))
     }
@@ -90,6 +86,6 @@ impl LaneSet {
         self.lanes_with_gaps()
             .filter_map(waiting)
             .min()
-            .filter(|_| self.has_free_call())
+            .filter(|_| self.has_room_for_call())
     }
 }
