@@ -4,6 +4,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use kcl_core::{
     ApplicationName, Batch, InitialPosition, LeaseStore, Session, Timestamp, WorkerId,
+    delivery::DeliverySettings,
     fetch::{RetrievalMode, consumer::ConsumerSelector},
     shard::{CheckpointPolicy, Lanes},
     worker::WorkerMachine,
@@ -12,8 +13,10 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    batch_handler::{BatchHandler, handler_factory},
     clock::Clock,
     config::Config,
+    dead_letter::DeadLetters,
     error::{ConfigError, WorkerError},
     function::{IntoBatchOutcome, function_factory},
     handle::{COMMAND_QUEUE, Command, WorkerHandle},
@@ -244,6 +247,8 @@ pub struct WorkerBuilder {
     seed: Option<u64>,
     started_at: Option<Timestamp>,
     kcl_metrics: Option<KclMetrics>,
+    delivery: Option<DeliverySettings>,
+    dead_letters: Option<Arc<dyn DeadLetters>>,
 }
 
 impl WorkerBuilder {
@@ -258,6 +263,8 @@ impl WorkerBuilder {
             seed: None,
             started_at: None,
             kcl_metrics: None,
+            delivery: None,
+            dead_letters: None,
         }
     }
 
@@ -314,16 +321,7 @@ impl WorkerBuilder {
         F: Fn(Batch) -> R + Send + Sync + 'static,
         R: Future<Output: IntoBatchOutcome> + Send + 'static,
     {
-        let factory = function_factory(function);
-        let CheckpointPolicy::Automatic { interval, records } = CheckpointPolicy::default() else {
-            unreachable!("the default policy is automatic")
-        };
-        FunctionWorkerBuilder {
-            builder: self,
-            factory,
-            interval,
-            records,
-        }
+        self.checkpointed(function_factory(function))
     }
 
     /// Gives records out as a stream, and waits for an answer to each. What was acknowledged is checkpointed by the
@@ -343,8 +341,30 @@ impl WorkerBuilder {
         }
     }
 
+    /// Handles batches with a runtime for others' functions; see [`BatchHandler`]. What it handled is checkpointed by this one.
+    #[must_use]
+    pub fn handler(self, handler: impl BatchHandler) -> FunctionWorkerBuilder {
+        self.checkpointed(handler_factory(handler))
+    }
+
+    fn checkpointed(self, factory: DynFactory) -> FunctionWorkerBuilder {
+        let CheckpointPolicy::Automatic { interval, records } = CheckpointPolicy::default() else {
+            unreachable!("the default policy is automatic")
+        };
+        FunctionWorkerBuilder {
+            builder: self,
+            factory,
+            interval,
+            records,
+        }
+    }
+
     pub(crate) fn build(self, factory: DynFactory, checkpoint: CheckpointPolicy) -> Result<Worker, ConfigError> {
         self.config.validate()?;
+        let policy = self.delivery.as_ref().map(|settings| settings.policy);
+        if policy.is_some_and(|policy| policy.discards()) && self.dead_letters.is_none() {
+            return Err(ConfigError::NoDeadLetters);
+        }
         metrics::describe();
         let clock = Clock::start(self.started_at);
         check_start(&clock, Some(self.config.initial_position))?;
@@ -407,6 +427,8 @@ impl WorkerBuilder {
             kcl_metrics: recorder,
             machine,
             shard_config: self.config.shard(checkpoint),
+            delivery: self.delivery,
+            dead_letters: self.dead_letters,
             streams,
             store: self.store,
             factory,
@@ -453,6 +475,21 @@ impl FunctionWorkerBuilder {
     #[must_use]
     pub fn lanes(mut self, lanes: Lanes) -> Self {
         self.builder.config.lanes = lanes;
+        self
+    }
+
+    /// Delivers by rules: batching windows, retry budgets, bisection, age limits, filters. What they give up goes to the
+    /// [dead letters](Self::dead_letters).
+    #[must_use]
+    pub fn delivery(mut self, settings: DeliverySettings) -> Self {
+        self.builder.delivery = Some(settings);
+        self
+    }
+
+    /// Who keeps the records that are given up. Rules that give records up need one.
+    #[must_use]
+    pub fn dead_letters(mut self, letters: Arc<dyn DeadLetters>) -> Self {
+        self.builder.dead_letters = Some(letters);
         self
     }
 

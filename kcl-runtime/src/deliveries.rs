@@ -204,7 +204,7 @@ impl DynProcessor for Giver {
         tokio::select! {
             biased;
             // What is said now does not count. Nobody need wait for it.
-            () = attempt.checkpointer.lease_lost() => Ok(Delivered::Before(0)),
+            () = attempt.checkpointer.lease_lost() => Ok(Delivered::Items(vec![0])),
             given = self.give(batch, attempt) => given,
         }
     }

@@ -16,6 +16,12 @@ pub enum ConfigError {
         /// What it may be.
         rule: &'static str,
     },
+    /// The rules of delivery give records up, and nobody keeps them.
+    #[error(
+        "the rules of delivery give records up, and nobody keeps them: name who keeps dead letters with dead_letters(), or \
+         set no retry budget, age limit or payload limit"
+    )]
+    NoDeadLetters,
     /// Lanes were asked for together with processors.
     #[error(
         "lanes are {lanes:?}, and a processor is called one batch at a time: handle batches with a function, or set no lanes"

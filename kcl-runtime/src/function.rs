@@ -13,7 +13,8 @@ use crate::{
 /// What a function says about a batch when some of it failed.
 ///
 /// As in Lambda's `ReportBatchItemFailures`, the lowest failed record decides: everything before it counts as handled,
-/// it and everything after it is delivered again.
+/// it and everything after it is delivered again. With
+/// [`FailedItems::Each`](kcl_core::delivery::FailedItems::Each), only those that failed and what follows them in their keys.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BatchOutcome {
     failures: Vec<Failed>,
@@ -58,14 +59,13 @@ impl BatchOutcome {
         });
     }
 
-    /// The index of the first record that was not handled; that behind the last if all were.
-    pub(crate) fn first_failed(self, batch: &Batch) -> Result<usize, UnknownFailure> {
-        let mut first = batch.len();
-        for failed in self.failures {
+    /// The indices of the records that were not handled.
+    pub(crate) fn indices(self, batch: &Batch) -> Result<Vec<usize>, UnknownFailure> {
+        let index = |failed: Failed| {
             let index = batch.iter().position(|record| failed.names(record));
-            first = first.min(index.ok_or(UnknownFailure(failed))?);
-        }
-        Ok(first)
+            index.ok_or(UnknownFailure(failed))
+        };
+        self.failures.into_iter().map(index).collect()
     }
 
     /// Names a record that was not handled, by its place in its aggregate too.
@@ -81,6 +81,16 @@ impl BatchOutcome {
 #[derive(Debug, thiserror::Error)]
 #[error("the outcome names {0} as failed, which is not in the batch: nothing of the batch counts as handled")]
 pub(crate) struct UnknownFailure(Failed);
+
+/// What an outcome says about its batch.
+pub(crate) fn delivered(outcome: BatchOutcome, batch: &Batch) -> Result<Delivered, UnknownFailure> {
+    let items = outcome.indices(batch)?;
+    Ok(if items.is_empty() {
+        Delivered::All
+    } else {
+        Delivered::Items(items)
+    })
+}
 
 /// What a function may return.
 ///
@@ -131,12 +141,7 @@ where
 
     async fn process_records(&mut self, batch: Batch, _attempt: Attempt<'_>) -> Result<Delivered, BoxError> {
         let outcome = (self.0)(batch.clone()).await.into_batch_outcome()?;
-        let first = outcome.first_failed(&batch)?;
-        Ok(if first == batch.len() {
-            Delivered::All
-        } else {
-            Delivered::Before(first)
-        })
+        Ok(delivered(outcome, &batch)?)
     }
 
     async fn lease_lost(&mut self) -> Result<(), BoxError> {

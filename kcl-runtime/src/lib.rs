@@ -4,11 +4,13 @@
 //! [`Deliveries`], each of which is answered, and a [`RecordProcessor`] per shard, which checkpoints itself. Whatever fails is tried again; no record is skipped because
 //! a handler failed.
 
+mod batch_handler;
 mod builder;
 mod checkpointer;
 mod clock;
 mod config;
 mod cpu;
+pub mod dead_letter;
 mod deliveries;
 mod error;
 mod function;
@@ -18,6 +20,7 @@ pub mod metrics;
 mod places;
 mod processor;
 pub mod producer;
+mod quarantine;
 pub mod replay;
 mod shard_calls;
 mod shard_log;
@@ -41,6 +44,7 @@ pub use kcl_core::fetch::{
 };
 
 pub use self::{
+    batch_handler::{BatchCall, BatchHandler, CallOutcome},
     builder::{FunctionWorkerBuilder, ProcessorWorkerBuilder, Worker, WorkerBuilder},
     checkpointer::{CheckpointError, Checkpointer, PreparedCheckpoint},
     config::Config,

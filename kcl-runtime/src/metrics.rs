@@ -43,6 +43,11 @@ pub const WINDOW_RECORDS: &str = "kcl_window_records";
 /// Counter, per shard: records that were handled and are handled again by whoever reads the shard next, since an earlier
 /// one was not when the consumer ended.
 pub const REPEATS: &str = "kcl_repeats_total";
+/// Counter, per shard, with the label `unreadable` (true where nobody could say whether the record was asked for): records
+/// that were left out by a filter.
+pub const FILTERED: &str = "kcl_filtered_records_total";
+/// Counter, per shard, with the label `reason`: records that were given up and are kept as dead letters.
+pub const DISCARDED: &str = "kcl_discarded_records_total";
 /// Counter, per worker: checkpoints that were written.
 pub const CHECKPOINTS: &str = "kcl_checkpoints_total";
 /// Counter, per worker: held leases whose checkpoint an operator moved.
@@ -90,6 +95,12 @@ pub fn describe() {
         BATCH_RECORDS,
         Unit::Count,
         "How large the batches were that the handler got"
+    );
+    metrics::describe_counter!(FILTERED, Unit::Count, "Records that were left out by a filter");
+    metrics::describe_counter!(
+        DISCARDED,
+        Unit::Count,
+        "Records that were given up and are kept as dead letters"
     );
     metrics::describe_counter!(HANDLER_FAILURES, Unit::Count, "Calls to the user's code that failed");
     metrics::describe_counter!(SOURCE_FAILURES, Unit::Count, "Opens and reads that failed");
@@ -153,6 +164,8 @@ pub(crate) struct ShardMetrics {
     pub(crate) lanes_failing: Gauge,
     pub(crate) window_records: Gauge,
     pub(crate) repeats: Counter,
+    pub(crate) filtered: Counter,
+    pub(crate) unreadable: Counter,
     /// KCL's own metrics.
     pub(crate) kcl: ShardRecorder,
     pub(crate) paused: Gauge,
@@ -173,6 +186,8 @@ impl ShardMetrics {
             lanes_failing: metrics::gauge!(LANES_FAILING, labels.iter()),
             window_records: metrics::gauge!(WINDOW_RECORDS, labels.iter()),
             repeats: metrics::counter!(REPEATS, labels.iter()),
+            filtered: metrics::counter!(FILTERED, with(&labels, "unreadable", "false")),
+            unreadable: metrics::counter!(FILTERED, with(&labels, "unreadable", "true")),
             kcl: ShardRecorder::default(),
             paused: metrics::gauge!(PAUSED, labels.iter()),
             labels,
@@ -194,6 +209,10 @@ impl ShardMetrics {
 
     pub(crate) fn out_of_range(&self, rule: &'static str, records: u64) {
         metrics::counter!(OUT_OF_RANGE, with(&self.labels, "rule", rule)).increment(records);
+    }
+
+    pub(crate) fn discarded(&self, reason: &'static str, records: u64) {
+        metrics::counter!(DISCARDED, with(&self.labels, "reason", reason)).increment(records);
     }
 
     pub(crate) fn retrieval(&self, retrieval: Retrieval, fallback: Option<&'static str>) {

@@ -100,8 +100,13 @@ where
 #[derive(Debug)]
 pub(crate) enum Delivered {
     All,
-    /// The records before this index.
-    Before(usize),
+    /// All but the records at these indices.
+    Items(Vec<usize>),
+    /// Nothing, since the user's code could not be called.
+    NotCalled {
+        reason: BoxError,
+        retry_after: Option<Duration>,
+    },
     /// Nothing, and it is wanted again after this long.
     Later(Duration),
 }

@@ -283,7 +283,9 @@ impl Tally {
             let wanted = Batch::new(batch.stream().clone(), shard.clone(), records)
                 .with_millis_behind_latest(batch.millis_behind_latest());
             let outcome = function(wanted.clone()).await.into_batch_outcome()?;
-            let (handled, rest) = wanted.split_at(outcome.clone().first_failed(&wanted)?);
+            let failed = outcome.clone().indices(&wanted)?;
+            let first = failed.into_iter().min().unwrap_or(wanted.len());
+            let (handled, rest) = wanted.split_at(first);
             let mut counts = self.lock();
             counts.replayed.records += handled.len() as u64;
             counts.replayed.bytes += handled.size() as u64;

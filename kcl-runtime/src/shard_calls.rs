@@ -2,9 +2,10 @@
 
 use std::{any::Any, collections::BTreeMap, panic::AssertUnwindSafe, time::Duration};
 
+use bytestring::ByteString;
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use kcl_core::{
-    Tick,
+    Tick, Timestamp,
     shard::{Call, CallId, Outcome},
 };
 use tokio::task::AbortHandle;
@@ -12,6 +13,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::{
     checkpointer::Checkpointer,
+    dead_letter::ShardLetters,
     processor::{Attempt, Delivered, DynFactory, DynProcessor, ShardContext},
     shard_log,
 };
@@ -26,6 +28,9 @@ pub(crate) struct Ended {
     pub(crate) id: CallId,
     pub(crate) outcome: Outcome,
     pub(crate) was_delivery: bool,
+    pub(crate) was_discard: bool,
+    /// The partition keys in quarantine, where the call found them out.
+    pub(crate) quarantined: Option<Vec<ByteString>>,
     /// The name of the call.
     pub(crate) name: &'static str,
     pub(crate) started: Tick,
@@ -34,8 +39,16 @@ pub(crate) struct Ended {
 struct Running {
     abort: AbortHandle,
     was_delivery: bool,
+    was_discard: bool,
     name: &'static str,
     started: Tick,
+}
+
+/// What is left when a call ended.
+struct Answer {
+    processor: Option<Processor>,
+    outcome: Outcome,
+    quarantined: Option<Vec<ByteString>>,
 }
 
 /// Calls run in tasks of their own, so that slow code does not hold up the consumer. The tasks end with the consumer: a
@@ -44,22 +57,30 @@ pub(crate) struct Calls {
     factory: DynFactory,
     context: ShardContext,
     checkpointer: Checkpointer,
+    letters: Option<ShardLetters>,
     idle: Vec<Processor>,
     /// How many more objects may be made: as many as there may be calls at once.
     unmade: usize,
     running: BTreeMap<CallId, Running>,
-    ends: FuturesUnordered<BoxFuture<'static, (CallId, Option<Processor>, Outcome)>>,
+    ends: FuturesUnordered<BoxFuture<'static, (CallId, Answer)>>,
     /// When the tasks are ended, once their results no longer count.
     pub(crate) abort_at: Option<Tick>,
 }
 
 impl Calls {
-    pub(crate) fn new(factory: DynFactory, context: ShardContext, checkpointer: Checkpointer, at_once: usize) -> Self {
+    pub(crate) fn new(
+        factory: DynFactory,
+        context: ShardContext,
+        checkpointer: Checkpointer,
+        letters: Option<ShardLetters>,
+        at_once: usize,
+    ) -> Self {
         let first = factory(&context);
         Self {
             factory,
             context,
             checkpointer,
+            letters,
             idle: vec![first],
             unmade: at_once.saturating_sub(1),
             running: BTreeMap::new(),
@@ -77,25 +98,38 @@ impl Calls {
     }
 
     /// Makes a call. Gives an outcome at once if there is nobody left to call.
-    pub(crate) fn start(&mut self, now: Tick, id: CallId, call: Call) -> Option<Outcome> {
+    pub(crate) fn start(&mut self, now: Tick, at: Timestamp, id: CallId, call: Call) -> Option<Outcome> {
         let Some(processor) = self.processor() else {
             return Some(Outcome::Success);
         };
         let (was_delivery, name) = (matches!(call, Call::Process { .. }), call.name());
+        let was_discard = matches!(call, Call::Discard(_));
         let span = shard_log::call_span(&call);
-        let future = invoke(processor, call, self.context.clone(), self.checkpointer.clone());
+        let (context, checkpointer, letters) = (self.context.clone(), self.checkpointer.clone(), self.letters.clone());
+        let future = invoke(processor, call, context, checkpointer, letters, at);
         let task = AbortOnDropHandle::new(tokio::spawn(tracing::Instrument::instrument(future, span)));
         let running = Running {
             abort: task.abort_handle(),
             was_delivery,
+            was_discard,
             name,
             started: now,
         };
         self.running.insert(id, running);
         let end = async move {
             match task.await {
-                Ok((processor, outcome)) => (id, Some(processor), outcome),
-                Err(_) => (id, None, Outcome::Cancelled),
+                Ok(answer) => (id, answer),
+                Err(_) => {
+                    let (processor, outcome, quarantined) = (None, Outcome::Cancelled, None);
+                    (
+                        id,
+                        Answer {
+                            processor,
+                            outcome,
+                            quarantined,
+                        },
+                    )
+                }
             }
         };
         self.ends.push(end.boxed());
@@ -105,21 +139,24 @@ impl Calls {
     /// The next call that ends; waits for ever while none runs.
     pub(crate) async fn next(&mut self) -> Ended {
         loop {
-            let Some((id, processor, outcome)) = self.ends.next().await else {
+            let Some((id, answer)) = self.ends.next().await else {
                 std::future::pending().await
             };
-            self.idle.extend(processor);
+            self.idle.extend(answer.processor);
             if let Some(running) = self.running.remove(&id) {
                 let Running {
                     was_delivery,
+                    was_discard,
                     name,
                     started,
                     ..
                 } = running;
                 return Ended {
                     id,
-                    outcome,
+                    outcome: answer.outcome,
                     was_delivery,
+                    was_discard,
+                    quarantined: answer.quarantined,
                     name,
                     started,
                 };
@@ -149,10 +186,23 @@ async fn invoke(
     call: Call,
     context: ShardContext,
     checkpointer: Checkpointer,
-) -> (Processor, Outcome) {
+    letters: Option<ShardLetters>,
+    at: Timestamp,
+) -> Answer {
+    let mut quarantined = None;
     let result = AssertUnwindSafe(async {
         match call {
-            Call::Initialize { .. } => processor.initialize(&context).await.map(|()| Delivered::All),
+            Call::Initialize { .. } => {
+                if let Some(letters) = &letters {
+                    quarantined = Some(letters.letters.quarantined(&context).await?);
+                }
+                processor.initialize(&context).await.map(|()| Delivered::All)
+            }
+            Call::Discard(discard) => match &letters {
+                Some(letters) => letters.keep(&context, discard, at).await.map(|()| Delivered::All),
+                // A worker with rules that give records up is not built without.
+                None => Err("there is nobody to keep dead letters".into()),
+            },
             Call::Process { batch, attempt } => {
                 let checkpointer = &checkpointer;
                 processor
@@ -171,7 +221,11 @@ async fn invoke(
     .await;
     let outcome = match result {
         Ok(Ok(Delivered::All)) => Outcome::Success,
-        Ok(Ok(Delivered::Before(index))) => Outcome::SuccessBefore(index),
+        Ok(Ok(Delivered::Items(items))) => Outcome::FailedItems(items),
+        Ok(Ok(Delivered::NotCalled { reason, retry_after })) => Outcome::NotCalled {
+            wait: retry_after,
+            reason: with_causes(reason.as_ref()),
+        },
         Ok(Ok(Delivered::Later(wait))) => Outcome::Postponed {
             wait,
             reason: format!("the handler wants it again in {} s", wait.as_secs_f64()),
@@ -179,7 +233,11 @@ async fn invoke(
         Ok(Err(error)) => Outcome::Failure(with_causes(error.as_ref())),
         Err(panic) => Outcome::Failure(format!("panic: {}", panic_message(panic.as_ref()))),
     };
-    (processor, outcome)
+    Answer {
+        processor: Some(processor),
+        outcome,
+        quarantined,
+    }
 }
 
 fn with_causes(error: &(dyn std::error::Error + 'static)) -> String {

@@ -131,6 +131,22 @@ pub(crate) fn event(metrics: &ShardMetrics, event: &ShardEvent) {
                 ),
             }
         }
+        ShardEvent::Filtered { records, unreadable } => {
+            metrics.filtered.increment(*records);
+            metrics.unreadable.increment(*unreadable);
+        }
+        ShardEvent::Discarded {
+            records,
+            reason,
+            attempts,
+        } => {
+            metrics.discarded(reason.as_str(), *records as u64);
+            tracing::warn!(records, %reason, attempts, "records were given up and are kept as dead letters");
+        }
+        ShardEvent::Circuit { open: true } => {
+            tracing::warn!("the handler fails again and again: it is left alone for a while, then one call tries it");
+        }
+        ShardEvent::Circuit { open: false } => tracing::info!("the handler works again"),
         ShardEvent::HeldUp {
             first,
             attempts,

@@ -15,8 +15,10 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     checkpointer::{CheckpointCommand, Checkpointer, Step, Unanswered},
     clock::{Clock, seconds},
+    dead_letter::ShardLetters,
     metrics::ShardMetrics,
     processor::{DynFactory, ShardContext},
+    quarantine::Quarantine,
     shard_calls::{Calls, Ended},
     shard_log,
     source::{RecordSource, ShardReader},
@@ -48,6 +50,9 @@ pub(crate) struct ShardTask {
     /// The most calls of the user's code at once.
     pub(crate) calls: usize,
     pub(crate) context: ShardContext,
+    pub(crate) letters: Option<ShardLetters>,
+    /// Whether partition keys are quarantined.
+    pub(crate) quarantines: bool,
     pub(crate) clock: Clock,
     pub(crate) control: watch::Receiver<Control>,
     pub(crate) share: watch::Receiver<u64>,
@@ -69,6 +74,7 @@ struct InFlight {
     reader: Option<Reader>,
     calls: Calls,
     unanswered: Unanswered,
+    quarantine: Quarantine,
 }
 
 impl ShardTask {
@@ -87,9 +93,11 @@ impl ShardTask {
                 Arc::clone(&self.factory),
                 self.context.clone(),
                 checkpointer,
+                self.letters.clone(),
                 self.calls,
             ),
             unanswered: Unanswered::default(),
+            quarantine: Quarantine::new(self.clock.now(), self.quarantines),
         };
         let finish = loop {
             if let Some(finish) = self.perform(&mut flight, &lost).await {
@@ -98,11 +106,12 @@ impl ShardTask {
             self.publish();
             let deadline = self.machine.next_deadline();
             let abort_at = flight.calls.abort_at;
+            let look_at = flight.quarantine.deadline();
             tokio::select! {
                 biased;
                 Ok(()) = self.control.changed() => self.controlled(&mut flight, &lost),
                 Some(command) = commands.recv() => self.checkpoint_requested(&mut flight, command),
-                ended = flight.calls.next() => self.call_ended(ended),
+                ended = flight.calls.next() => self.call_ended(&mut flight, ended),
                 (reader, result) = pending_or(&mut flight.reading) => {
                     (flight.reading, flight.reader) = (None, Some(reader));
                     let result = result.map(|fetch| self.of_stream(fetch));
@@ -120,6 +129,17 @@ impl ShardTask {
                 Ok(()) = self.retrieval.changed() => {
                     let mode = *self.retrieval.borrow_and_update();
                     self.handle(ShardInput::Retrieval(mode));
+                }
+                keys = flight.quarantine.looked() => {
+                    flight.quarantine.rest(self.clock.now());
+                    if let Some(keys) = keys {
+                        self.handle(ShardInput::Quarantined(keys));
+                    }
+                }
+                () = self.clock.sleep_until(look_at), if look_at.is_some() => {
+                    if let Some(letters) = &self.letters {
+                        flight.quarantine.begin(letters.clone(), self.context.clone());
+                    }
                 }
                 () = self.clock.sleep_until(abort_at) => flight.calls.abort(),
                 () = self.clock.sleep_until(deadline) => self.handle(ShardInput::Wake),
@@ -187,12 +207,21 @@ impl ShardTask {
             #[expect(clippy::cast_precision_loss, reason = "a histogram's buckets are coarser than that")]
             self.metrics.batch_records.record(batch.len() as f64);
         }
-        if let Some(outcome) = flight.calls.start(self.clock.now(), id, call) {
+        if matches!(call, Call::Discard(_)) {
+            flight.quarantine.keeps();
+        }
+        if let Some(outcome) = flight.calls.start(self.clock.now(), self.clock.wall(), id, call) {
             self.handle(ShardInput::Called(id, outcome));
         }
     }
 
-    fn call_ended(&mut self, ended: Ended) {
+    fn call_ended(&mut self, flight: &mut InFlight, ended: Ended) {
+        if ended.was_discard {
+            flight.quarantine.kept();
+        }
+        if let Some(keys) = ended.quarantined {
+            self.handle(ShardInput::Quarantined(keys));
+        }
         let took = self.clock.now().since(ended.started);
         self.metrics.kcl.called(ended.name, took);
         if ended.was_delivery {

@@ -6,6 +6,7 @@ use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered}
 use kcl_core::{
     ApplicationName, Lease, LeaseStore, Position, ShardFilter, StoreError, StoreOperation, StreamId, Tick,
     WriteOutcome, coordination,
+    delivery::{DeliverySettings, Exhausted},
     fetch::{self, FetchFailure, RetrievalMode},
     shard::{Finish, ShardConfig, ShardMachine, ShardStatus, StopReason},
     worker::{
@@ -20,6 +21,7 @@ use tokio::{
 use crate::{
     clock::Clock,
     cpu::CpuMeter,
+    dead_letter::{DeadLetters, ShardLetters},
     handle::{Command, Report, ShardReportStatus, iterator_age},
     kcl_metrics::{Recorder, StoreCall},
     metrics::{ShardMetrics, WorkerMetrics},
@@ -59,6 +61,9 @@ pub(crate) struct Parts {
     pub(crate) application: ApplicationName,
     pub(crate) machine: WorkerMachine,
     pub(crate) shard_config: ShardConfig,
+    /// The rules by which batches are delivered, where there are any.
+    pub(crate) delivery: Option<DeliverySettings>,
+    pub(crate) dead_letters: Option<Arc<dyn DeadLetters>>,
     pub(crate) streams: Streams,
     pub(crate) store: Arc<dyn LeaseStore>,
     pub(crate) factory: DynFactory,
@@ -376,6 +381,10 @@ impl WorkerTask {
         };
         let machine =
             ShardMachine::new(config, start, clock.wall(), own, seed).with_hash_key_range(lease.hash_key_range);
+        let machine = match &self.parts.delivery {
+            Some(settings) => machine.with_delivery(settings.clone(), clock.now()),
+            None => machine,
+        };
         // A channel for each: one for all would wake them in an order that no seed decides.
         let (share, share_receiver) = watch::channel(own);
         let (retrieval, retrieval_receiver) = watch::channel(mode);
@@ -393,6 +402,15 @@ impl WorkerTask {
             factory: Arc::clone(&self.parts.factory),
             calls: self.parts.shard_config.lanes.calls(),
             context: context.clone(),
+            letters: self.parts.dead_letters.as_ref().map(|letters| ShardLetters {
+                application: self.parts.application.clone(),
+                letters: Arc::clone(letters),
+            }),
+            quarantines: self
+                .parts
+                .delivery
+                .as_ref()
+                .is_some_and(|settings| settings.policy.exhausted == Exhausted::Quarantine),
             clock,
             control: control_receiver,
             share: share_receiver,

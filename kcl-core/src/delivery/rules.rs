@@ -192,9 +192,7 @@ impl Rules {
         self.quarantined.extend(keys.into_iter().cloned());
     }
 
-    pub(crate) fn release(&mut self, keys: &[ByteString]) {
-        for key in keys {
-            self.quarantined.remove(key);
-        }
+    pub(crate) fn set_quarantined(&mut self, keys: Vec<ByteString>) {
+        self.quarantined = keys.into_iter().collect();
     }
 }

@@ -110,8 +110,8 @@ impl Handling {
         self.lanes.set_rules(rules);
     }
 
-    pub(super) fn release(&mut self, keys: &[ByteString]) {
-        self.lanes.rules_mut().release(keys);
+    pub(super) fn set_quarantined(&mut self, keys: Vec<ByteString>) {
+        self.lanes.rules_mut().set_quarantined(keys);
     }
 
     /// Records that the user's code works on or is to work on, and the memory that they take.

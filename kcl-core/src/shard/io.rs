@@ -145,8 +145,8 @@ pub enum ShardInput {
     Share(u64),
     /// The shard is to be read like this from now on.
     Retrieval(RetrievalMode),
-    /// Records with these partition keys are delivered again: somebody released them from quarantine.
-    Release(Vec<ByteString>),
+    /// The partition keys of the shard that are in quarantine: these, and no others.
+    Quarantined(Vec<ByteString>),
     /// Time passed.
     Wake,
 }

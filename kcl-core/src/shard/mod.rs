@@ -15,7 +15,6 @@ mod watchdog;
 
 use std::{collections::VecDeque, time::Duration};
 
-use bytestring::ByteString;
 use fastrand::Rng;
 
 use self::{buffer::Cutting, handling::Handling, reading::Reading, watchdog::Watchdog};
@@ -174,13 +173,10 @@ impl ShardMachine {
         self
     }
 
-    /// The same machine, which delivers by these rules. `quarantined` are the partition keys whose records go to the dead
-    /// letters; `now` is when the machine was told the wall-clock time.
+    /// The same machine, which delivers by these rules. `now` is when it was told the wall-clock time.
     #[must_use]
-    pub fn with_delivery(mut self, settings: DeliverySettings, quarantined: &[ByteString], now: Tick) -> Self {
-        let mut rules = Rules::new(settings, now, self.opened_at);
-        rules.quarantine(quarantined);
-        self.handling.set_rules(rules);
+    pub fn with_delivery(mut self, settings: DeliverySettings, now: Tick) -> Self {
+        self.handling.set_rules(Rules::new(settings, now, self.opened_at));
         self
     }
 
@@ -201,7 +197,7 @@ impl ShardMachine {
             ShardInput::Pause(paused) => self.pause(now, paused),
             ShardInput::Share(bytes) => self.reading.share = bytes,
             ShardInput::Retrieval(mode) => self.set_retrieval(now, mode),
-            ShardInput::Release(keys) => self.handling.release(&keys),
+            ShardInput::Quarantined(keys) => self.handling.set_quarantined(keys),
             ShardInput::Wake => {}
         }
         self.advance(now);

@@ -2,8 +2,6 @@
 
 use std::{collections::VecDeque, sync::Arc};
 
-use bytestring::ByteString;
-
 use super::*;
 use crate::delivery::{
     Admission, Admitted, BreakerConfig, DeliveryPolicy, DeliverySettings, DiscardReason, Exhausted, FailedItems,
@@ -66,7 +64,7 @@ impl Consumer {
             ..ShardConfig::default()
         };
         let mut machine =
-            ShardMachine::new(config, Position::TrimHorizon, EPOCH, 1 << 20, 7).with_delivery(settings, &[], NOW);
+            ShardMachine::new(config, Position::TrimHorizon, EPOCH, 1 << 20, 7).with_delivery(settings, NOW);
         machine.handle(NOW, ShardInput::Wake);
         Self {
             machine,
@@ -447,7 +445,7 @@ fn given_dead_letters_that_cannot_be_kept_when_a_batch_is_given_up_then_it_is_no
         policy,
         ..DeliverySettings::default()
     };
-    let mut machine = reading().with_delivery(settings, &[], NOW);
+    let mut machine = reading().with_delivery(settings, NOW);
     handle(&mut machine, fetched(1..=2));
     let mut wanted = called(&mut machine, Outcome::Failure("no".to_owned()));
     for minute in 1..=3 {
@@ -528,8 +526,9 @@ fn given_quarantine_when_a_record_is_given_up_then_its_key_waits_and_the_others_
     let delivered = consumer.calls().split_off(2).concat();
     assert_eq!(delivered, [2, 4, 6]);
     assert_eq!(consumer.passed, 6);
-    let keys = vec![ByteString::from_static("a")];
-    consumer.machine.handle(consumer.now, ShardInput::Release(keys));
+    consumer
+        .machine
+        .handle(consumer.now, ShardInput::Quarantined(Vec::new()));
     consumer.read([(7, "a")]);
     consumer.run(SECOND, success);
     assert_eq!(consumer.calls(), [list([7])]);
