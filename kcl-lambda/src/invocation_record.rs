@@ -11,16 +11,16 @@ use uuid::Uuid;
 /// ```
 /// use kcl_lambda::invocation_record::{Condition, InvocationRecord};
 ///
-/// let json = r#"{"requestContext":{"requestId":"6f0e","functionArn":"arn:aws:lambda:eu-west-1:111122223333:function:probe",
-///     "condition":"RecordAgeExceeded","approximateInvokeCount":1},"version":"1.0","timestamp":"2025-11-21T04:41:07.310Z",
-///     "KinesisBatchInfo":{"shardId":"shardId-000000000003","startSequenceNumber":"4965","endSequenceNumber":"4966",
-///     "approximateArrivalOfFirstRecord":"2025-11-21T04:40:00.125Z",
-///     "approximateArrivalOfLastRecord":"2025-11-21T04:40:04.900Z",
-///     "batchSize":2,"streamArn":"arn:aws:kinesis:eu-west-1:111122223333:stream/telemetry"}}"#;
-/// let record: InvocationRecord = serde_json::from_str(json)?;
-/// assert_eq!(record.request_context.condition, Condition::RecordAgeExceeded);
-/// assert_eq!(record.response_context, None);
-/// assert_eq!(serde_json::to_value(&record)?, serde_json::from_str::<serde_json::Value>(json)?);
+/// let json =
+/// r#"{"requestContext":{"requestId":"6f0e","functionArn":"arn:aws:lambda:eu-west-1:111122223333:function:probe",
+/// "condition":"RecordAgeExceeded","approximateInvokeCount":1},"version":"1.0","timestamp":"2025-11-21T04:41:07.310Z",
+/// "KinesisBatchInfo":{"shardId":"shardId-000000000003","startSequenceNumber":"4965","endSequenceNumber":"4966",
+/// "approximateArrivalOfFirstRecord":"2025-11-21T04:40:00.125Z",
+/// "approximateArrivalOfLastRecord":"2025-11-21T04:40:04.900Z",
+/// "batchSize":2,"streamArn":"arn:aws:kinesis:eu-west-1:111122223333:stream/telemetry"}}"#; let record:
+/// InvocationRecord = serde_json::from_str(json)?; assert_eq!(record.request_context.condition,
+/// Condition::RecordAgeExceeded); assert_eq!(record.response_context, None); assert_eq!(serde_json::to_value(&record)?,
+/// serde_json::from_str::<serde_json::Value>(json)?);
 /// # Ok::<(), serde_json::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -116,7 +116,8 @@ pub struct KinesisBatchInfo {
     pub stream_arn: String,
 }
 
-/// The event of a batch in an invocation record. It is written as text that holds JSON, and read as text or as an object.
+/// The event of a batch in an invocation record. It is written as text that holds JSON, and read as text or as an
+/// object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Payload(String);
 
@@ -169,9 +170,9 @@ impl<'de> Deserialize<'de> for Payload {
 /// use kcl_core::ShardId;
 /// use kcl_lambda::invocation_record::s3_key;
 ///
-/// let key = s3_key(uuid::Uuid::nil(), &ShardId::new("shardId-7")?, "2025-11-21T04:41:07.310Z".parse()?, uuid::Uuid::max());
-/// assert_eq!(key, "aws/lambda/00000000-0000-0000-0000-000000000000/shardId-7/2025/11/21/\
-///     2025-11-21T04.41.07-ffffffff-ffff-ffff-ffff-ffffffffffff");
+/// let key = s3_key(uuid::Uuid::nil(), &ShardId::new("shardId-7")?, "2025-11-21T04:41:07.310Z".parse()?,
+/// uuid::Uuid::max()); assert_eq!(key, "aws/lambda/00000000-0000-0000-0000-000000000000/shardId-7/2025/11/21/\
+/// 2025-11-21T04.41.07-ffffffff-ffff-ffff-ffff-ffffffffffff");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[must_use]

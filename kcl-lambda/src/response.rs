@@ -17,8 +17,8 @@ pub struct ResponseRules {
     pub item_failures: bool,
     /// There is a tumbling window: the response must have a `state`.
     pub window_state: bool,
-    /// An object without `batchItemFailures` is a failure. Lambda takes it for success, so that a misspelt key hides every
-    /// failed record.
+    /// An object without `batchItemFailures` is a failure. Lambda takes it for success, so that a misspelt key hides
+    /// every failed record.
     pub strict: bool,
 }
 

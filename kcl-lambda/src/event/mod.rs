@@ -38,13 +38,11 @@ const TAIL: &str = "]";
 /// assert_eq!(
 ///     event,
 ///     concat!(
-///         r#"{"Records":[{"kinesis":{"kinesisSchemaVersion":"1.0","partitionKey":"sensor-7","sequenceNumber":"4965","#,
-///         r#""data":"b2s=","approximateArrivalTimestamp":1763700000.125},"eventSource":"aws:kinesis","#,
-///         r#""eventVersion":"1.0","eventID":"shardId-000000000003:4965","eventName":"aws:kinesis:record","#,
-///         r#""invokeIdentityArn":"arn:aws:iam::111122223333:role/esm","awsRegion":"eu-west-1","#,
-///         r#""eventSourceARN":"arn:aws:kinesis:eu-west-1:111122223333:stream/telemetry"}]}"#,
-///     )
-/// );
+/// r#"{"Records":[{"kinesis":{"kinesisSchemaVersion":"1.0","partitionKey":"sensor-7","sequenceNumber":"4965","#,
+/// r#""data":"b2s=","approximateArrivalTimestamp":1763700000.125},"eventSource":"aws:kinesis","#,
+/// r#""eventVersion":"1.0","eventID":"shardId-000000000003:4965","eventName":"aws:kinesis:record","#,
+/// r#""invokeIdentityArn":"arn:aws:iam::111122223333:role/esm","awsRegion":"eu-west-1","#,
+/// r#""eventSourceARN":"arn:aws:kinesis:eu-west-1:111122223333:stream/telemetry"}]}"#,     ) );
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug)]
@@ -119,8 +117,8 @@ impl EventWriter {
 
     /// The bytes that `record` takes in an event.
     ///
-    /// An event of records is [`envelope_bytes`](Self::envelope_bytes) and one comma between two records larger than they
-    /// are together.
+    /// An event of records is [`envelope_bytes`](Self::envelope_bytes) and one comma between two records larger than
+    /// they are together.
     #[must_use]
     pub fn record_bytes(&self, record: &Record) -> usize {
         let number = record.sequence_number.as_str().len();

@@ -6,17 +6,17 @@ use kcl_core::Timestamp;
 
 use crate::response::WindowState;
 
-/// A tumbling window: from its start, included, to its end, excluded. Windows of a size begin at the multiples of it since
-/// the Unix epoch.
+/// A tumbling window: from its start, included, to its end, excluded. Windows of a size begin at the multiples of it
+/// since the Unix epoch.
 ///
 /// ```
 /// use std::time::Duration;
 /// use kcl_core::Timestamp;
 /// use kcl_lambda::event::Window;
 ///
-/// let window = Window::of("2025-11-21T04:41:59.999Z".parse()?, Duration::from_secs(120)).ok_or("a window has a size")?;
-/// assert_eq!(window.start(), "2025-11-21T04:40:00Z".parse()?);
-/// assert_eq!(window.end(), "2025-11-21T04:42:00Z".parse()?);
+/// let window = Window::of("2025-11-21T04:41:59.999Z".parse()?, Duration::from_secs(120)).ok_or("a window has a
+/// size")?; assert_eq!(window.start(), "2025-11-21T04:40:00Z".parse()?); assert_eq!(window.end(),
+/// "2025-11-21T04:42:00Z".parse()?);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -26,8 +26,8 @@ pub struct Window {
 }
 
 impl Window {
-    /// The window of `size` in which a record lies that arrived `at` this time; `None` if `size` is below a millisecond, or the
-    /// window goes beyond what a timestamp can say.
+    /// The window of `size` in which a record lies that arrived `at` this time; `None` if `size` is below a
+    /// millisecond, or the window goes beyond what a timestamp can say.
     #[must_use]
     pub fn of(at: Timestamp, size: Duration) -> Option<Self> {
         let size = i64::try_from(size.as_millis()).ok().filter(|size| *size > 0)?;

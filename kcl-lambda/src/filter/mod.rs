@@ -1,12 +1,13 @@
 //! Filters: which records a function is given at all.
 //!
-//! A [`RecordFilter`] reads the patterns of [`FilterCriteria`] once and then judges records by the bytes of their data. The JSON
-//! of a record is read once for all filters, and only as far as they ask: fields that no pattern names are skipped.
+//! A [`RecordFilter`] reads the patterns of [`FilterCriteria`] once and then judges records by the bytes of their data.
+//! The JSON of a record is read once for all filters, and only as far as they ask: fields that no pattern names are
+//! skipped.
 //!
 //! # What a pattern says
 //!
-//! A pattern is an object whose fields are those of the record; for Kinesis there is `data`, the record's data read as JSON.
-//! All fields of an object must match, and of a list of alternatives one. Of several filters one must match.
+//! A pattern is an object whose fields are those of the record; for Kinesis there is `data`, the record's data read as
+//! JSON. All fields of an object must match, and of a list of alternatives one. Of several filters one must match.
 //!
 //! | alternative | matches |
 //! |---|---|
@@ -18,8 +19,8 @@
 //! | `{"exists": true}`, `{"exists": false}` | whether there is a value; an object, and a list of none, is no value |
 //! | `"$or": [{…}, {…}]`, among the fields of an object | one of the objects |
 //!
-//! A list in the record matches if one of its elements does, and fields of an object pattern must match in the same element. Of
-//! a field that a record has twice the last counts.
+//! A list in the record matches if one of its elements does, and fields of an object pattern must match in the same
+//! element. Of a field that a record has twice the last counts.
 
 mod found;
 mod number;
@@ -82,8 +83,8 @@ pub struct Filter {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_structs, reason = "plain settings, made with a literal")]
 pub struct FilterOptions {
-    /// Patterns may ask for `partitionKey`, `sequenceNumber`, `approximateArrivalTimestamp` and `kinesisSchemaVersion` beside
-    /// `data`. Not on Lambda.
+    /// Patterns may ask for `partitionKey`, `sequenceNumber`, `approximateArrivalTimestamp` and `kinesisSchemaVersion`
+    /// beside `data`. Not on Lambda.
     pub metadata: bool,
     /// The most filters.
     pub filters_max: usize,
@@ -129,7 +130,8 @@ pub enum FilterVerdict {
     Kept,
     /// No filter matches. The record is passed, and the function does not see it.
     Filtered,
-    /// No filter matches, and one asks for the data, which is not JSON. Lambda drops such a record too, and does not tell.
+    /// No filter matches, and one asks for the data, which is not JSON. Lambda drops such a record too, and does not
+    /// tell.
     Unparseable,
 }
 
@@ -262,7 +264,8 @@ impl RecordFilter {
         if let Some(place) = self.data {
             let data = found::read(&record.data, self.shape.child(place));
             parseable = data.is_some();
-            // Neither text nor a list nor a number can be what a pattern of an object asks for, not even to lack a field.
+            // Neither text nor a list nor a number can be what a pattern of an object asks for, not even to lack a
+            // field.
             slots[place] = match data {
                 Some(object @ Found::Object(_)) => object,
                 _ => Found::Unfit,

@@ -12,7 +12,8 @@ use super::{
 };
 use crate::filter::FilterCriteria;
 
-/// Makes an [`EventSourceMapping`]; [`MappingSettings`] and [`KclExtensions`](super::KclExtensions) say what each setting means.
+/// Makes an [`EventSourceMapping`]; [`MappingSettings`] and [`KclExtensions`](super::KclExtensions) say what each
+/// setting means.
 #[derive(Clone, Debug)]
 #[must_use = "nothing is made before build() is called"]
 pub struct MappingBuilder(pub(super) MappingSettings);

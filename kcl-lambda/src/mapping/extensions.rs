@@ -10,20 +10,21 @@ use super::{
 };
 use crate::{event::EVENT_BYTES_MAX, filter::FILTERS_MAX};
 
-/// Settings that Lambda does not have. In JSON and TOML they stand in a table of their own, `KclExtensions`, so that the rest
-/// of a mapping is AWS's. The defaults do what Lambda does, but for aggregates.
+/// Settings that Lambda does not have. In JSON and TOML they stand in a table of their own, `KclExtensions`, so that
+/// the rest of a mapping is AWS's. The defaults do what Lambda does, but for aggregates.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct KclExtensions {
-    /// `LanesPerKey`: each partition key is a lane of its own, and this many invocations run at once per shard (1 to 1,000).
-    /// `None`: keys share the lanes of `ParallelizationFactor`.
+    /// `LanesPerKey`: each partition key is a lane of its own, and this many invocations run at once per shard (1 to
+    /// 1,000). `None`: keys share the lanes of `ParallelizationFactor`.
     pub lanes_per_key: Option<u32>,
-    /// `PayloadLimitInBytes`: the largest event, 6 MB by default; `None` (-1) lifts the limit, for functions in process.
+    /// `PayloadLimitInBytes`: the largest event, 6 MB by default; `None` (-1) lifts the limit, for functions in
+    /// process.
     pub payload_limit: Option<usize>,
     /// `OnExhausted`: what becomes of a batch that failed as often as it may, or is too old.
     pub on_exhausted: OnExhausted,
-    /// `RetryItems`: of a batch, only the records that the function named come again, and those of the same keys behind them.
-    /// Needs `ReportBatchItemFailures`.
+    /// `RetryItems`: of a batch, only the records that the function named come again, and those of the same keys behind
+    /// them. Needs `ReportBatchItemFailures`.
     pub retry_items: bool,
     /// `StrictResponses`: an object without `batchItemFailures` is a failure, so that a misspelt key is noticed. Needs
     /// `ReportBatchItemFailures`.
@@ -32,8 +33,8 @@ pub struct KclExtensions {
     pub backoff: Backoff,
     /// `CircuitBreaker`: when to leave a function alone for a while.
     pub circuit_breaker: Option<CircuitBreaker>,
-    /// `DeaggregateBeforeFiltering`: KPL aggregates are cut up before filters and lanes. On by default: filters and keys are
-    /// of no use otherwise. Lambda hands aggregates through.
+    /// `DeaggregateBeforeFiltering`: KPL aggregates are cut up before filters and lanes. On by default: filters and
+    /// keys are of no use otherwise. Lambda hands aggregates through.
     pub deaggregate_before_filtering: bool,
     /// `FilterByMetadata`: patterns may ask for the partition key and the like beside the data.
     pub filter_by_metadata: bool,
@@ -45,7 +46,8 @@ pub struct KclExtensions {
     pub dead_letters: Option<DeadLetterPlace>,
     /// `ShadowFunctionName`: a second function that is given the same batches; its answers are compared and discarded.
     pub shadow_function_name: Option<FunctionName>,
-    /// `ReplayUntilTimestamp`: records that arrived at or after this time are not delivered, and the mapping ends there.
+    /// `ReplayUntilTimestamp`: records that arrived at or after this time are not delivered, and the mapping ends
+    /// there.
     pub replay_until: Option<Timestamp>,
 }
 
@@ -70,8 +72,8 @@ impl Default for KclExtensions {
     }
 }
 
-/// AWS does not say how long Lambda waits. Eight invocations were seen within a minute, and users tell of waits of about one at
-/// most: doubling from half a second does both.
+/// AWS does not say how long Lambda waits. Eight invocations were seen within a minute, and users tell of waits of
+/// about one at most: doubling from half a second does both.
 const DEFAULT_BACKOFF: Backoff = Backoff {
     initial: Duration::from_millis(500),
     longest: Duration::from_secs(60),

@@ -1,9 +1,9 @@
 //! Event source mappings: between which stream and which function, and how, by AWS's names.
 //!
 //! In JSON and TOML an [`EventSourceMapping`] has the shape that AWS's API has (`CreateEventSourceMapping`, and what
-//! `GetEventSourceMapping` answers, too). What Lambda does not have stands in a table of its own, `KclExtensions`. Settings that
-//! nobody knows are refused, and so are values that AWS would refuse: [`InvalidMapping`] names the setting, the value and the
-//! rule.
+//! `GetEventSourceMapping` answers, too). What Lambda does not have stands in a table of its own, `KclExtensions`.
+//! Settings that nobody knows are refused, and so are values that AWS would refuse: [`InvalidMapping`] names the
+//! setting, the value and the rule.
 
 mod builder;
 mod error;

@@ -40,7 +40,8 @@ pub struct MappingSettings {
     pub bisect_batch_on_function_error: bool,
     /// `MaximumRetryAttempts`: how often a batch comes again, 0 to 10,000; without end (`None`, -1) by default.
     pub maximum_retry_attempts: Option<u32>,
-    /// `MaximumRecordAgeInSeconds`: how old a record may become, 60 to 604,800 seconds; without limit (`None`, -1) by default.
+    /// `MaximumRecordAgeInSeconds`: how old a record may become, 60 to 604,800 seconds; without limit (`None`, -1) by
+    /// default.
     pub maximum_record_age: Option<Duration>,
     /// `DestinationConfig.OnFailure.Destination`: who is told of batches that are given up.
     pub on_failure: Option<Destination>,
