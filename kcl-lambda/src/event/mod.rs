@@ -48,9 +48,9 @@ const TAIL: &str = "]";
 #[derive(Clone, Debug)]
 pub struct EventWriter {
     /// From the end of a record's time to its number in `eventID`.
-    middle: String,
+    middle: Vec<u8>,
     /// From the end of `eventID` to the end of the record.
-    end: String,
+    end: Vec<u8>,
     /// `shardId` and `eventSourceARN` of an event with a window, as JSON members.
     place: String,
 }
@@ -79,29 +79,26 @@ impl EventWriter {
     /// A writer for the records of `shard`.
     #[must_use]
     pub fn new(source: &EventSource, shard: &ShardId) -> Self {
-        let mut middle = r#"},"eventSource":"aws:kinesis","eventVersion":"1.0","eventID":""#.to_owned();
-        push_escaped(&mut middle, shard.as_str());
-        middle.push(':');
-        let mut end = r#"","eventName":"aws:kinesis:record","invokeIdentityArn":""#.to_owned();
-        push_escaped(&mut end, &source.invoke_identity_arn);
-        end.push_str(r#"","awsRegion":""#);
-        push_escaped(&mut end, &source.region);
-        end.push_str(r#"","eventSourceARN":""#);
-        push_escaped(&mut end, &source.event_source_arn);
-        end.push_str(r#""}"#);
-        let mut place = r#","shardId":""#.to_owned();
-        push_escaped(&mut place, shard.as_str());
-        place.push_str(r#"","eventSourceARN":""#);
-        push_escaped(&mut place, &source.event_source_arn);
-        place.push('"');
-        Self { middle, end, place }
+        let shard = escaped(shard.as_str());
+        let [arn, region, role] =
+            [&source.event_source_arn, &source.region, &source.invoke_identity_arn].map(|text| escaped(text));
+        let middle = format!(r#"}},"eventSource":"aws:kinesis","eventVersion":"1.0","eventID":"{shard}:"#);
+        let end = format!(
+            r#"","eventName":"aws:kinesis:record","invokeIdentityArn":"{role}","awsRegion":"{region}","eventSourceARN":"{arn}"}}"#
+        );
+        let place = format!(r#","shardId":"{shard}","eventSourceARN":"{arn}""#);
+        Self {
+            middle: middle.into_bytes(),
+            end: end.into_bytes(),
+            place,
+        }
     }
 
     /// The event with `records`, as JSON.
     #[must_use]
     pub fn event(&self, records: &[Record]) -> Bytes {
         let mut json = self.open(records, 1);
-        json.push('}');
+        json.push(b'}');
         Bytes::from(json)
     }
 
@@ -110,8 +107,8 @@ impl EventWriter {
     pub fn window_event(&self, records: &[Record], invoke: &WindowInvoke) -> Bytes {
         let window = invoke.members(&self.place);
         let mut json = self.open(records, window.len() + 1);
-        json.push_str(&window);
-        json.push('}');
+        json.extend_from_slice(window.as_bytes());
+        json.push(b'}');
         Bytes::from(json)
     }
 
@@ -122,10 +119,10 @@ impl EventWriter {
     #[must_use]
     pub fn record_bytes(&self, record: &Record) -> usize {
         let number = record.sequence_number.as_str().len();
-        let data = record.data.len().div_ceil(3) * 4;
+        let data = base64_len(&record.data);
         let fixed = part::KEY.len() + part::NUMBER.len() + part::DATA.len() + part::TIME.len();
         let varying = escaped_len(&record.partition_key) + 2 * number + sub_len(record) + data;
-        fixed + varying + time(record.approximate_arrival_timestamp).len() + self.middle.len() + self.end.len()
+        fixed + varying + time_len(record.approximate_arrival_timestamp) + self.middle.len() + self.end.len()
     }
 
     /// The bytes of an event without records.
@@ -152,45 +149,68 @@ impl EventWriter {
     }
 
     /// The event up to the end of the list, in a buffer with room for `more`.
-    fn open(&self, records: &[Record], more: usize) -> String {
-        let mut json = String::with_capacity(HEAD.len() + self.records_bytes(records) + TAIL.len() + more);
-        json.push_str(HEAD);
+    fn open(&self, records: &[Record], more: usize) -> Vec<u8> {
+        let mut json = Vec::with_capacity(HEAD.len() + self.records_bytes(records) + TAIL.len() + more);
+        json.extend_from_slice(HEAD.as_bytes());
         for (place, record) in records.iter().enumerate() {
             if place > 0 {
-                json.push(',');
+                json.push(b',');
             }
             self.push_record(&mut json, record);
         }
-        json.push_str(TAIL);
+        json.extend_from_slice(TAIL.as_bytes());
         json
     }
 
-    fn push_record(&self, json: &mut String, record: &Record) {
-        let number = record.sequence_number.as_str();
-        json.push_str(part::KEY);
+    fn push_record(&self, json: &mut Vec<u8>, record: &Record) {
+        let number = record.sequence_number.as_str().as_bytes();
+        json.extend_from_slice(part::KEY.as_bytes());
         push_escaped(json, &record.partition_key);
-        json.push_str(part::NUMBER);
-        json.push_str(number);
-        json.push_str(part::DATA);
-        STANDARD.encode_string(&record.data, json);
-        json.push_str(part::TIME);
-        json.push_str(&time(record.approximate_arrival_timestamp));
-        json.push_str(&self.middle);
-        json.push_str(number);
+        json.extend_from_slice(part::NUMBER.as_bytes());
+        json.extend_from_slice(number);
+        json.extend_from_slice(part::DATA.as_bytes());
+        push_base64(json, &record.data);
+        json.extend_from_slice(part::TIME.as_bytes());
+        json.extend_from_slice(time(record.approximate_arrival_timestamp).as_bytes());
+        json.extend_from_slice(&self.middle);
+        json.extend_from_slice(number);
         // Records of one aggregate share a number, and no two events may share an id.
         if record.sub_sequence_number > 0 {
-            json.push('/');
-            json.push_str(&record.sub_sequence_number.to_string());
+            json.push(b'/');
+            json.extend_from_slice(record.sub_sequence_number.to_string().as_bytes());
         }
-        json.push_str(&self.end);
+        json.extend_from_slice(&self.end);
     }
+}
+
+/// Encodes in place: nothing is copied.
+fn push_base64(json: &mut Vec<u8>, data: &[u8]) {
+    let start = json.len();
+    json.resize(start + base64_len(data), 0);
+    STANDARD
+        .encode_slice(data, &mut json[start..])
+        .expect("the room is that of padded base64");
+}
+
+fn base64_len(data: &[u8]) -> usize {
+    data.len().div_ceil(3) * 4
 }
 
 fn sub_len(record: &Record) -> usize {
     match record.sub_sequence_number {
         0 => 0,
-        sub => 2 + sub.ilog10() as usize,
+        sub => 1 + digits(sub),
     }
+}
+
+fn digits(number: u64) -> usize {
+    number.checked_ilog10().map_or(1, |log| log as usize + 1)
+}
+
+/// The length of what [`time`] writes.
+fn time_len(at: Timestamp) -> usize {
+    let millis = at.epoch_millis();
+    usize::from(millis < 0) + digits(millis.unsigned_abs() / 1_000) + ".000".len()
 }
 
 /// Seconds with three decimals, always: more would make `aws_lambda_events` refuse the batch.
@@ -201,8 +221,15 @@ pub(crate) fn time(at: Timestamp) -> String {
     format!("{sign}{}.{:03}", millis / 1_000, millis % 1_000)
 }
 
+/// `text` as it stands between the quotes of JSON.
+fn escaped(text: &str) -> String {
+    let mut json = Vec::with_capacity(text.len());
+    push_escaped(&mut json, text);
+    String::from_utf8(json).expect("text stays text: only ASCII is replaced, and by ASCII")
+}
+
 /// Writes `text` as it stands between the quotes of JSON.
-fn push_escaped(json: &mut String, text: &str) {
+fn push_escaped(json: &mut Vec<u8>, text: &str) {
     let mut from = 0;
     for (at, byte) in text.bytes().enumerate() {
         let short = match escape(byte) {
@@ -210,14 +237,14 @@ fn push_escaped(json: &mut String, text: &str) {
             Escape::Short(letter) => Some(letter),
             Escape::Code => None,
         };
-        json.push_str(&text[from..at]);
+        json.extend_from_slice(&text.as_bytes()[from..at]);
         match short {
-            Some(letter) => json.extend(['\\', letter]),
-            None => json.push_str(&format!("\\u{byte:04x}")),
+            Some(letter) => json.extend([b'\\', letter]),
+            None => json.extend_from_slice(format!("\\u{byte:04x}").as_bytes()),
         }
         from = at + 1;
     }
-    json.push_str(&text[from..]);
+    json.extend_from_slice(&text.as_bytes()[from..]);
 }
 
 /// The bytes that `text` takes between the quotes of JSON.
@@ -232,19 +259,19 @@ fn escaped_len(text: &str) -> usize {
 
 enum Escape {
     None,
-    Short(char),
+    Short(u8),
     Code,
 }
 
 fn escape(byte: u8) -> Escape {
     match byte {
-        b'"' => Escape::Short('"'),
-        b'\\' => Escape::Short('\\'),
-        b'\n' => Escape::Short('n'),
-        b'\r' => Escape::Short('r'),
-        b'\t' => Escape::Short('t'),
-        0x08 => Escape::Short('b'),
-        0x0c => Escape::Short('f'),
+        b'"' => Escape::Short(b'"'),
+        b'\\' => Escape::Short(b'\\'),
+        b'\n' => Escape::Short(b'n'),
+        b'\r' => Escape::Short(b'r'),
+        b'\t' => Escape::Short(b't'),
+        0x08 => Escape::Short(b'b'),
+        0x0c => Escape::Short(b'f'),
         0..0x20 => Escape::Code,
         _ => Escape::None,
     }
