@@ -1,4 +1,6 @@
-//! [`Invoke`]: the seam between what delivers batches and what runs functions.
+//! [`Invoke`] and [`InvokeRecords`]: the seam between what delivers batches and what runs functions.
+
+mod records;
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -6,6 +8,9 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use bytestring::ByteString;
 use uuid::Uuid;
+
+pub use self::records::{InvokeRecords, RecordsInvocation};
+use crate::wall::wall;
 
 /// Runs a function once.
 ///
@@ -158,6 +163,16 @@ impl FunctionError {
             stack_trace: Vec::new(),
             kind,
         }
+    }
+
+    /// The error of an invocation that took longer than this, in Lambda's words.
+    pub(crate) fn timed_out(id: RequestId, limit: Duration) -> Self {
+        let message = format!(
+            "{} {id} Task timed out after {:.2} seconds",
+            wall(),
+            limit.as_secs_f64()
+        );
+        Self::new(FunctionErrorKind::Timeout, "Sandbox.Timedout", message)
     }
 
     /// The same error with where it was thrown.

@@ -3,14 +3,18 @@
 
 pub mod event;
 pub mod filter;
+pub mod hosted;
 pub mod invocation_record;
 pub mod invoke;
 pub mod mapping;
 pub mod process;
 mod response;
 pub mod runtime_api;
+mod wall;
 
-pub use self::invoke::{FunctionError, FunctionErrorKind, Invocation, Invoke, InvokeError, RequestId};
+pub use self::invoke::{
+    FunctionError, FunctionErrorKind, Invocation, Invoke, InvokeError, InvokeRecords, RecordsInvocation, RequestId,
+};
 pub use self::response::{
     FailedItems, InvalidResponse, ResponseRules, ResponseVerdict, WINDOW_STATE_BYTES_MAX, WindowState,
 };

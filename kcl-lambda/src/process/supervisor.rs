@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     invoke::{FunctionError, FunctionErrorKind, Invocation, RequestId},
-    runtime_api::{RuntimeApi, RuntimeApiConfig, wall},
+    runtime_api::{RuntimeApi, RuntimeApiConfig},
 };
 
 /// How long what a process said before it ended may take to be read. It has all been sent; nothing is waited for but us.
@@ -224,7 +224,7 @@ impl Supervisor {
                 Some((Duration::ZERO, None))
             }
             () = sleep(limit) => {
-                let error = timed_out(id, limit);
+                let error = FunctionError::timed_out(id, limit);
                 Some((Duration::ZERO, Some((reply, Box::new(|_| Outcome::TimedOut(error))))))
             }
         }
@@ -264,17 +264,5 @@ fn exited(id: RequestId, ended: Ended) -> FunctionError {
         FunctionErrorKind::Exited,
         "Runtime.ExitError",
         format!("RequestId: {id} Error: {}", ended.describe()),
-    )
-}
-
-fn timed_out(id: RequestId, limit: Duration) -> FunctionError {
-    FunctionError::new(
-        FunctionErrorKind::Timeout,
-        "Sandbox.Timedout",
-        format!(
-            "{} {id} Task timed out after {:.2} seconds",
-            wall(),
-            limit.as_secs_f64()
-        ),
     )
 }

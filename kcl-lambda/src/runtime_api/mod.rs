@@ -17,12 +17,10 @@ use std::{
     io,
     net::{Ipv4Addr, SocketAddr},
     sync::Arc,
-    time::{SystemTime, UNIX_EPOCH},
 };
 
 use bytes::Bytes;
 use bytestring::ByteString;
-use kcl_core::Timestamp;
 use tokio::{net::TcpListener, sync::watch};
 use tokio_util::task::AbortOnDropHandle;
 
@@ -204,13 +202,3 @@ impl RuntimeApi {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the process cannot be given an invocation now")]
 pub struct Busy(pub Box<Invocation>);
-
-/// What time it is by the clock that the functions read: they compare their deadline with it.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "a deadline is told to another process, by the clock that it has too; nothing here is decided by it"
-)]
-pub(crate) fn wall() -> Timestamp {
-    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Timestamp::from_epoch_millis(i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX))
-}

@@ -11,9 +11,11 @@ use super::{
     extensions, function_error,
     refusal::{Refusal, accepted, with_json},
     state::{ConnectionId, Served, too_large},
-    wall,
 };
-use crate::invoke::{FunctionError, FunctionErrorKind};
+use crate::{
+    invoke::{FunctionError, FunctionErrorKind},
+    wall::wall,
+};
 
 const RESPONSE_MODE: &str = "lambda-runtime-function-response-mode";
 /// The form of an answer to a web request: a prelude of JSON, eight NULs, and the answer.

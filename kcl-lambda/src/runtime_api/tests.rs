@@ -10,7 +10,10 @@ use tokio::{
 };
 
 use super::*;
-use crate::invoke::{FunctionErrorKind, RequestId};
+use crate::{
+    invoke::{FunctionErrorKind, RequestId},
+    wall::wall,
+};
 
 const NEXT: &str = "GET /2018-06-01/runtime/invocation/next";
 
