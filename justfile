@@ -43,6 +43,10 @@ interop *ARGS:
 interop-fleet *ARGS:
     integration/interop/fleet {{ARGS}}
 
+# Unmodified Lambda functions (Python with Powertools, Node, Rust) in processes, over the Runtime API.
+interop-lambda *ARGS:
+    integration/interop/lambda/run {{ARGS}}
+
 # Aggregated records to and from AWS's own library.
 interop-aggregates *ARGS:
     integration/interop/aggregates {{ARGS}}
