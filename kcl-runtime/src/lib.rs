@@ -13,6 +13,7 @@ mod cpu;
 pub mod dead_letter;
 mod deliveries;
 mod error;
+mod fallbacks;
 mod function;
 mod handle;
 pub mod kcl_metrics;

@@ -6,7 +6,10 @@
 use kcl_core::fetch::Retrieval;
 use metrics::{Counter, Gauge, Histogram, Label, Unit};
 
-use crate::kcl_metrics::{Recorder, ShardRecorder};
+use crate::{
+    fallbacks::ShardFallback,
+    kcl_metrics::{Recorder, ShardRecorder},
+};
 
 /// Gauge, milliseconds, per shard: how far behind the tip of the shard its consumer is. While records wait for the
 /// handler it is the age of the oldest of them.
@@ -169,6 +172,8 @@ pub(crate) struct ShardMetrics {
     /// KCL's own metrics.
     pub(crate) kcl: ShardRecorder,
     pub(crate) paused: Gauge,
+    /// Whether it is the shard whose fall-back is told of for all of the stream.
+    pub(crate) fallback: ShardFallback,
 }
 
 impl ShardMetrics {
@@ -190,6 +195,7 @@ impl ShardMetrics {
             unreadable: metrics::counter!(FILTERED, with(&labels, "unreadable", "true")),
             kcl: ShardRecorder::default(),
             paused: metrics::gauge!(PAUSED, labels.iter()),
+            fallback: ShardFallback::default(),
             labels,
         }
     }
@@ -197,6 +203,11 @@ impl ShardMetrics {
     /// Emits KCL's metrics too.
     pub(crate) fn with_kcl(self, kcl: ShardRecorder) -> Self {
         Self { kcl, ..self }
+    }
+
+    /// Tells of fall-backs together with the other shards of the stream.
+    pub(crate) fn with_fallback(self, fallback: ShardFallback) -> Self {
+        Self { fallback, ..self }
     }
 
     pub(crate) fn handler_failed(&self, call: &'static str) {
@@ -240,6 +251,7 @@ impl ShardMetrics {
         self.lanes_failing.set(0.0);
         self.window_records.set(0.0);
         self.paused.set(0.0);
+        self.fallback.ends();
     }
 }
 

@@ -65,11 +65,20 @@ pub(crate) fn event(metrics: &ShardMetrics, event: &ShardEvent) {
         } => {
             metrics.retrieval(*retrieval, fallback.as_ref().map(|failure| failure.kind.as_str()));
             match fallback {
-                None => tracing::info!(%retrieval, "the shard is read"),
+                None => {
+                    metrics.fallback.ends();
+                    tracing::info!(%retrieval, "the shard is read");
+                }
                 Some(failure) => {
                     let (kind, message) = (failure.kind.as_str(), &failure.message);
-                    if *insists {
-                        tracing::warn!(kind, %message, "no subscription is to be had: the shard is polled, and fan-out is tried again later");
+                    let is_first = metrics.fallback.begins();
+                    if *insists && is_first {
+                        tracing::warn!(
+                            kind,
+                            %message,
+                            "no subscription is to be had: this shard is polled, as others of the stream will be that have \
+                             the same trouble, and fan-out is tried again later"
+                        );
                     } else {
                         tracing::info!(kind, %message, "no subscription is to be had: the shard is polled, and fan-out is tried again later");
                     }

@@ -22,6 +22,7 @@ use crate::{
     clock::Clock,
     cpu::CpuMeter,
     dead_letter::{DeadLetters, ShardLetters},
+    fallbacks::Fallbacks,
     handle::{Command, Report, ShardReportStatus, iterator_age},
     kcl_metrics::{Recorder, StoreCall},
     metrics::{ShardMetrics, WorkerMetrics},
@@ -78,6 +79,8 @@ pub(crate) struct Parts {
 pub(crate) struct WorkerTask {
     parts: Parts,
     metrics: WorkerMetrics,
+    /// By stream.
+    fallbacks: BTreeMap<String, Fallbacks>,
     cpu: CpuMeter,
     consumers: BTreeMap<TenureId, Consumer>,
     tasks: JoinSet<()>,
@@ -107,6 +110,7 @@ impl WorkerTask {
         let store_timeout = config.renew_interval();
         Self {
             metrics,
+            fallbacks: BTreeMap::new(),
             cpu: CpuMeter::new("/", parts.clock.now()),
             consumers: BTreeMap::new(),
             tasks: JoinSet::new(),
@@ -391,7 +395,14 @@ impl WorkerTask {
         let (control, control_receiver) = watch::channel(Control::default());
         let (status, status_receiver) = watch::channel((clock.now(), machine.status(clock.now())));
         let kcl = self.parts.kcl_metrics.of_shard(stream_id.as_ref(), &context.shard);
-        let metrics = ShardMetrics::new(self.parts.application.as_str(), &label, context.shard.as_str()).with_kcl(kcl);
+        let metrics = ShardMetrics::new(self.parts.application.as_str(), &label, context.shard.as_str())
+            .with_kcl(kcl)
+            .with_fallback(
+                self.fallbacks
+                    .entry(label.to_string())
+                    .or_default()
+                    .of_shard(context.shard.as_str()),
+            );
         let task = ShardTask {
             tenure,
             shard: lease.shard,
