@@ -9,10 +9,7 @@ use kcl_core::{
     fetch::{FetchFailure, FetchFailureKind},
 };
 
-use super::{
-    KinesisSource,
-    failure::{malformed, timed},
-};
+use super::{KinesisSource, failure::malformed};
 
 /// The most shards that one page of a listing holds, and the most pages: 20,000 shards are AWS's largest quota.
 const SHARDS_PER_PAGE: i32 = 1_000;
@@ -21,11 +18,11 @@ const MAX_PAGES: usize = 100;
 impl KinesisSource {
     pub(super) async fn summary(&self) -> Result<StreamDescriptionSummary, FetchFailure> {
         let request = self
-            .client
+            .client()
             .describe_stream_summary()
             .set_stream_name(self.name_to_send())
             .set_stream_arn(self.arn_to_send());
-        let answer = timed("DescribeStreamSummary", self.request_timeout, request.send()).await?;
+        let answer = self.timed("DescribeStreamSummary", request.send()).await?;
         let summary = answer
             .stream_description_summary
             .ok_or_else(|| malformed("DescribeStreamSummary gave no stream".to_owned()))?;
@@ -58,20 +55,17 @@ impl KinesisSource {
         for _ in 0..MAX_PAGES {
             // A token brings the stream and the filter with it; naming them again is an error.
             let request = match next_token.take() {
-                Some(token) => self.client.list_shards().next_token(token),
+                Some(token) => self.client().list_shards().next_token(token),
                 None => self
-                    .client
+                    .client()
                     .list_shards()
                     .set_stream_name(self.name_to_send())
                     .set_stream_arn(self.arn_to_send())
                     .set_shard_filter(sdk_filter(filter)?),
             };
-            let page = timed(
-                "ListShards",
-                self.request_timeout,
-                request.max_results(SHARDS_PER_PAGE).send(),
-            )
-            .await?;
+            let page = self
+                .timed("ListShards", request.max_results(SHARDS_PER_PAGE).send())
+                .await?;
             for shard in page.shards.unwrap_or_default() {
                 shards.push(read_shard(shard)?);
             }

@@ -13,10 +13,7 @@ use kcl_core::{
 };
 use tokio::sync::{Mutex, OnceCell};
 
-use super::{
-    KinesisSource,
-    failure::{malformed, timed},
-};
+use super::{KinesisSource, failure::malformed};
 use crate::clock::Clock;
 
 /// The most questions to the service in one search: find, register, find.
@@ -93,11 +90,11 @@ impl KinesisSource {
 
     async fn described(&self, name: &ConsumerName) -> Result<Option<ConsumerDescription>, FetchFailure> {
         let request = self
-            .client
+            .client()
             .describe_stream_consumer()
             .stream_arn(self.stream_arn().await?)
             .consumer_name(name.as_str());
-        match timed("DescribeStreamConsumer", self.request_timeout, request.send()).await {
+        match self.timed("DescribeStreamConsumer", request.send()).await {
             Ok(answer) => Ok(answer.consumer_description),
             Err(failure) if failure.kind == FetchFailureKind::NotFound => Ok(None),
             Err(failure) => Err(failure),
@@ -110,11 +107,11 @@ impl KinesisSource {
             Err(failure) => return ConsumerAnswer::Failed(failure),
         };
         let request = self
-            .client
+            .client()
             .register_stream_consumer()
             .stream_arn(arn)
             .consumer_name(name.as_str());
-        match timed("RegisterStreamConsumer", self.request_timeout, request.send()).await {
+        match self.timed("RegisterStreamConsumer", request.send()).await {
             Ok(_) => {
                 tracing::info!(stream = %self.stream, consumer = %name, "the consumer is registered");
                 ConsumerAnswer::Registered
@@ -126,14 +123,14 @@ impl KinesisSource {
 
     /// Ends the consumer and its subscriptions. One that does not exist is none to end.
     pub(super) async fn deregister_consumer(&self, selector: &ConsumerSelector) -> Result<(), FetchFailure> {
-        let request = self.client.deregister_stream_consumer();
+        let request = self.client().deregister_stream_consumer();
         let request = match selector {
             ConsumerSelector::Arn(arn) => request.consumer_arn(arn.as_str()),
             ConsumerSelector::Name(name) => request
                 .stream_arn(self.stream_arn().await?)
                 .consumer_name(name.as_str()),
         };
-        let result = timed("DeregisterStreamConsumer", self.request_timeout, request.send()).await;
+        let result = self.timed("DeregisterStreamConsumer", request.send()).await;
         self.consumers.searches.lock().await.by_selector.remove(selector);
         match result {
             Ok(_) => Ok(()),

@@ -1,27 +1,51 @@
 //! What the service's errors mean for a reader.
 
-use std::{error::Error, fmt::Debug, time::Duration};
+use std::{error::Error, fmt::Debug};
 
 use aws_sdk_kinesis::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
 use kcl_core::fetch::{FetchFailure, FetchFailureKind};
 
-/// Waits for a request, within the limit, and reads errors by what to do about them.
-pub(super) async fn timed<T, E, R>(
-    operation: &'static str,
-    limit: Duration,
-    request: impl Future<Output = Result<T, SdkError<E, R>>>,
-) -> Result<T, FetchFailure>
-where
-    E: Error + ProvideErrorMetadata + Debug + 'static,
-    R: Debug + 'static,
-{
-    match tokio::time::timeout(limit, request).await {
-        Ok(Ok(answer)) => Ok(answer),
-        Ok(Err(error)) => Err(failure(operation, &error)),
-        Err(_) => Err(FetchFailure {
-            kind: FetchFailureKind::Unavailable,
-            message: format!("{operation} gave no answer within {} s", limit.as_secs_f64()),
-        }),
+use super::KinesisSource;
+
+impl KinesisSource {
+    /// Waits for a request, within the limit, and reads errors by what to do about them.
+    pub(super) async fn timed<T, E, R>(
+        &self,
+        operation: &'static str,
+        request: impl Future<Output = Result<T, SdkError<E, R>>>,
+    ) -> Result<T, FetchFailure>
+    where
+        E: Error + ProvideErrorMetadata + Debug + 'static,
+        R: Debug + 'static,
+    {
+        let (limit, generation) = (self.request_timeout, self.clients.generation());
+        let result = match tokio::time::timeout(limit, request).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(error)) if !is_unanswered(&error) => Err(failure(operation, &error)),
+            unanswered => {
+                if self.clients.unanswered(generation) {
+                    self.clients.renew(&self.stream);
+                }
+                return Err(match unanswered {
+                    Ok(Err(error)) => failure(operation, &error),
+                    _ => FetchFailure {
+                        kind: FetchFailureKind::Unavailable,
+                        message: format!("{operation} gave no answer within {} s", limit.as_secs_f64()),
+                    },
+                });
+            }
+        };
+        self.clients.answered();
+        result
+    }
+}
+
+/// Whether the client's own time limits, if it has any, were reached.
+fn is_unanswered<E, R>(error: &SdkError<E, R>) -> bool {
+    match error {
+        SdkError::TimeoutError(_) => true,
+        SdkError::DispatchFailure(failure) => failure.is_timeout(),
+        _ => false,
     }
 }
 

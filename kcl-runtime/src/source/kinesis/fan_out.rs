@@ -24,7 +24,7 @@ use kcl_core::{
 use super::{
     KinesisSource,
     catalog::read_child,
-    failure::{failure, malformed, timed},
+    failure::{failure, malformed},
     poll::read_record,
 };
 use crate::source::ShardReader;
@@ -40,7 +40,7 @@ impl KinesisSource {
     ) -> Result<Box<dyn ShardReader>, FetchFailure> {
         let arn = self.consumer(consumer).await?;
         let request = self
-            .client
+            .client()
             .subscribe_to_shard()
             .consumer_arn(arn.as_str())
             .shard_id(shard.as_str())
@@ -48,7 +48,7 @@ impl KinesisSource {
             .customize()
             // A subscription may have nothing to say for seconds, and one that is dead is noticed by its reader.
             .config_override(Builder::default().stalled_stream_protection(StalledStreamProtectionConfig::disabled()));
-        let subscribed = timed(OPERATION, self.request_timeout, request.send()).await;
+        let subscribed = self.timed(OPERATION, request.send()).await;
         let output = self.note_consumer(consumer, &arn, subscribed).await?;
         tracing::debug!(consumer = %arn, ?at, "subscribed");
         Ok(Box::new(Subscription {

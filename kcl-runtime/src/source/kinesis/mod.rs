@@ -1,6 +1,7 @@
 //! Kinesis through the AWS SDK: the catalog of a stream, polling, enhanced fan-out and its consumers.
 
 mod catalog;
+mod clients;
 mod consumers;
 mod failure;
 mod fan_out;
@@ -15,7 +16,7 @@ use kcl_core::{
     fetch::{FetchFailure, SubscribeAt, consumer::ConsumerSelector},
 };
 
-use self::consumers::Consumers;
+use self::{clients::Clients, consumers::Consumers};
 use super::{RecordSource, ShardReader};
 
 /// How long one request may take, retries included. KCL's default.
@@ -25,9 +26,14 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 ///
 /// The client brings region, endpoint, credentials and retries; throttling that outlasts its retries slows the shard
 /// down and is counted.
+///
+/// Where connections hang, the source goes on with another client of the same configuration, which makes connections of its
+/// own: when two requests in a row reach their limit, and when the worker's watchdog asks for it ([`RecordSource::reconnect`]), at
+/// most every ten seconds. A client whose configuration names an HTTP client would share its connections; for such a one say
+/// how another is made ([`with_new_clients`](Self::with_new_clients)).
 #[derive(Clone, Debug)]
 pub struct KinesisSource {
-    client: Client,
+    clients: Arc<Clients>,
     stream: StreamName,
     arn: Option<StreamArn>,
     request_timeout: Duration,
@@ -39,7 +45,7 @@ impl KinesisSource {
     #[must_use]
     pub fn new(client: Client, stream: StreamName) -> Self {
         Self {
-            client,
+            clients: Arc::new(Clients::new(client)),
             stream,
             arn: None,
             request_timeout: REQUEST_TIMEOUT,
@@ -66,6 +72,33 @@ impl KinesisSource {
         self.arn.as_ref().map(ToString::to_string)
     }
 
+    /// The client of now: a request begun with it ends with it.
+    fn client(&self) -> Client {
+        self.clients.current()
+    }
+
+    /// The same source, which gets its next client from `make` when connections hang, in place of one with the same
+    /// configuration. What `make` gives should have connections of its own.
+    ///
+    /// ```
+    /// # use aws_sdk_kinesis::{Client, Config, config::{BehaviorVersion, HttpClient}};
+    /// # use kcl_core::StreamName;
+    /// # use kcl_runtime::KinesisSource;
+    /// # fn own_http_client() -> impl HttpClient + 'static { kcl_broker::Broker::new().http_client() }
+    /// fn client() -> Client {
+    ///     let config = Config::builder().behavior_version(BehaviorVersion::latest());
+    ///     Client::from_conf(config.http_client(own_http_client()).build())
+    /// }
+    ///
+    /// let source = KinesisSource::new(client(), StreamName::new("orders")?).with_new_clients(client);
+    /// # Ok::<(), kcl_core::InvalidId>(())
+    /// ```
+    #[must_use]
+    pub fn with_new_clients(mut self, make: impl Fn() -> Client + Send + Sync + 'static) -> Self {
+        self.clients = Arc::new(Clients::new(self.client()).made_by(make));
+        self
+    }
+
     /// The same source, with another limit on how long a request may take. The default is 30 s.
     #[must_use]
     pub fn with_request_timeout(mut self, timeout: Duration) -> Self {
@@ -86,6 +119,10 @@ impl RecordSource for KinesisSource {
 
     async fn list_shards(&self, filter: ShardFilter) -> Result<Vec<Shard>, FetchFailure> {
         self.list(filter).await
+    }
+
+    fn reconnect(&self) {
+        self.clients.renew(&self.stream);
     }
 
     async fn open(&self, shard: &ShardId, position: &Position) -> Result<Box<dyn ShardReader>, FetchFailure> {

@@ -11,11 +11,7 @@ use kcl_core::{
     fetch::{Fetch, FetchFailure, FetchFailureKind},
 };
 
-use super::{
-    KinesisSource,
-    catalog::read_child,
-    failure::{malformed, timed},
-};
+use super::{KinesisSource, catalog::read_child, failure::malformed};
 use crate::source::ShardReader;
 
 impl KinesisSource {
@@ -25,7 +21,7 @@ impl KinesisSource {
         position: &Position,
     ) -> Result<Box<dyn ShardReader>, FetchFailure> {
         let request = self
-            .client
+            .client()
             .get_shard_iterator()
             .set_stream_name(self.name_to_send())
             .set_stream_arn(self.arn_to_send())
@@ -48,7 +44,7 @@ impl KinesisSource {
                 });
             }
         };
-        let answer = timed("GetShardIterator", self.request_timeout, request.send()).await?;
+        let answer = self.timed("GetShardIterator", request.send()).await?;
         let Some(iterator) = answer.shard_iterator else {
             return Err(malformed("GetShardIterator gave no iterator".to_owned()));
         };
@@ -74,12 +70,14 @@ impl ShardReader for KinesisReader {
         let limit = i32::try_from(max_records).unwrap_or(i32::MAX);
         let request = self
             .source
-            .client
+            .client()
             .get_records()
             .set_stream_arn(self.source.arn_to_send())
             .shard_iterator(&self.iterator)
             .limit(limit);
-        let answer = timed("GetRecords", self.source.request_timeout, request.send())
+        let answer = self
+            .source
+            .timed("GetRecords", request.send())
             .await
             .map_err(|failure| {
                 // An iterator that the service does not accept any more is no fault of the position.
