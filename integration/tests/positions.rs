@@ -95,6 +95,34 @@ async fn wound_26_latest_also_survives_a_crash_during_the_first_batch() {
     world.log.assert_ordered();
 }
 
+/// Java has the position in two places and believes one of them, whose default is LATEST.
+#[tokio::test(start_paused = true)]
+async fn wound_28_the_one_setting_counts_in_every_shard_whichever_worker_reads_it() {
+    let world = World::new(68, 3);
+    world.put(30);
+    world.pass(MINUTE).await;
+    let start = world.clock.now();
+    world.put(30);
+    world.pass(MINUTE).await;
+    let workers = ["one", "two"].map(|name| {
+        let at = InitialPosition::AtTimestamp(start);
+        world
+            .worker(name)
+            .config(|config| config.initial_position = at)
+            .logging()
+    });
+    world.log.complete_from(30, 60).await;
+    for worker in workers {
+        worker.idle().await;
+        worker.stop().await.unwrap();
+    }
+    assert_eq!(
+        world.log.all().len(),
+        30,
+        "from the time on, in every shard, by whichever worker"
+    );
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_checkpoint_wins_over_the_initial_position() {
     let world = World::new(66, 1);

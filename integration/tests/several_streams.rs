@@ -280,6 +280,51 @@ async fn a_stream_that_does_not_exist_yet_holds_up_no_other() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn wound_28_the_one_setting_counts_for_every_stream_without_its_own_also_for_one_that_comes_later() {
+    let rides = World::new(907, 2);
+    let (fares, tips) = (rides.beside("fares", 2), rides.beside("tips", 1));
+    for world in [&rides, &fares, &tips] {
+        world.put(20);
+    }
+    rides.pass(Duration::from_secs(60)).await;
+    let mut config = config();
+    config.initial_position = InitialPosition::Latest;
+    let logs = [&rides, &fares, &tips].map(|world| (world.stream.clone(), world.log.clone()));
+    let logs: BTreeMap<StreamName, _> = logs.into_iter().collect();
+    let worker = Worker::of_streams(
+        ApplicationName::new("billing").unwrap(),
+        [
+            stream_of(&rides),
+            stream_of(&fares).initial_position(InitialPosition::TrimHorizon),
+        ],
+        Arc::clone(&rides.store),
+    );
+    let worker = worker
+        .config(config)
+        .seed(907)
+        .started_at(rides.clock.now())
+        .function(move |batch: Batch| {
+            logs[batch.stream()].note("one", &batch);
+            async {}
+        });
+    let worker = Running::start(worker.build().unwrap());
+    worker.idle().await;
+    worker.handle.add_stream(stream_of(&tips)).await;
+    tips.table_until(|leases| of(leases, &tips).len() == 1).await;
+    worker.idle().await;
+    for world in [&rides, &fares, &tips] {
+        world.put(20);
+    }
+    rides.log.complete_from(20, 40).await;
+    fares.log.complete(40).await;
+    tips.log.complete_from(20, 40).await;
+    worker.idle().await;
+    worker.stop().await.unwrap();
+    let delivered = [&rides, &fares, &tips].map(|world| world.log.all().len());
+    assert_eq!(delivered, [20, 40, 20]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn former_streams_are_deleted_where_that_is_asked_for() {
     let rides = World::new(905, 1);
     let fares = rides.beside("fares", 2);
