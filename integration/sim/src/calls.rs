@@ -9,12 +9,13 @@ use kcl_core::{
 };
 
 use crate::{
+    event::Event,
     mutant::Mutant,
     node::{Ask, Asked, State},
     peers,
     scenario::{FaultKind, Initial},
     servers::{TableAnswer, TableRequest},
-    world::{Event, World},
+    world::World,
 };
 
 impl World<'_> {

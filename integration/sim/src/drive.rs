@@ -12,13 +12,8 @@ use kcl_core::{
 };
 
 use crate::{
-    fan_out::Subscribing,
-    mutant::Mutant,
-    node::Consumer,
-    peers,
-    scenario::FaultKind,
-    servers::TableRequest,
-    world::{Event, World},
+    event::Event, fan_out::Subscribing, mutant::Mutant, node::Consumer, peers, scenario::FaultKind,
+    servers::TableRequest, world::World,
 };
 
 /// Records are tiny, so that lives are cheap. For the balance by throughput each byte stands for so many.

@@ -9,9 +9,10 @@ use kcl_core::{
 };
 
 use crate::{
+    event::Event,
     node::{Reader, State},
     peers::{Effect, Input, Peer, ReaderId},
-    world::{Event, World},
+    world::World,
 };
 
 /// The most records of one read.

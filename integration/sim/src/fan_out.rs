@@ -14,12 +14,13 @@ use kcl_core::{
 };
 
 use crate::{
+    event::Event,
     features::Feature,
     mutant::Mutant,
     node::State,
     scenario::FaultKind,
     servers::{STREAM, Service, failure},
-    world::{Event, World},
+    world::World,
 };
 
 /// The consumer of the application.

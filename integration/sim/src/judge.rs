@@ -11,9 +11,10 @@ use kcl_core::{
 };
 
 use crate::{
+    event::Event,
     node::{Node, State},
     peers::Peer,
-    world::{COUNTED, Event, LOOK_EVERY, World},
+    world::{COUNTED, LOOK_EVERY, World},
 };
 
 /// How often a worker looks at what others say beside the leases, and says something itself.

@@ -8,6 +8,7 @@ mod aggregates;
 mod calls;
 mod drive;
 mod drive_peers;
+mod event;
 mod fan_out;
 mod features;
 mod judge;

@@ -5,7 +5,7 @@ use std::fmt;
 
 use std::sync::Arc;
 
-use kcl_core::{Expect, Lease, LeaseListing, LeaseWrite, Position, Session, WorkerId, WriteOutcome};
+use kcl_core::{Expect, Lease, LeaseListing, LeaseWrite, Position, Session, WorkerId, WriteOutcome, shard::Lanes};
 
 /// A planted bug.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -41,11 +41,13 @@ pub enum Mutant {
     OwnedIsOpen,
     /// A subscription that goes on where the last one ended begins with what comes next instead. Breaks no-loss.
     ForgetContinuation,
+    /// Lanes do not look at partition keys: what comes next is handled next. Breaks order.
+    ForgetKeys,
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::ProgressOnDelivery,
         Self::SkipFailed,
         Self::ReadAnew,
@@ -61,6 +63,7 @@ impl Mutant {
         Self::KeepStolen,
         Self::OwnedIsOpen,
         Self::ForgetContinuation,
+        Self::ForgetKeys,
     ];
 
     /// The promise that it breaks.
@@ -68,7 +71,7 @@ impl Mutant {
     pub const fn breaks(self) -> &'static str {
         match self {
             Self::ProgressOnDelivery | Self::SkipFailed | Self::ReadAnew | Self::ForgetContinuation => "no-loss",
-            Self::DropRecord => "order",
+            Self::DropRecord | Self::ForgetKeys => "order",
             Self::IgnoreParents => "lineage",
             Self::Unfenced => "fenced",
             Self::StaleCheckpoint => "monotonic",
@@ -93,6 +96,14 @@ impl Mutant {
                 }
                 _ => {}
             }
+        }
+    }
+
+    /// The lanes that a shard gets.
+    pub(super) fn lanes(self, lanes: Lanes) -> Lanes {
+        match lanes {
+            Lanes::Hashed(calls) | Lanes::PerKey { calls } if self == Self::ForgetKeys => Lanes::PerRecord { calls },
+            lanes => lanes,
         }
     }
 

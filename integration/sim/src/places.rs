@@ -8,12 +8,7 @@ use kcl_core::{
     worker::{PauseScope, WorkerInput},
 };
 
-use crate::{
-    features::Feature,
-    node::State,
-    servers::TableRequest,
-    world::{Event, World},
-};
+use crate::{event::Event, features::Feature, node::State, servers::TableRequest, world::World};
 
 /// Of so many reads one is never answered.
 const HUNG_READS: u32 = 200;

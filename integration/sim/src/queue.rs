@@ -2,7 +2,7 @@
 
 use std::{cmp::Reverse, collections::BinaryHeap, time::Duration};
 
-use crate::world::Event;
+use crate::event::Event;
 
 /// Events are large and the heap moves its elements: it holds their places in a shelf instead.
 #[derive(Debug, Default)]

@@ -7,11 +7,7 @@ use kcl_core::{
     fetch::{FetchFailure, FetchFailureKind},
 };
 
-use crate::{
-    node::State,
-    scenario::FaultKind,
-    world::{Event, World},
-};
+use crate::{event::Event, node::State, scenario::FaultKind, world::World};
 
 impl World<'_> {
     pub(super) fn strike(&mut self, index: usize) {

@@ -10,20 +10,21 @@ use kcl_core::{
     LeaseKey, Session, ShardFilter, Timestamp, WorkerId,
     assign::LeaseAssignment,
     fetch::PollPacing,
-    shard::{CallId, CheckpointPolicy, ShardConfig, ShardInput},
-    worker::{TenureId, WorkerConfig, WorkerInput, WorkerMachine},
+    shard::{CheckpointPolicy, Lanes, ShardConfig},
+    worker::{TenureId, WorkerConfig, WorkerMachine},
 };
 
 use crate::{
     aggregates::Aggregates,
+    event::Event,
     features::Feature,
     mutant::Mutant,
     node::{Mind, Node, NodeClock, State},
     oracle::{Oracle, Violation},
-    peers::{self, Peer, ReaderId},
+    peers::{self, Peer},
     queue::Queue,
     scenario::{FaultKind, Scenario},
-    servers::{Service, Table, TableAnswer, TableRequest},
+    servers::{Service, Table},
     trace::Trace,
 };
 
@@ -38,103 +39,6 @@ pub(super) const COUNTED: Duration = Duration::from_secs(120);
 
 /// Without time passing, so many events are a circle.
 const CIRCLE: u32 = 200_000;
-
-/// What happens at a time.
-#[derive(Debug)]
-pub(super) enum Event {
-    WakeWorker {
-        node: usize,
-    },
-    WakeShard {
-        node: usize,
-        tenure: TenureId,
-    },
-    ToWorker {
-        node: usize,
-        input: WorkerInput,
-    },
-    ToShard {
-        node: usize,
-        tenure: TenureId,
-        input: ShardInput,
-    },
-    /// A reader was placed, or gave records; the iterator is the next one.
-    FromService {
-        node: usize,
-        tenure: TenureId,
-        input: ShardInput,
-        iterator: Option<String>,
-        /// How often the reader had been dropped when it was asked.
-        closes: u32,
-    },
-    /// A subscription began or gave something, or did not.
-    FromSubscription {
-        node: usize,
-        tenure: TenureId,
-        turn: u64,
-        input: ShardInput,
-    },
-    /// A subscription may have something.
-    Listen {
-        node: usize,
-        tenure: TenureId,
-        turn: u64,
-    },
-    CallEnds {
-        node: usize,
-        tenure: TenureId,
-        id: CallId,
-    },
-    ToPeer {
-        node: usize,
-        input: peers::Input,
-    },
-    /// A peer's application handled what it was given.
-    PeerHandled {
-        node: usize,
-        reader: ReaderId,
-    },
-    /// A request reaches the table; its answer needs so long, if it comes at all.
-    AtTable {
-        node: usize,
-        number: u64,
-        request: TableRequest,
-        answer_in: Option<Duration>,
-    },
-    Answer {
-        node: usize,
-        number: u64,
-        answer: TableAnswer,
-    },
-    Refused {
-        node: usize,
-        number: u64,
-    },
-    TimedOut {
-        node: usize,
-        number: u64,
-    },
-    Produce,
-    Operate,
-    Fault(usize),
-    FaultEnds(usize),
-    Reshard,
-    Recreate {
-        shards: usize,
-    },
-    Recreated,
-    ShardsChanged,
-    Start {
-        slot: usize,
-        id: WorkerId,
-    },
-    Deploy {
-        slot: usize,
-    },
-    Look,
-    Quiet,
-    CountRequests,
-}
 
 /// What a run came to.
 #[derive(Clone, Debug)]
@@ -368,22 +272,7 @@ impl<'a> World<'a> {
 
     /// What reaches a process that is gone is lost; what reaches one that stands still waits.
     fn held_up(&mut self, event: Event) -> Option<Event> {
-        let node = match &event {
-            Event::WakeWorker { node }
-            | Event::WakeShard { node, .. }
-            | Event::ToWorker { node, .. }
-            | Event::ToShard { node, .. }
-            | Event::FromService { node, .. }
-            | Event::FromSubscription { node, .. }
-            | Event::Listen { node, .. }
-            | Event::CallEnds { node, .. }
-            | Event::ToPeer { node, .. }
-            | Event::PeerHandled { node, .. }
-            | Event::Answer { node, .. }
-            | Event::Refused { node, .. }
-            | Event::TimedOut { node, .. } => *node,
-            _ => return Some(event),
-        };
+        let Some(node) = event.node() else { return Some(event) };
         match self.nodes[node].state {
             State::Gone => None,
             State::Running => Some(event),
@@ -464,7 +353,8 @@ impl<'a> World<'a> {
         let (lanes, window) = self
             .scenario
             .lanes
-            .map_or((kcl_core::shard::Lanes::One, 1), |drawn| (drawn.lanes, drawn.window));
+            .map_or((Lanes::One, 1), |drawn| (drawn.lanes, drawn.window));
+        let lanes = self.mutant.map_or(lanes, |mutant| mutant.lanes(lanes));
         let pacing = PollPacing {
             while_behind: Duration::from_millis(500),
             at_tip: self.scenario.idle_at_tip,
