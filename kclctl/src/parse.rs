@@ -5,6 +5,8 @@ use std::{
     time::Duration,
 };
 
+use kcl_core::shard::Lanes;
+
 /// Reads a number of bytes: digits, and `KiB`, `MiB` or `GiB` if wished.
 pub(crate) fn bytes(text: &str) -> Result<u64, String> {
     let problem = || format!("{text:?} is not a number of bytes such as 1048576 or 64MiB");
@@ -36,6 +38,21 @@ pub(crate) fn address(text: &str) -> Result<SocketAddr, String> {
     found.next().ok_or_else(problem)
 }
 
+/// Reads how many batches of a shard are written at once: `one`, `hashed:N` or `per-key:N`.
+pub(crate) fn lanes(text: &str) -> Result<Lanes, String> {
+    let problem = || format!("{text:?} is none of `one`, `hashed:N` and `per-key:N`, such as hashed:10");
+    let (name, calls) = text
+        .split_once(':')
+        .map_or((text, None), |(name, calls)| (name, Some(calls)));
+    let calls = calls.map(str::parse::<usize>).transpose().map_err(|_| problem())?;
+    match (name, calls) {
+        ("one", None) => Ok(Lanes::One),
+        ("hashed", Some(lanes)) => Ok(Lanes::Hashed(lanes)),
+        ("per-key", Some(calls)) => Ok(Lanes::PerKey { calls }),
+        _ => Err(problem()),
+    }
+}
+
 /// Reads a tag: `KEY=VALUE`, where the key ends at the first `=` and the value may be empty.
 pub(crate) fn tag(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
@@ -65,6 +82,16 @@ mod tests {
         assert_eq!(read("a=b=c"), ("a".to_owned(), "b=c".to_owned()));
         for wrong in ["", "team", "=billing"] {
             assert!(tag(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn lanes_say_how_many() {
+        assert_eq!(lanes("one"), Ok(Lanes::One));
+        assert_eq!(lanes("hashed:10"), Ok(Lanes::Hashed(10)));
+        assert_eq!(lanes("per-key:64"), Ok(Lanes::PerKey { calls: 64 }));
+        for wrong in ["", "one:1", "hashed", "hashed:", "hashed:-1", "per-key", "per-record:3"] {
+            assert!(lanes(wrong).is_err(), "{wrong}");
         }
     }
 

@@ -5,6 +5,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use clap::ValueEnum;
 use kcl_core::{
     ApplicationName, InitialPosition, LeaseStore, WorkerId, assign::LeaseAssignment, fetch::FetchFailureKind,
+    shard::Lanes,
 };
 use kcl_runtime::{Config, ConsumerSelector, RecordSource as _, RetrievalMode, StreamConfig, Worker};
 
@@ -135,6 +136,12 @@ struct TuningArgs {
     #[arg(long, value_name = "WHAT", value_enum, default_value_t = Assignment::LeaseCount)]
     assignment: Assignment,
 
+    /// How many batches of a shard may be under way at once: `one`, in the shard's order, `hashed:N`, each in one of N lanes that
+    /// partition keys are spread over, or `per-key:N`, each of a key that nothing else is under way of. A key's records keep their
+    /// order, and others may overtake them.
+    #[arg(long, value_name = "LANES", default_value = "one", value_parser = parse::lanes)]
+    lanes: Lanes,
+
     /// The memory for records that are read and not yet written.
     #[arg(long, value_name = "BYTES", default_value = "64MiB", value_parser = parse::bytes)]
     memory_budget: u64,
@@ -182,6 +189,7 @@ impl ConsumeArgs {
         config.retrieval_mode = self.mode;
         config.consumer = self.consumer.clone();
         config.memory_budget = self.tuning.memory_budget;
+        config.lanes = self.tuning.lanes;
         if let Some(records) = self.tuning.max_records {
             config.max_records = records;
         }

@@ -11,6 +11,7 @@ mod seek;
 mod table;
 mod table_args;
 mod watch;
+mod which;
 
 pub(crate) use self::{
     change::ChangeArgs,

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use kcl_core::{Lease, LeaseKey, LeaseWrite, Timestamp, WriteOutcome, seek::check_holder};
+use kcl_core::{Lease, LeaseWrite, Timestamp, WriteOutcome, seek::check_holder};
 
 use super::{
     change::{Change, ChangeArgs, Outcome},
-    table::{Table, find},
+    table::Table,
     table_args::TableArgs,
+    which::WhichArgs,
 };
 use crate::{aws::ConnectionArgs, clock, error::Error};
 
@@ -20,13 +21,8 @@ pub(crate) struct PauseArgs {
     #[command(flatten)]
     table: TableArgs,
 
-    /// The leases, by key: for an application of one stream, the ids of the shards.
-    #[arg(value_name = "LEASE", required_unless_present = "all", conflicts_with = "all")]
-    leases: Vec<LeaseKey>,
-
-    /// All unfinished leases.
-    #[arg(long)]
-    all: bool,
+    #[command(flatten)]
+    which: WhichArgs,
 
     #[command(flatten)]
     change: ChangeArgs,
@@ -36,16 +32,7 @@ pub(crate) struct PauseArgs {
 pub(crate) async fn pause(args: PauseArgs, paused: bool, connection: &ConnectionArgs) -> Result<(), Error> {
     let table = args.table.open_to_write(connection).await?;
     let listing = table.list().await?;
-    let leases: Vec<Arc<Lease>> = if args.all {
-        listing
-            .leases
-            .iter()
-            .filter(|lease| !lease.is_finished())
-            .cloned()
-            .collect()
-    } else {
-        find(&args.table, &listing, &args.leases)?
-    };
+    let leases = args.which.of(&args.table, &listing, false)?;
     let since = paused.then(clock::wall);
     let show =
         |since: Option<Timestamp>| since.map_or_else(|| "read".to_owned(), |since| format!("paused since {since}"));

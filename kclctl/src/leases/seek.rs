@@ -12,8 +12,9 @@ use kcl_runtime::{KinesisSource, RecordSource as _};
 use super::{
     change::{Change, ChangeArgs, Outcome},
     error::LeasesError,
-    table::{Table, find},
+    table::Table,
     table_args::TableArgs,
+    which::WhichArgs,
 };
 use crate::{
     aws::{ConnectionArgs, Kinesis},
@@ -30,13 +31,8 @@ pub(crate) struct SeekArgs {
     #[command(flatten)]
     table: TableArgs,
 
-    /// The leases, by key: for an application of one stream, the ids of the shards.
-    #[arg(value_name = "LEASE", required_unless_present = "all", conflicts_with = "all")]
-    leases: Vec<LeaseKey>,
-
-    /// All unfinished leases.
-    #[arg(long)]
-    all: bool,
+    #[command(flatten)]
+    which: WhichArgs,
 
     /// Where to go on: `trim-horizon` (with the oldest record), `latest` (with records from now on), a time such as
     /// 2013-01-01T10:00:00Z, or the sequence number of a record of the shard, after which it goes on (one lease only).
@@ -68,8 +64,8 @@ pub(crate) struct SeekArgs {
 pub(crate) async fn seek(args: SeekArgs, connection: &ConnectionArgs) -> Result<(), Error> {
     let usage = |refused: SeekRefused| Error::Usage(format!("--to {}: {refused}", args.to));
     check_time(&args.to, clock::wall()).map_err(usage)?;
-    if matches!(args.to, SeekTarget::After(_)) && (args.all || args.leases.len() != 1) {
-        let count = args.leases.len();
+    if matches!(args.to, SeekTarget::After(_)) && (args.which.all || args.which.leases.len() != 1) {
+        let count = args.which.leases.len();
         return Err(usage(SeekRefused::OneShardOnly { count }));
     }
     let table = args.table.open_to_write(connection).await?;
@@ -80,7 +76,7 @@ pub(crate) async fn seek(args: SeekArgs, connection: &ConnectionArgs) -> Result<
     }
     let listing = table.list().await?;
     let mut notes = Vec::new();
-    if args.all && !listing.unreadable.is_empty() {
+    if args.which.all && !listing.unreadable.is_empty() {
         let rows = listing.unreadable.len();
         notes.push(format!(
             "{rows} rows are no leases and stay as they are; see `kclctl leases list`"
@@ -123,11 +119,7 @@ pub(crate) async fn seek(args: SeekArgs, connection: &ConnectionArgs) -> Result<
 }
 
 fn select(args: &SeekArgs, listing: &LeaseListing) -> Result<Vec<Arc<Lease>>, LeasesError> {
-    if args.all {
-        let wanted = |lease: &&Arc<Lease>| args.finished || !lease.is_finished();
-        return Ok(listing.leases.iter().filter(wanted).cloned().collect());
-    }
-    let leases = find(&args.table, listing, &args.leases)?;
+    let leases = args.which.of(&args.table, listing, args.finished)?;
     match leases.iter().find(|lease| lease.is_finished() && !args.finished) {
         Some(lease) => Err(LeasesError::Finished { key: lease.key.clone() }),
         None => Ok(leases),

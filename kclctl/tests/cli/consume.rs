@@ -1,6 +1,18 @@
 //! `kclctl consume` and `kclctl leases`.
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicI64, Ordering::Relaxed},
+};
+
+use kcl_broker::Broker;
+use kcl_core::Timestamp;
+
 use crate::common::{Bench, Running, error, json, kclctl, ok, run, run_with, stderr, within};
+
+/// 2013-01-01T12:00:00Z.
+const NOON: i64 = 1_357_041_600_000;
+const MINUTE: i64 = 60_000;
 
 struct Table {
     _directory: tempfile::TempDir,
@@ -45,6 +57,61 @@ async fn given_records_when_replayed_then_those_of_the_time_come_as_consume_writ
         &replay(&["--from", "2013-01-01T10:00:00Z", "--until", "2012-01-01T10:00:00Z"]).await,
         2,
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn given_records_of_two_times_when_replayed_from_one_until_the_other_then_only_those_between_come() {
+    let clock = Arc::new(AtomicI64::new(NOON));
+    let time = Arc::clone(&clock);
+    let broker = Broker::builder().clock(Arc::new(move || Timestamp::from_epoch_millis(time.load(Relaxed))));
+    let bench = Bench::of(broker.build(), 2).await;
+    for (minute, record) in (0..).zip(["a\n", "b\n", "c\n", "d\n"]) {
+        clock.store(NOON + minute * MINUTE, Relaxed);
+        ok(&bench.put(&["--key", "k"], record).await);
+    }
+    clock.store(NOON + 10 * MINUTE, Relaxed);
+    let replay = async |arguments: &[&str]| -> Vec<String> {
+        let lines = ok(&bench.run(&[&["replay", "--stream", "s"][..], arguments].concat()).await);
+        lines
+            .lines()
+            .map(|line| json(line)["data"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    let (one, three) = ("2013-01-01T12:01:00Z", "2013-01-01T12:03:00Z");
+    assert_eq!(replay(&["--from", one, "--until", three]).await, ["b", "c"]);
+    assert_eq!(replay(&["--from", one]).await, ["b", "c", "d"]);
+    assert_eq!(replay(&["--until", three]).await, ["a", "b", "c"]);
+    let (four, five) = ("2013-01-01T12:04:00Z", "2013-01-01T12:05:00Z");
+    assert_eq!(replay(&["--from", four, "--until", five]).await, [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn given_lanes_when_consumed_then_every_record_comes_once_and_keys_keep_their_order() {
+    let bench = Bench::with_shards(2).await;
+    for key in ["k", "l", "m"] {
+        ok(&bench.put(&["--key", key], "1\n2\n3\n").await);
+    }
+    for lanes in ["hashed:4", "per-key:8"] {
+        let table = Table::new();
+        let records = bench.consume(&["--lanes", lanes, "--lease-table", &table.name]).await;
+        assert_eq!(records.len(), 9, "{lanes}");
+        for key in ["k", "l", "m"] {
+            let of_key = records.iter().filter(|record| record["partition_key"] == key);
+            assert!(
+                of_key.map(|record| &record["data"]).eq(["1", "2", "3"]),
+                "{lanes} {key}"
+            );
+        }
+        assert!(
+            bench
+                .consume(&["--lanes", lanes, "--lease-table", &table.name])
+                .await
+                .is_empty()
+        );
+    }
+    let consume = ["consume", "--stream", "s", "--app", "a", "--lanes"];
+    let told = error(&bench.run(&[&consume[..], &["hashed:0"]].concat()).await, 2);
+    assert!(told.contains("lanes"), "{told}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
