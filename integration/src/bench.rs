@@ -1,11 +1,17 @@
 //! What the benchmarks share: processes that end with their owner, and clients of an endpoint.
 
-use std::{io, process::Child, time::Instant};
+use std::{
+    error::Error,
+    io::{self, BufRead, BufReader},
+    process::{Child, Command, Stdio},
+    time::{Instant, SystemTime, UNIX_EPOCH},
+};
 
 use aws_sdk_kinesis::{
     Client, Config,
     config::{BehaviorVersion, Credentials, Region},
 };
+use kcl_broker::{Broker, Server};
 
 /// A child process that ends with its owner.
 #[derive(Debug)]
@@ -40,6 +46,28 @@ impl Process {
     }
 }
 
+/// Starts a process that serves a broker, and says where it is.
+///
+/// # Errors
+/// If it does not start, or ends before it says so.
+pub fn start_broker(mut command: Command) -> io::Result<(Process, String)> {
+    let mut broker = Process::new(command.stdout(Stdio::piped()).spawn()?);
+    let stdout = broker.child().stdout.take();
+    let said = stdout.and_then(|stdout| BufReader::new(stdout).lines().next());
+    let endpoint = said.ok_or_else(|| io::Error::other("the broker printed no address"))??;
+    Ok((broker, endpoint))
+}
+
+/// What that process does: serves the broker on this machine until it is killed.
+///
+/// # Errors
+/// If there is no port for it.
+pub async fn serve(broker: Broker) -> Result<(), Box<dyn Error>> {
+    let server = Server::bind(broker, ([127, 0, 0, 1], 0)).await?;
+    println!("{}", server.endpoint_url());
+    std::future::pending().await
+}
+
 /// The CPU time that this process has used.
 ///
 /// # Errors
@@ -54,6 +82,14 @@ pub fn own_cpu_seconds() -> io::Result<f64> {
 /// If the kernel does not tell.
 pub fn own_peak_mib() -> io::Result<f64> {
     memory_mib("self", "VmHWM:")
+}
+
+/// The memory that this process keeps resident now, in MiB.
+///
+/// # Errors
+/// If the kernel does not tell.
+pub fn own_resident_mib() -> io::Result<f64> {
+    memory_mib("self", "VmRSS:")
 }
 
 /// From the scheduler's own count of ticks, 100 a second on Linux.
@@ -87,6 +123,17 @@ fn memory_mib(process: &str, field: &str) -> io::Result<f64> {
 #[must_use]
 pub fn now() -> Instant {
     Instant::now()
+}
+
+/// The time in nanoseconds since 1970, which all processes of this machine have in common.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a benchmark measures real time, here and nowhere else"
+)]
+#[must_use]
+pub fn wall_nanos() -> u64 {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since_epoch.as_nanos()).unwrap_or(u64::MAX)
 }
 
 impl Drop for Process {

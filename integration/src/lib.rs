@@ -15,7 +15,7 @@ mod world;
 pub use self::{
     log::{Delivery, Log},
     network::NetworkedStore,
-    running::{Running, WorkerSpec, consumer, held},
+    running::{Running, WorkerSpec, buffered_bytes, consumer, held},
     trouble::TroubledLink,
     world::{World, shard_id},
 };

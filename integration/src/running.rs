@@ -264,6 +264,12 @@ pub fn held(report: &Report) -> usize {
         .count()
 }
 
+/// The memory that records take which were read and are not handled.
+#[must_use]
+pub fn buffered_bytes(report: &Report) -> u64 {
+    report.shards.iter().map(|shard| shard.status.buffered_bytes).sum()
+}
+
 /// The worker's consumer of a shard.
 #[must_use]
 pub fn consumer<'a>(report: &'a Report, shard: &ShardId) -> Option<&'a ShardReportStatus> {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use integration::{World, consumer, held, shard_id};
+use integration::{World, buffered_bytes, consumer, held, shard_id};
 use kcl_core::Batch;
 
 const MIB: u64 = 1024 * 1024;
@@ -38,13 +38,7 @@ async fn wound_59_stuck_shards_with_large_records_stay_within_the_budget_and_oth
         world.put_into(&shard_id(3), 2, 0);
         world.pass(Duration::from_secs(1)).await;
         let report = worker.report().await;
-        most = most.max(
-            report
-                .shards
-                .iter()
-                .map(|shard| shard.status.buffered_bytes)
-                .sum::<u64>(),
-        );
+        most = most.max(buffered_bytes(&report));
     }
     assert!(
         most > 0 && most <= BUDGET + 3 * READ_MAX,
@@ -93,13 +87,7 @@ async fn once_the_size_of_records_is_known_reads_fit_in_the_budget() {
     while world.log.all().len() < usize::try_from(26 * SHARDS).unwrap() {
         world.pass(Duration::from_millis(100)).await;
         let report = worker.report().await;
-        most = most.max(
-            report
-                .shards
-                .iter()
-                .map(|shard| shard.status.buffered_bytes)
-                .sum::<u64>(),
-        );
+        most = most.max(buffered_bytes(&report));
     }
     // A shard with any room left reads at least one record.
     assert!(

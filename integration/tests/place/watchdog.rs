@@ -9,7 +9,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use integration::{LinkState, World, consumer, held, shard_id};
+use integration::{LinkState, World, buffered_bytes, consumer, held, shard_id};
 use kcl_checkpoint::MemoryLeaseStore;
 use kcl_core::{
     ApplicationName, Batch, Position, Shard, ShardFilter, ShardId, StreamId, StreamName,
@@ -199,13 +199,7 @@ async fn a_shard_of_a_megabyte_a_second_with_a_handler_that_stalls_for_five_minu
         world.put_into(&shard_id(0), 8, 128 * 1024);
         world.pass(Duration::from_secs(1)).await;
         let report = worker.report().await;
-        most = most.max(
-            report
-                .shards
-                .iter()
-                .map(|shard| shard.status.buffered_bytes)
-                .sum::<u64>(),
-        );
+        most = most.max(buffered_bytes(&report));
         if second > 5 {
             assert_eq!(held(&report), 1, "after {second} s");
             assert!(owner(world.lease(&shard_id(0)).await).0.is_some());

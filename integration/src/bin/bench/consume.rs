@@ -5,15 +5,20 @@ use std::{error::Error, sync::Arc, time::Duration};
 
 use aws_sdk_kinesis::{
     Client,
+    error::ProvideErrorMetadata,
     types::{ShardIteratorType, StartingPosition, SubscribeToShardEventStream},
 };
+use bytes::Bytes;
+use integration::bench::now;
 use kcl_checkpoint::MemoryLeaseStore;
-use kcl_core::{ApplicationName, Batch, StreamName, WorkerId};
+use kcl_core::{ApplicationName, Batch, StreamName, WorkerId, aggregate::Aggregate};
 use kcl_runtime::{Config, KinesisSource, RetrievalMode, Worker};
 use tokio::{sync::watch, task::JoinSet};
 
 /// The consumer of the loops in fan-out; the worker registers its own.
 const CONSUMER: &str = "loop";
+/// How long a loop leaves a shard alone whose limits it has met.
+const THROTTLED: Duration = Duration::from_secs(1);
 
 /// Who reads, and how.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -43,20 +48,37 @@ impl Kind {
 }
 
 /// What is done with a record's data.
-pub(crate) type Sink = Arc<dyn Fn(&[u8]) + Send + Sync>;
+pub(crate) type Sink = Arc<dyn Fn(Bytes) + Send + Sync>;
 
-/// Reads a stream from its oldest record on, until `stop` says so. Whoever polls waits `idle` at the tip of a shard.
+/// How it is read.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Manner {
+    pub(crate) kind: Kind,
+    /// From poll to poll while there is more.
+    pub(crate) between: Duration,
+    /// From poll to poll at the tip of a shard.
+    pub(crate) at_tip: Duration,
+    /// Whether the loops take aggregates apart. Workers see by themselves what is one.
+    pub(crate) aggregated: bool,
+    /// The workers' memory budget in MiB, if not the default.
+    pub(crate) budget_mib: Option<u64>,
+}
+
+/// Reads a stream from its oldest record on, until `stop` says so.
 pub(crate) async fn consume(
-    kind: Kind,
+    manner: Manner,
     client: Client,
     stream: &str,
-    idle: Duration,
     sink: Sink,
     stop: watch::Receiver<bool>,
 ) -> Result<(), Box<dyn Error>> {
-    match kind {
+    let sink: Sink = match manner.kind {
+        Kind::LoopPolling | Kind::LoopFanOut if manner.aggregated => taken_apart(sink),
+        _ => sink,
+    };
+    match manner.kind {
         Kind::LoopPolling => {
-            let read = |shard: String| poll(client.clone(), stream.to_owned(), shard, idle, Arc::clone(&sink));
+            let read = |shard: String| poll(client.clone(), stream.to_owned(), shard, manner, Arc::clone(&sink));
             each_shard(&client, stream, stop, read).await
         }
         Kind::LoopFanOut => {
@@ -64,9 +86,17 @@ pub(crate) async fn consume(
             let read = |shard: String| follow(client.clone(), arn.clone(), shard, Arc::clone(&sink));
             each_shard(&client, stream, stop, read).await
         }
-        Kind::WorkerPolling => Box::pin(work(RetrievalMode::Polling, client, stream, idle, sink, stop)).await,
-        Kind::WorkerFanOut => Box::pin(work(RetrievalMode::FanOut, client, stream, idle, sink, stop)).await,
+        Kind::WorkerPolling => Box::pin(work(RetrievalMode::Polling, client, stream, manner, sink, stop)).await,
+        Kind::WorkerFanOut => Box::pin(work(RetrievalMode::FanOut, client, stream, manner, sink, stop)).await,
     }
+}
+
+/// Hands on what is in aggregates, with the reader that workers use too.
+fn taken_apart(sink: Sink) -> Sink {
+    Arc::new(move |data: Bytes| match Aggregate::read(&data) {
+        Some(aggregate) => aggregate.for_each(|record| sink(record.data)),
+        None => sink(data),
+    })
 }
 
 /// One task per shard.
@@ -94,20 +124,29 @@ where
     }
 }
 
-/// Asks for the next records as soon as it has the last, and waits at the tip.
-async fn poll(client: Client, stream: String, shard: String, idle: Duration, sink: Sink) -> Result<(), String> {
+/// Asks for the next records as soon as it has the last and the time is up, and again after a second where the limits say no.
+async fn poll(client: Client, stream: String, shard: String, manner: Manner, sink: Sink) -> Result<(), String> {
     let open = client.get_shard_iterator().stream_name(stream).shard_id(shard);
     let open = open.shard_iterator_type(ShardIteratorType::TrimHorizon).send().await;
     let mut iterator = open.map_err(|error| error.to_string())?.shard_iterator;
     while let Some(place) = iterator {
-        let read = client.get_records().shard_iterator(place).limit(10_000).send().await;
-        let read = read.map_err(|error| error.to_string())?;
-        for record in &read.records {
-            sink(record.data.as_ref());
+        let begun = now();
+        let read = client.get_records().shard_iterator(&place).limit(10_000).send().await;
+        let read = match read {
+            Ok(read) => read,
+            Err(error) if error.code() == Some("ProvisionedThroughputExceededException") => {
+                tokio::time::sleep(THROTTLED).await;
+                iterator = Some(place);
+                continue;
+            }
+            Err(error) => return Err(error.to_string()),
+        };
+        let at_tip = read.millis_behind_latest == Some(0);
+        for record in read.records {
+            sink(record.data.into_inner().into());
         }
-        if read.millis_behind_latest == Some(0) {
-            tokio::time::sleep(idle).await;
-        }
+        let pause = if at_tip { manner.at_tip } else { manner.between };
+        tokio::time::sleep(pause.saturating_sub(begun.elapsed())).await;
         iterator = read.next_shard_iterator;
     }
     Ok(())
@@ -123,8 +162,8 @@ async fn follow(client: Client, consumer: String, shard: String, sink: Sink) -> 
     let mut events = request.send().await.map_err(|error| error.to_string())?.event_stream;
     while let Some(event) = events.recv().await.map_err(|error| error.to_string())? {
         if let SubscribeToShardEventStream::SubscribeToShardEvent(event) = event {
-            for record in &event.records {
-                sink(record.data.as_ref());
+            for record in event.records {
+                sink(record.data.into_inner().into());
             }
         }
     }
@@ -142,18 +181,21 @@ async fn consumer(client: &Client, stream: &str) -> Result<String, Box<dyn Error
     Ok(registered.consumer_arn)
 }
 
-/// A worker without pauses between polls while there is more; everything else as by default.
+/// A worker with these pauses between polls; everything else as by default.
 async fn work(
     mode: RetrievalMode,
     client: Client,
     stream: &str,
-    idle: Duration,
+    manner: Manner,
     sink: Sink,
     mut stop: watch::Receiver<bool>,
 ) -> Result<(), Box<dyn Error>> {
     let mut config = Config::default();
-    config.idle_time_between_reads = Duration::ZERO;
-    config.idle_time_at_tip = idle;
+    config.idle_time_between_reads = manner.between;
+    config.idle_time_at_tip = manner.at_tip;
+    if let Some(mib) = manner.budget_mib {
+        config.memory_budget = mib << 20;
+    }
     config.retrieval_mode = mode;
     let source = KinesisSource::new(client, StreamName::new(stream)?);
     let store = Arc::new(MemoryLeaseStore::new());
@@ -162,7 +204,7 @@ async fn work(
         .config(config)
         .function(move |batch: Batch| {
             for record in &batch {
-                sink(&record.data);
+                sink(record.data.clone());
             }
             async {}
         })

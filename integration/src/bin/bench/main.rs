@@ -3,9 +3,11 @@
 //! The broker and every measured run are processes of their own, so that CPU and memory are each one's alone. The two
 //! consumers take turns; medians are printed, and the ratio of the worker to the loop.
 //!
-//! `bench retrieval` has both ways of reading, 4 and 64 shards, and the time from put to handler, in one table.
+//! `bench retrieval` has both ways of reading, 4 and 64 shards, plain and aggregated records, with the service's limits and
+//! without, and the time from put to handler, in one table.
 
 mod consume;
+mod fill;
 mod latency;
 mod measure;
 mod retrieval;
@@ -13,22 +15,18 @@ mod throughput;
 
 use std::{
     error::Error,
-    io::{BufRead, BufReader},
     process::{Command, Stdio},
 };
 
-use aws_sdk_kinesis::{Client, primitives::Blob, types::PutRecordsRequestEntry};
 use clap::{Parser, Subcommand};
-use integration::bench::{Process, client};
-use kcl_broker::{Broker, Server};
+use integration::bench::{client, serve, start_broker};
 use serde::de::DeserializeOwned;
 
-use crate::{consume::Kind, measure::Run};
+use crate::{consume::Kind, measure::Run, retrieval::What};
 
 const STREAM: &str = "bench";
-const RECORDS_PER_PUT: usize = 500;
 
-#[derive(Debug, Parser)]
+#[derive(Clone, Debug, Parser)]
 #[command(about = "The worker beside a bare GetRecords loop, on one broker")]
 struct Args {
     /// Records to put and to read.
@@ -43,29 +41,39 @@ struct Args {
     /// Runs of each consumer.
     #[arg(long, default_value_t = 3)]
     runs: usize,
+    /// Keep to the service's limits of shards and calls.
+    #[arg(long)]
+    limits: bool,
+    /// Put the records in aggregates, as the KPL does.
+    #[arg(long)]
+    aggregated: bool,
+    /// The workers' memory budget in MiB. By default the workers' own default.
+    #[arg(long = "budget", value_name = "MIB")]
+    budget_mib: Option<u64>,
     #[command(subcommand)]
     part: Option<Part>,
 }
 
 /// The parts that run in processes of their own.
-#[derive(Debug, Subcommand)]
+#[derive(Clone, Debug, Subcommand)]
 enum Part {
-    /// Serve a broker until the process is killed.
+    /// Serve a broker whose stream is full, until the process is killed.
     #[command(hide = true)]
     Broker,
     /// Compare polling and enhanced fan-out, with 4 and 64 shards: throughput, CPU, memory, and the time from put to handler.
-    Retrieval,
+    Retrieval {
+        /// Only these parts of the table.
+        what: Vec<What>,
+    },
     /// Read everything.
     #[command(hide = true)]
-    Read {
-        kind: Kind,
-        endpoint: String,
-        stream: String,
-    },
-    /// Put records into a new stream, and read them meanwhile.
+    Read { kind: Kind, endpoint: String },
+    /// Read a new stream while records are put into it.
     #[command(hide = true)]
-    Watch {
-        kind: Kind,
+    Watch { kind: Kind, endpoint: String, rate: usize },
+    /// Put records.
+    #[command(hide = true)]
+    Put {
         endpoint: String,
         stream: String,
         rate: usize,
@@ -76,36 +84,31 @@ enum Part {
 async fn main() -> Result<(), Box<dyn Error>> {
     let args = Args::parse();
     match &args.part {
-        None => compare(&args).await,
-        Some(Part::Broker) => serve().await,
-        Some(Part::Retrieval) => retrieval::compare(&args).await,
-        Some(Part::Read { kind, endpoint, stream }) => {
-            let read = throughput::read(*kind, client(endpoint), stream, args.records);
+        None => compare(&args),
+        Some(Part::Broker) => serve(fill::broker(&args)?).await,
+        Some(Part::Retrieval { what }) => retrieval::compare(&args, what),
+        Some(Part::Read { kind, endpoint }) => {
+            let read = throughput::read(*kind, client(endpoint), &args);
             measure::report(Box::pin(read)).await
         }
-        Some(Part::Watch {
-            kind,
-            endpoint,
-            stream,
-            rate,
-        }) => {
-            let delays = Box::pin(latency::watch(*kind, client(endpoint), stream, args.shards, *rate)).await?;
-            println!("{}", serde_json::to_string(&delays)?);
+        Some(Part::Watch { kind, endpoint, rate }) => {
+            let watch = latency::watch(*kind, client(endpoint), endpoint, &args, *rate);
+            println!("{}", serde_json::to_string(&Box::pin(watch).await?)?);
             Ok(())
         }
+        Some(Part::Put { endpoint, stream, rate }) => latency::put(&client(endpoint), stream, &args, *rate).await,
     }
 }
 
-async fn compare(args: &Args) -> Result<(), Box<dyn Error>> {
-    let (_broker, endpoint) = start_broker(args)?;
-    fill(&client(&endpoint), STREAM, args.shards, args).await?;
+fn compare(args: &Args) -> Result<(), Box<dyn Error>> {
+    let (_broker, endpoint) = start_broker(itself(args, &["broker"])?)?;
     println!(
         "{} records of {} bytes on {} shards, {} runs each",
         args.records, args.bytes, args.shards, args.runs
     );
     let (mut bare, mut worker) = (Vec::new(), Vec::new());
     for run in 0..=args.runs {
-        let read = |kind: Kind| measured::<Run>(args, &["read", kind.name(), &endpoint, STREAM]);
+        let read = |kind: Kind| measured::<Run>(args, &["read", kind.name(), &endpoint]);
         let pair = (read(Kind::LoopPolling)?, read(Kind::WorkerPolling)?);
         // The first pair warms the broker up.
         if run > 0 {
@@ -115,15 +118,6 @@ async fn compare(args: &Args) -> Result<(), Box<dyn Error>> {
     }
     measure::print(&bare, &worker);
     Ok(())
-}
-
-/// Starts a broker in a process of its own, and says where it is.
-fn start_broker(args: &Args) -> Result<(Process, String), Box<dyn Error>> {
-    let mut broker = Process::new(itself(args, &["broker"])?.stdout(Stdio::piped()).spawn()?);
-    let stdout = broker.child().stdout.take().ok_or("the broker has no output")?;
-    let mut lines = BufReader::new(stdout).lines();
-    let endpoint = lines.next().ok_or("the broker printed no address")??;
-    Ok((broker, endpoint))
 }
 
 /// Runs a part in a process of its own and reads what it measured.
@@ -138,42 +132,14 @@ fn measured<T: DeserializeOwned>(args: &Args, part: &[&str]) -> Result<T, Box<dy
 fn itself(args: &Args, part: &[&str]) -> Result<Command, std::io::Error> {
     let mut command = Command::new(std::env::current_exe()?);
     command.arg("--records").arg(args.records.to_string());
-    command.arg("--shards").arg(args.shards.to_string()).args(part);
-    Ok(command)
-}
-
-async fn serve() -> Result<(), Box<dyn Error>> {
-    let server = Server::bind(Broker::new(), ([127, 0, 0, 1], 0)).await?;
-    println!("{}", server.endpoint_url());
-    std::future::pending::<()>().await;
-    Ok(())
-}
-
-async fn fill(client: &Client, stream: &str, shards: i32, args: &Args) -> Result<(), Box<dyn Error>> {
-    let create = client.create_stream().stream_name(stream).shard_count(shards);
-    create.send().await?;
-    let data = Blob::new(vec![b'x'; args.bytes]);
-    let mut put = 0;
-    while put < args.records {
-        let count = RECORDS_PER_PUT.min(args.records - put);
-        let entry = |index: usize| {
-            PutRecordsRequestEntry::builder()
-                .partition_key(index.to_string())
-                .data(data.clone())
-        };
-        let entries = (put..put + count)
-            .map(|index| entry(index).build())
-            .collect::<Result<Vec<_>, _>>()?;
-        let answer = client
-            .put_records()
-            .stream_name(stream)
-            .set_records(Some(entries))
-            .send()
-            .await?;
-        if answer.failed_record_count != Some(0) {
-            return Err("the broker refused records".into());
-        }
-        put += count;
+    command.arg("--shards").arg(args.shards.to_string());
+    command.arg("--bytes").arg(args.bytes.to_string());
+    for (flag, is_set) in [("--limits", args.limits), ("--aggregated", args.aggregated)] {
+        command.args(is_set.then_some(flag));
     }
-    Ok(())
+    if let Some(mib) = args.budget_mib {
+        command.arg("--budget").arg(mib.to_string());
+    }
+    command.args(part);
+    Ok(command)
 }

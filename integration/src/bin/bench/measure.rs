@@ -2,7 +2,7 @@
 
 use std::{error::Error, time::Instant};
 
-use integration::bench::{own_cpu_seconds, own_peak_mib};
+use integration::bench::{own_cpu_seconds, own_peak_mib, own_resident_mib};
 use serde::{Deserialize, Serialize};
 
 /// What one run took.
@@ -12,6 +12,8 @@ pub(crate) struct Run {
     pub(crate) seconds: f64,
     pub(crate) cpu_seconds: f64,
     pub(crate) peak_mib: f64,
+    /// What is kept when everything is read and the consumer is gone.
+    pub(crate) left_mib: f64,
 }
 
 #[expect(clippy::cast_precision_loss, reason = "numbers of records are far below 2^52")]
@@ -36,6 +38,7 @@ pub(crate) async fn report(
         seconds: first.elapsed().as_secs_f64(),
         cpu_seconds: own_cpu_seconds()? - cpu,
         peak_mib: own_peak_mib()?,
+        left_mib: own_resident_mib()?,
     };
     println!("{}", serde_json::to_string(&run)?);
     Ok(())
@@ -61,7 +64,8 @@ pub(crate) fn print(bare: &[Run], worker: &[Run]) {
     }
 }
 
-fn median(runs: &[Run], figure: Figure) -> f64 {
+/// The middle one of all runs' figures.
+pub(crate) fn median(runs: &[Run], figure: Figure) -> f64 {
     let mut figures: Vec<f64> = runs.iter().map(figure).collect();
     figures.sort_by(f64::total_cmp);
     figures.get(figures.len() / 2).copied().unwrap_or(f64::NAN)

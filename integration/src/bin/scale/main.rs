@@ -4,15 +4,11 @@
 
 mod parts;
 
-use std::{
-    error::Error,
-    io::{BufRead, BufReader},
-    process::{Command, Stdio},
-};
+use std::{error::Error, process::Command};
 
 use clap::{Parser, Subcommand};
-use integration::bench::Process;
-use kcl_broker::{Broker, Server};
+use integration::bench::{serve, start_broker};
+use kcl_broker::Broker;
 
 #[derive(Debug, Parser)]
 #[command(about = "The lease table at size, on the built-in broker")]
@@ -46,19 +42,14 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let args = Args::parse();
     match &args.part {
         None => measure(&args),
-        Some(Part::Broker) => serve().await,
+        Some(Part::Broker) => serve(Broker::new()).await,
         Some(Part::Hold { endpoint }) => parts::hold(endpoint, args.held).await,
         Some(Part::Scan { endpoint }) => parts::scan(endpoint, args.scanned).await,
     }
 }
 
 fn measure(args: &Args) -> Result<(), Box<dyn Error>> {
-    let mut broker = Process::new(itself(args, &["broker"])?.stdout(Stdio::piped()).spawn()?);
-    let stdout = broker.child().stdout.take().ok_or("the broker has no output")?;
-    let endpoint = BufReader::new(stdout)
-        .lines()
-        .next()
-        .ok_or("the broker printed no address")??;
+    let (_broker, endpoint) = start_broker(itself(args, &["broker"])?)?;
     for part in ["hold", "scan"] {
         let status = itself(args, &[part, &endpoint])?.status()?;
         if !status.success() {
@@ -74,11 +65,4 @@ fn itself(args: &Args, part: &[&str]) -> Result<Command, std::io::Error> {
         .args(["--held", &args.held.to_string(), "--scanned", &args.scanned.to_string()])
         .args(part);
     Ok(command)
-}
-
-async fn serve() -> Result<(), Box<dyn Error>> {
-    let server = Server::bind(Broker::new(), ([127, 0, 0, 1], 0)).await?;
-    println!("{}", server.endpoint_url());
-    std::future::pending::<()>().await;
-    Ok(())
 }
