@@ -1,7 +1,7 @@
 //! What a failure destination is told about a batch that was given up: Lambda's invocation record.
 
 use bytes::Bytes;
-use kcl_core::{SequenceNumber, ShardId, Timestamp};
+use kcl_core::{SequenceNumber, ShardId, Timestamp, delivery::DiscardReason};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use uuid::Uuid;
@@ -78,6 +78,24 @@ pub enum Condition {
     RetryAttemptsExhausted,
     /// Its records became older than they may.
     RecordAgeExceeded,
+    /// The record is larger than an event may be. AWS does not say what it does with such a record.
+    PayloadTooLarge,
+    /// An earlier record of its key was given up, and the key is in quarantine. Not on AWS.
+    Quarantined,
+}
+
+impl Condition {
+    /// The condition for a reason of the worker's; `None` for a reason that has no name in this format.
+    #[must_use]
+    pub fn of(reason: DiscardReason) -> Option<Self> {
+        match reason {
+            DiscardReason::RetryAttemptsExhausted => Some(Self::RetryAttemptsExhausted),
+            DiscardReason::RecordAgeExceeded => Some(Self::RecordAgeExceeded),
+            DiscardReason::PayloadTooLarge => Some(Self::PayloadTooLarge),
+            DiscardReason::Quarantined => Some(Self::Quarantined),
+            _ => None,
+        }
+    }
 }
 
 /// What the function answered.

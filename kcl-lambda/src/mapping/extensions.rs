@@ -108,7 +108,7 @@ impl OnExhausted {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_structs, reason = "plain settings, made with a literal")]
 pub struct CircuitBreaker {
-    /// `Failures`: after so many failed invocations in a row, over all shards of a worker (1 to 1,000).
+    /// `Failures`: after so many failed invocations in a row for one shard, in any of its lanes (1 to 1,000).
     pub failures: u32,
     /// `OpenForInMilliseconds`: so long nothing is invoked; then one batch is tried.
     pub open_for: Duration,

@@ -1,8 +1,9 @@
 //! Invocation records for failure destinations.
 
+use kcl_core::delivery::DiscardReason;
 use kcl_lambda::{
     event::parse_event,
-    invocation_record::{InvocationRecord, Payload, s3_key},
+    invocation_record::{Condition, InvocationRecord, Payload, s3_key},
 };
 use serde_json::{Value, json};
 
@@ -103,6 +104,21 @@ pub(super) fn rows() -> Vec<Row> {
                     let record: InvocationRecord = serde_json::from_str(&record.to_string()).unwrap();
                     let records = parse_event(record.payload.unwrap().as_json().as_bytes()).unwrap();
                     assert_eq!((records.len(), &records[0].record.data[..]), (1, &b"a"[..]));
+                }
+            },
+        ),
+        row(
+            "other reasons to give up",
+            "not known",
+            OurChoice,
+            "`PayloadTooLarge` and `Quarantined`, in the same shape",
+            || {
+                use DiscardReason::{PayloadTooLarge, Quarantined, RecordAgeExceeded, RetryAttemptsExhausted};
+                for reason in [RetryAttemptsExhausted, RecordAgeExceeded, PayloadTooLarge, Quarantined] {
+                    let mut record = exhausted();
+                    record["requestContext"]["condition"] = json!(Condition::of(reason).unwrap());
+                    assert_eq!(record["requestContext"]["condition"], reason.as_str());
+                    assert_eq!(again(&record), record);
                 }
             },
         ),
