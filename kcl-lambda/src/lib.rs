@@ -7,8 +7,10 @@ pub mod hosted;
 pub mod invocation_record;
 pub mod invoke;
 pub mod mapping;
+pub mod metrics;
 pub mod process;
 mod response;
+mod runtime;
 pub mod runtime_api;
 mod wall;
 
@@ -18,3 +20,4 @@ pub use self::invoke::{
 pub use self::response::{
     FailedItems, InvalidResponse, ResponseRules, ResponseVerdict, WINDOW_STATE_BYTES_MAX, WindowState,
 };
+pub use self::runtime::{FilterCounts, MappedFunction, Shadow};

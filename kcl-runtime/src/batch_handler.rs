@@ -3,7 +3,7 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use kcl_core::{Batch, BoxError};
+use kcl_core::{Batch, BoxError, Timestamp};
 
 use crate::{
     checkpointer::Checkpointer,
@@ -21,6 +21,8 @@ pub struct BatchCall {
     pub attempt: u32,
     /// The shard that they are of.
     pub shard: ShardContext,
+    /// The time of the call.
+    pub at: Timestamp,
 }
 
 /// What became of a batch.
@@ -69,6 +71,7 @@ impl<H: BatchHandler> DynProcessor for Handler<H> {
             batch: batch.clone(),
             attempt: attempt.attempt,
             shard: self.shard.clone(),
+            at: attempt.at,
         };
         match self.handler.handle(call).await {
             CallOutcome::Done(outcome) => Ok(delivered(outcome, &batch)?),

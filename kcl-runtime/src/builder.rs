@@ -283,6 +283,12 @@ impl WorkerBuilder {
         self
     }
 
+    /// Changes what is data.
+    pub fn configure(&mut self, change: impl FnOnce(&mut Config)) -> &mut Self {
+        change(&mut self.config);
+        self
+    }
+
     /// Reads shards like this, whatever the [`Config`] says.
     #[must_use]
     pub fn retrieval_mode(mut self, mode: RetrievalMode) -> Self {

@@ -50,6 +50,12 @@ impl BatchOutcome {
         Self::default()
     }
 
+    /// Whether no record is named as failed.
+    #[must_use]
+    pub fn is_success(&self) -> bool {
+        self.failures.is_empty()
+    }
+
     /// Names a record that was not handled. Of records that came in one aggregate it is the first of the batch: all of them
     /// have the same number. [`fail_record`](Self::fail_record) names one among them.
     pub fn fail(&mut self, sequence_number: SequenceNumber) {

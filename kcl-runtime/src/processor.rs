@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use kcl_core::{Batch, BoxError, PendingCheckpoint, Position, ShardId, StreamId, StreamName};
+use kcl_core::{Batch, BoxError, PendingCheckpoint, Position, ShardId, StreamId, StreamName, Timestamp};
 
 use crate::checkpointer::Checkpointer;
 
@@ -117,6 +117,8 @@ pub(crate) struct Attempt<'a> {
     /// How often the first record has been tried, this time included.
     pub(crate) attempt: u32,
     pub(crate) checkpointer: &'a Checkpointer,
+    /// The time of the call.
+    pub(crate) at: Timestamp,
 }
 
 /// A processor with its type erased: the one place where it happens.

@@ -206,7 +206,14 @@ async fn invoke(
             Call::Process { batch, attempt } => {
                 let checkpointer = &checkpointer;
                 processor
-                    .process_records(batch, Attempt { attempt, checkpointer })
+                    .process_records(
+                        batch,
+                        Attempt {
+                            attempt,
+                            checkpointer,
+                            at,
+                        },
+                    )
                     .await
             }
             Call::ShardEnded => processor.shard_ended(&checkpointer).await.map(|()| Delivered::All),

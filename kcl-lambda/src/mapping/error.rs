@@ -20,6 +20,11 @@ impl InvalidMapping {
         }
     }
 
+    /// The filters cannot be used; those of a mapping that was checked can.
+    pub(crate) fn of_filters(invalid: &crate::filter::InvalidFilters) -> Self {
+        Self::new("FilterCriteria", "a list of filters", invalid.to_string())
+    }
+
     /// The setting by its name, such as `DestinationConfig.OnFailure.Destination`.
     #[must_use]
     pub fn setting(&self) -> &str {
