@@ -12,7 +12,6 @@ use kcl_runtime::{
     dead_letter::{DeadLetter, DeadLetters},
 };
 use metrics::{Counter, Gauge, Histogram, Label, Unit};
-use tokio::time::Instant;
 
 use crate::mapping::{EventSourceMapping, Metric};
 
@@ -157,15 +156,15 @@ impl MappingMetrics {
     pub(crate) fn begins(&self, call: &BatchCall) -> Running {
         let last = call.batch.last().map(|record| record.approximate_arrival_timestamp);
         if let Some(last) = last {
-            self.0.age_at_send.record(millis(call.at, last));
+            self.0.age_at_send.record(millis(call.now(), last));
         }
         self.0.concurrent.increment(1.0);
         Running {
             metrics: self.clone(),
             records: call.batch.len() as u64,
             last,
-            at: call.at,
-            started: Instant::now(),
+            call: call.clone(),
+            started: call.now(),
             ended: None,
         }
     }
@@ -181,8 +180,8 @@ pub(crate) struct Running {
     metrics: MappingMetrics,
     records: u64,
     last: Option<Timestamp>,
-    at: Timestamp,
-    started: Instant,
+    call: BatchCall,
+    started: Timestamp,
     ended: Option<Ended>,
 }
 
@@ -201,12 +200,11 @@ impl Drop for Running {
             registered.throttles.increment(1);
             return;
         }
-        let took = self.started.elapsed();
+        let now = self.call.now();
         registered.invocations.increment(1);
-        registered.duration.record(took.as_secs_f64());
+        registered.duration.record(millis(now, self.started) / 1_000.0);
         if let Some(last) = self.last {
-            let age = millis(self.at.saturating_add(took), last);
-            registered.age_at_completion.record(age);
+            registered.age_at_completion.record(millis(now, last));
         }
         if let Some(events) = &registered.events {
             events.invoked.increment(self.records);

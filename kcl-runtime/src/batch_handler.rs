@@ -7,6 +7,7 @@ use kcl_core::{Batch, BoxError, Timestamp};
 
 use crate::{
     checkpointer::Checkpointer,
+    clock::Clock,
     function::{BatchOutcome, delivered},
     processor::{Attempt, Delivered, DynFactory, DynProcessor, ShardContext},
 };
@@ -21,8 +22,15 @@ pub struct BatchCall {
     pub attempt: u32,
     /// The shard that they are of.
     pub shard: ShardContext,
-    /// The time of the call.
-    pub at: Timestamp,
+    clock: Clock,
+}
+
+impl BatchCall {
+    /// What the worker's clock says now.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.clock.wall()
+    }
 }
 
 /// What became of a batch.
@@ -71,7 +79,7 @@ impl<H: BatchHandler> DynProcessor for Handler<H> {
             batch: batch.clone(),
             attempt: attempt.attempt,
             shard: self.shard.clone(),
-            at: attempt.at,
+            clock: attempt.clock,
         };
         match self.handler.handle(call).await {
             CallOutcome::Done(outcome) => Ok(delivered(outcome, &batch)?),

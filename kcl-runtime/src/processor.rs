@@ -3,9 +3,9 @@
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use kcl_core::{Batch, BoxError, PendingCheckpoint, Position, ShardId, StreamId, StreamName, Timestamp};
+use kcl_core::{Batch, BoxError, PendingCheckpoint, Position, ShardId, StreamId, StreamName};
 
-use crate::checkpointer::Checkpointer;
+use crate::{checkpointer::Checkpointer, clock::Clock};
 
 /// What a processor may know about the shard that it works for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -117,8 +117,7 @@ pub(crate) struct Attempt<'a> {
     /// How often the first record has been tried, this time included.
     pub(crate) attempt: u32,
     pub(crate) checkpointer: &'a Checkpointer,
-    /// The time of the call.
-    pub(crate) at: Timestamp,
+    pub(crate) clock: Clock,
 }
 
 /// A processor with its type erased: the one place where it happens.

@@ -5,7 +5,7 @@ use std::{any::Any, collections::BTreeMap, panic::AssertUnwindSafe, time::Durati
 use bytestring::ByteString;
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use kcl_core::{
-    Tick, Timestamp,
+    Tick,
     shard::{Call, CallId, Outcome},
 };
 use tokio::task::AbortHandle;
@@ -13,6 +13,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::{
     checkpointer::Checkpointer,
+    clock::Clock,
     dead_letter::ShardLetters,
     processor::{Attempt, Delivered, DynFactory, DynProcessor, ShardContext},
     shard_log,
@@ -58,6 +59,7 @@ pub(crate) struct Calls {
     context: ShardContext,
     checkpointer: Checkpointer,
     letters: Option<ShardLetters>,
+    clock: Clock,
     idle: Vec<Processor>,
     /// How many more objects may be made: as many as there may be calls at once.
     unmade: usize,
@@ -73,6 +75,7 @@ impl Calls {
         context: ShardContext,
         checkpointer: Checkpointer,
         letters: Option<ShardLetters>,
+        clock: Clock,
         at_once: usize,
     ) -> Self {
         let first = factory(&context);
@@ -81,6 +84,7 @@ impl Calls {
             context,
             checkpointer,
             letters,
+            clock,
             idle: vec![first],
             unmade: at_once.saturating_sub(1),
             running: BTreeMap::new(),
@@ -98,7 +102,7 @@ impl Calls {
     }
 
     /// Makes a call. Gives an outcome at once if there is nobody left to call.
-    pub(crate) fn start(&mut self, now: Tick, at: Timestamp, id: CallId, call: Call) -> Option<Outcome> {
+    pub(crate) fn start(&mut self, id: CallId, call: Call) -> Option<Outcome> {
         let Some(processor) = self.processor() else {
             return Some(Outcome::Success);
         };
@@ -106,14 +110,14 @@ impl Calls {
         let was_discard = matches!(call, Call::Discard(_));
         let span = shard_log::call_span(&call);
         let (context, checkpointer, letters) = (self.context.clone(), self.checkpointer.clone(), self.letters.clone());
-        let future = invoke(processor, call, context, checkpointer, letters, at);
+        let future = invoke(processor, call, context, checkpointer, letters, self.clock);
         let task = AbortOnDropHandle::new(tokio::spawn(tracing::Instrument::instrument(future, span)));
         let running = Running {
             abort: task.abort_handle(),
             was_delivery,
             was_discard,
             name,
-            started: now,
+            started: self.clock.now(),
         };
         self.running.insert(id, running);
         let end = async move {
@@ -187,7 +191,7 @@ async fn invoke(
     context: ShardContext,
     checkpointer: Checkpointer,
     letters: Option<ShardLetters>,
-    at: Timestamp,
+    clock: Clock,
 ) -> Answer {
     let mut quarantined = None;
     let result = AssertUnwindSafe(async {
@@ -199,7 +203,10 @@ async fn invoke(
                 processor.initialize(&context).await.map(|()| Delivered::All)
             }
             Call::Discard(discard) => match &letters {
-                Some(letters) => letters.keep(&context, discard, at).await.map(|()| Delivered::All),
+                Some(letters) => letters
+                    .keep(&context, discard, clock.wall())
+                    .await
+                    .map(|()| Delivered::All),
                 // A worker with rules that give records up is not built without.
                 None => Err("there is nobody to keep dead letters".into()),
             },
@@ -211,7 +218,7 @@ async fn invoke(
                         Attempt {
                             attempt,
                             checkpointer,
-                            at,
+                            clock,
                         },
                     )
                     .await

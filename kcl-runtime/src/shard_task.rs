@@ -94,6 +94,7 @@ impl ShardTask {
                 self.context.clone(),
                 checkpointer,
                 self.letters.clone(),
+                self.clock,
                 self.calls,
             ),
             unanswered: Unanswered::default(),
@@ -210,7 +211,7 @@ impl ShardTask {
         if matches!(call, Call::Discard(_)) {
             flight.quarantine.keeps();
         }
-        if let Some(outcome) = flight.calls.start(self.clock.now(), self.clock.wall(), id, call) {
+        if let Some(outcome) = flight.calls.start(id, call) {
             self.handle(ShardInput::Called(id, outcome));
         }
     }

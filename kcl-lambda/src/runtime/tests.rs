@@ -92,14 +92,14 @@ fn error() -> Answer {
     Err(InvokeError::Function(error))
 }
 
-fn mapping(settings: Value) -> EventSourceMapping {
+fn mapping(mut settings: Value) -> EventSourceMapping {
     let mut all = json!({
         "EventSourceArn": "arn:aws:kinesis:us-east-1:111122223333:stream/telemetry",
         "FunctionName": "probe",
         "StartingPosition": "TRIM_HORIZON",
     });
     let members = all.as_object_mut().expect("an object");
-    members.extend(settings.as_object().expect("an object").clone());
+    members.append(settings.as_object_mut().expect("an object"));
     serde_json::from_value(all).expect("a mapping")
 }
 
