@@ -14,7 +14,7 @@ use kcl_core::{
     },
 };
 use tokio::{
-    sync::{mpsc, watch},
+    sync::{Mutex, mpsc, watch},
     task::JoinSet,
 };
 
@@ -81,7 +81,7 @@ pub(crate) struct WorkerTask {
     metrics: WorkerMetrics,
     /// By stream.
     fallbacks: BTreeMap<String, Fallbacks>,
-    cpu: CpuMeter,
+    cpu: Arc<Mutex<CpuMeter>>,
     consumers: BTreeMap<TenureId, Consumer>,
     tasks: JoinSet<()>,
     task_ids: BTreeMap<tokio::task::Id, TenureId>,
@@ -111,7 +111,7 @@ impl WorkerTask {
         Self {
             metrics,
             fallbacks: BTreeMap::new(),
-            cpu: CpuMeter::new("/", parts.clock.now()),
+            cpu: Arc::new(Mutex::new(CpuMeter::of_this_process(parts.clock.now()))),
             consumers: BTreeMap::new(),
             tasks: JoinSet::new(),
             task_ids: BTreeMap::new(),
@@ -272,11 +272,13 @@ impl WorkerTask {
     /// Puts how busy this worker is where Java's workers look for it.
     fn publish(&mut self, cpu: bool) {
         let worker = self.parts.machine.config().worker.clone();
-        let mut percentages = self.cpu.measure(self.parts.clock.now());
-        percentages.retain(|_| cpu);
-        let metrics = coordination::WorkerMetrics::of_cpu(worker, self.parts.clock.wall(), percentages);
-        let store = Arc::clone(&self.parts.store);
-        let publish = async move { store.publish(&metrics).await };
+        let (store, meter, clock) = (Arc::clone(&self.parts.store), Arc::clone(&self.cpu), self.parts.clock);
+        let publish = async move {
+            let mut percentages = meter.lock().await.measure(clock.now()).await;
+            percentages.retain(|_| cpu);
+            let metrics = coordination::WorkerMetrics::of_cpu(worker, clock.wall(), percentages);
+            store.publish(&metrics).await
+        };
         self.read(StoreOperation::Publish, publish, WorkerInput::Published);
     }
 

@@ -1,26 +1,17 @@
-//! [`CpuMeter`]: how busy the machine, or the container, is that this worker runs in.
-//!
-//! Java KCL's leader balances a fleet by what its workers publish: the percentage of the CPU that is in use, where 100 is all
-//! that the worker may use. In a container with a limit that is the limit (control groups, version 2 or 1; ECS and EKS set
-//! them), and else the machine (`/proc/stat`).
+//! [`SystemCpu`]: how busy the machine, or the container, is, from the files that the system keeps.
 
 use std::{
-    collections::VecDeque,
     fs,
     path::{Path, PathBuf},
 };
 
 use kcl_core::Tick;
 
-/// As many values as Java's workers publish.
-const VALUES: usize = 10;
-
 /// Takes the average since it was last asked, from counters that the system keeps anyway.
 #[derive(Debug)]
-pub(crate) struct CpuMeter {
+pub(super) struct SystemCpu {
     root: PathBuf,
     last: Option<(Tick, Usage)>,
-    percentages: VecDeque<f64>,
 }
 
 /// A counter of CPU time, and what there is of it.
@@ -32,35 +23,23 @@ enum Usage {
     Machine { busy: u64, total: u64 },
 }
 
-impl CpuMeter {
-    /// A meter that reads the system's files under `root`, and starts to measure at `now`.
-    pub(crate) fn new(root: impl Into<PathBuf>, now: Tick) -> Self {
+impl SystemCpu {
+    /// Reads the system's files under `root`, and starts to measure at `now`.
+    pub(super) fn new(root: impl Into<PathBuf>, now: Tick) -> Self {
         let root = root.into();
         let last = Usage::read(&root).map(|usage| (now, usage));
-        let percentages = VecDeque::new();
-        Self {
-            root,
-            last,
-            percentages,
-        }
+        Self { root, last }
     }
 
-    /// The last averages, newest last, with that of the time since the last call. Empty where nothing can be measured.
-    pub(crate) fn measure(&mut self, now: Tick) -> Vec<f64> {
+    /// The percentage of the time since the last call. None where nothing can be measured.
+    pub(super) fn measure(&mut self, now: Tick) -> Option<f64> {
         let usage = Usage::read(&self.root);
         let percentage = match (self.last, usage) {
             (Some((since, before)), Some(usage)) => before.percentage(usage, now.since(since).as_secs_f64()),
             _ => None,
         };
         self.last = usage.map(|usage| (now, usage));
-        if let Some(percentage) = percentage {
-            // As many decimals as Java's workers write.
-            self.percentages.push_back((percentage * 1e6).round() / 1e6);
-            while self.percentages.len() > VALUES {
-                self.percentages.pop_front();
-            }
-        }
-        self.percentages.iter().copied().collect()
+        percentage
     }
 }
 
@@ -167,8 +146,8 @@ mod tests {
             fs::write(path, text).unwrap();
         }
 
-        fn meter(&self) -> CpuMeter {
-            CpuMeter::new(self.0.path(), at(0))
+        fn meter(&self) -> SystemCpu {
+            SystemCpu::new(self.0.path(), at(0))
         }
     }
 
@@ -183,9 +162,9 @@ mod tests {
         let system = System::new(&[MACHINE]);
         let mut meter = system.meter();
         system.write("proc/stat", "cpu  130 0 120 800 150 0 0 0 80 0\n");
-        assert_eq!(meter.measure(at(30)), [25.0]);
+        assert_eq!(meter.measure(at(30)), Some(25.0));
         system.write("proc/stat", "cpu  230 0 120 800 150 0 0 0 180 0\n");
-        assert_eq!(meter.measure(at(60)), [25.0, 100.0]);
+        assert_eq!(meter.measure(at(60)), Some(100.0));
     }
 
     #[test]
@@ -222,7 +201,7 @@ mod tests {
             let mut meter = system.meter();
             // Half a CPU may be used: 12 seconds of 30 are 80 percent of what may be had.
             write(22);
-            assert_eq!(meter.measure(at(30)), [80.0], "case {version}");
+            assert_eq!(meter.measure(at(30)), Some(80.0), "case {version}");
         }
     }
 
@@ -235,27 +214,13 @@ mod tests {
         ]);
         let mut meter = system.meter();
         system.write("proc/stat", "cpu  150 0 150 700 100 0 0 0\n");
-        assert_eq!(meter.measure(at(30)), [100.0]);
+        assert_eq!(meter.measure(at(30)), Some(100.0));
     }
 
     #[test]
-    fn given_nothing_to_read_or_nonsense_when_measured_then_there_are_no_values() {
-        assert_eq!(System::new(&[]).meter().measure(at(30)), Vec::<f64>::new());
+    fn given_nothing_to_read_or_nonsense_when_measured_then_there_is_no_value() {
+        assert_eq!(System::new(&[]).meter().measure(at(30)), None);
         let system = System::new(&[("proc/stat", "cpu  what is this\n")]);
-        assert_eq!(system.meter().measure(at(30)), Vec::<f64>::new());
-    }
-
-    #[test]
-    fn given_many_measurements_when_taken_then_the_last_ten_are_kept() {
-        let system = System::new(&[MACHINE]);
-        let mut meter = system.meter();
-        let mut values = Vec::new();
-        for round in 1..=12 {
-            let busy = 100 + (1..=round).sum::<u64>();
-            let idle = 700 + 100 * round - (1..=round).sum::<u64>();
-            system.write("proc/stat", &format!("cpu  {busy} 0 100 {idle} 100 0 0 0\n"));
-            values = meter.measure(at(30 * round));
-        }
-        assert_eq!(values, (3..=12).map(f64::from).collect::<Vec<_>>());
+        assert_eq!(system.meter().measure(at(30)), None);
     }
 }
