@@ -1,11 +1,17 @@
 //! The conformance suite finds stores that break a promise, and says which.
 
+use std::sync::{Arc, Mutex, MutexGuard};
+
 use async_trait::async_trait;
 use kcl_checkpoint::{
     MemoryLeaseStore,
     conformance::{self, PROMISES, Table, Violations},
 };
-use kcl_core::{Expect, Lease, LeaseKey, LeaseListing, LeaseStore, LeaseWrite, Patch, StoreError, WriteOutcome};
+use kcl_core::{
+    Expect, Lease, LeaseKey, LeaseListing, LeaseStore, LeaseWrite, Patch, StoreError, Timestamp, WorkerId,
+    WriteOutcome,
+    coordination::{Coordination, WorkerMetrics},
+};
 
 /// A way to get a lease store wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,17 +35,32 @@ enum Breakage {
     ReadsAnOldCopy,
     DeletesUnconditionally,
     FailsReads,
+    /// Keeps every set of metrics that was ever published.
+    PilesMetricsUp,
+    /// Takes nothing back.
+    KeepsMetrics,
+    /// Takes back what everybody published.
+    DropsAllMetrics,
+    /// Puts metrics where the lease of their name is.
+    MixesMetricsWithLeases,
+    /// Tells of workers where nobody published.
+    InventsWorkers,
 }
 
 #[derive(Clone, Debug)]
 struct BrokenStore {
     inner: MemoryLeaseStore,
     how: Breakage,
+    metrics: Arc<Mutex<Vec<WorkerMetrics>>>,
 }
 
 impl BrokenStore {
     fn is(&self, how: Breakage) -> bool {
         self.how == how
+    }
+
+    fn metrics(&self) -> MutexGuard<'_, Vec<WorkerMetrics>> {
+        self.metrics.lock().expect("nothing panics with it")
     }
 
     async fn overwrite(&self, lease: &Lease) -> Result<(), StoreError> {
@@ -138,12 +159,45 @@ impl LeaseStore for BrokenStore {
         }
         self.inner.delete(key, expect).await
     }
+
+    async fn coordination(&self) -> Result<Coordination, StoreError> {
+        let mut found = Coordination::default();
+        if self.is(Breakage::InventsWorkers) {
+            let worker = WorkerId::new("nobody").expect("a valid id");
+            let now = Timestamp::from_epoch_millis(0);
+            found.workers.push(WorkerMetrics::of_cpu(worker, now, Vec::new()));
+        }
+        found.workers.extend(self.metrics().iter().cloned());
+        Ok(found)
+    }
+
+    async fn publish(&self, metrics: &WorkerMetrics) -> Result<(), StoreError> {
+        if self.is(Breakage::MixesMetricsWithLeases) {
+            let key = LeaseKey::new(metrics.worker.as_str()).expect("a valid key");
+            let _ = self.inner.delete(&key, &Expect::exists()).await?;
+        }
+        if !self.is(Breakage::PilesMetricsUp) {
+            self.metrics().retain(|kept| kept.worker != metrics.worker);
+        }
+        self.metrics().push(metrics.clone());
+        Ok(())
+    }
+
+    async fn withdraw(&self, worker: &WorkerId) -> Result<(), StoreError> {
+        match self.how {
+            Breakage::KeepsMetrics => {}
+            Breakage::DropsAllMetrics => self.metrics().clear(),
+            _ => self.metrics().retain(|kept| kept.worker != *worker),
+        }
+        Ok(())
+    }
 }
 
 async fn violations_of(how: Breakage) -> Violations {
     let checked = conformance::run_all(|| async {
         let inner = MemoryLeaseStore::new();
-        let store = BrokenStore { inner, how };
+        let metrics = Arc::default();
+        let store = BrokenStore { inner, how, metrics };
         Ok(Table::new(store.clone(), store))
     })
     .await;
@@ -192,4 +246,9 @@ finds! {
     old_reads_are_found: ReadsAnOldCopy breaks "writes_are_read_on_every_handle";
     unconditional_deletes_are_found: DeletesUnconditionally breaks "deletes_are_conditional";
     failing_reads_are_found: FailsReads breaks "a_row_is_created_once";
+    invented_workers_are_found: InventsWorkers breaks "nothing_is_beside_fresh_leases";
+    old_metrics_are_found: PilesMetricsUp breaks "published_metrics_are_the_last";
+    metrics_that_stay_are_found: KeepsMetrics breaks "withdrawn_metrics_are_gone";
+    metrics_of_others_that_go_are_found: DropsAllMetrics breaks "withdrawn_metrics_are_gone";
+    metrics_in_the_place_of_leases_are_found: MixesMetricsWithLeases breaks "metrics_leave_leases_alone";
 }

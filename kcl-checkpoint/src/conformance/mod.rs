@@ -24,6 +24,7 @@
 //! ```
 
 mod check;
+mod coordination;
 mod races;
 mod rows;
 mod samples;
@@ -35,6 +36,10 @@ use kcl_core::{LeaseStore, StoreError};
 
 pub use self::{
     check::Violation,
+    coordination::{
+        metrics_leave_leases_alone, nothing_is_beside_fresh_leases, published_metrics_are_the_last,
+        withdrawn_metrics_are_gone,
+    },
     races::{
         one_of_many_creators_wins, one_of_many_deleters_wins, one_of_many_takers_wins,
         one_writer_wins_per_counter_value,
@@ -140,4 +145,8 @@ promises![
     one_of_many_takers_wins,
     one_of_many_deleters_wins,
     one_writer_wins_per_counter_value,
+    nothing_is_beside_fresh_leases,
+    published_metrics_are_the_last,
+    withdrawn_metrics_are_gone,
+    metrics_leave_leases_alone,
 ];
