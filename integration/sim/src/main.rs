@@ -46,8 +46,8 @@ struct Args {
     /// Plant a bug, by name.
     #[arg(long)]
     mutant: Option<String>,
-    /// Which workers of Java share the fleets: none, those of 2.x, those of 3.x, or either in every fleet; or drawn, which
-    /// is either in a quarter of the fleets.
+    /// Which workers of Java share the fleets: none, those of 2.x, those of 3.x, both at once, or either in every fleet; or
+    /// drawn, which is either in a quarter of the fleets.
     #[arg(long, value_enum, default_value_t = Peers::Drawn)]
     peers: Peers,
     /// What the fleets without workers of Java make use of: none, all, names with commas between, or drawn, which is each in a
@@ -77,6 +77,7 @@ enum Peers {
     TwoX,
     #[value(name = "3x")]
     ThreeX,
+    Both,
     Any,
 }
 
@@ -87,6 +88,7 @@ impl From<Peers> for PeerChoice {
             Peers::Drawn => Self::Drawn,
             Peers::TwoX => Self::TwoX,
             Peers::ThreeX => Self::ThreeX,
+            Peers::Both => Self::Both,
             Peers::Any => Self::Any,
         }
     }
@@ -94,10 +96,13 @@ impl From<Peers> for PeerChoice {
 
 /// What asks for the same life again, whatever is drawn by then.
 fn name_peers(scenario: &Scenario) -> &'static str {
-    match scenario.peers.map(|peers| peers.kind) {
+    match scenario.peers {
         None => "none",
-        Some(PeerKind::TwoX) => "2x",
-        Some(PeerKind::ThreeX) => "3x",
+        Some(peers) if peers.both => "both",
+        Some(peers) => match peers.kind {
+            PeerKind::TwoX => "2x",
+            PeerKind::ThreeX => "3x",
+        },
     }
 }
 

@@ -63,8 +63,11 @@ pub struct DrawnLanes {
 /// The workers of Java in a fleet: the last ones of those at the start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Peers {
-    /// Which. Java does not run both in one application either.
+    /// Which; with `both`, which comes first.
     pub kind: PeerKind,
+    /// Whether they are of 2.x and of 3.x, turn by turn. Java does not mean both to run in one application, and does not keep
+    /// them from it.
+    pub both: bool,
     /// How many; at least one worker of ours remains.
     pub count: usize,
 }
@@ -81,6 +84,8 @@ pub enum PeerChoice {
     TwoX,
     /// All, with workers of 3.x.
     ThreeX,
+    /// All that have room for two, with both at once.
+    Both,
     /// All, with either.
     Any,
 }
@@ -420,11 +425,15 @@ impl Scenario {
             PeerChoice::Drawn if !is_one => return,
             PeerChoice::TwoX => PeerKind::TwoX,
             PeerChoice::ThreeX => PeerKind::ThreeX,
-            PeerChoice::Drawn | PeerChoice::Any if either => PeerKind::TwoX,
-            PeerChoice::Drawn | PeerChoice::Any => PeerKind::ThreeX,
+            _ if either => PeerKind::TwoX,
+            _ => PeerKind::ThreeX,
         };
-        let count = rng.usize(1..self.workers);
-        self.peers = Some(Peers { kind, count });
+        let mut count = rng.usize(1..self.workers);
+        let both = choice == PeerChoice::Both && self.workers > 2;
+        if both {
+            count = count.max(2);
+        }
+        self.peers = Some(Peers { kind, both, count });
         self.initial = Initial::TrimHorizon;
         let ends = |kind: &FaultKind| matches!(kind, FaultKind::DeleteStream | FaultKind::RecreateStream { .. });
         self.faults.retain(|fault| !ends(&fault.kind));
@@ -436,7 +445,13 @@ impl Scenario {
     #[must_use]
     pub fn peer_in(&self, slot: usize) -> Option<PeerKind> {
         let peers = self.peers?;
-        (slot < self.workers && slot >= self.workers - peers.count).then_some(peers.kind)
+        let index = slot.checked_sub(self.workers - peers.count)?;
+        let kind = match peers.kind {
+            first if !peers.both || index.is_multiple_of(2) => first,
+            PeerKind::TwoX => PeerKind::ThreeX,
+            PeerKind::ThreeX => PeerKind::TwoX,
+        };
+        (slot < self.workers).then_some(kind)
     }
 
     /// The whole life.

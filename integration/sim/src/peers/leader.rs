@@ -198,28 +198,10 @@ impl From<LockWrite> for TableRequest {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use kcl_core::{Position, ShardId};
-
-    const FAILOVER: Duration = Duration::from_secs(10);
-
-    fn id(name: &str) -> WorkerId {
-        WorkerId::new(name).unwrap()
-    }
-
-    fn at(seconds: u64) -> Tick {
-        Tick::from_origin(Duration::from_secs(seconds))
-    }
-
-    fn table(owners: &[Option<&str>]) -> Vec<Arc<Lease>> {
-        let lease = |(index, owner): (usize, &Option<&str>)| {
-            let shard = ShardId::new(format!("shardId-{index:012}")).unwrap();
-            let mut lease = Lease::new(shard, Position::TrimHorizon);
-            lease.owner = owner.map(id);
-            Arc::new(lease)
-        };
-        owners.iter().enumerate().map(lease).collect()
-    }
+    use super::{
+        super::fixtures::{FAILOVER, at, id, table},
+        *,
+    };
 
     fn workers(names: &[&str]) -> BTreeSet<WorkerId> {
         names.iter().map(|name| id(name)).collect()

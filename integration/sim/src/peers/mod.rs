@@ -5,6 +5,8 @@
 //! so that the fleet as a whole can be judged.
 
 mod consumer;
+#[cfg(test)]
+mod fixtures;
 mod fleet;
 mod holding;
 mod io;

@@ -66,28 +66,10 @@ pub(crate) fn plan<'a>(view: &View<'a>, rng: &mut Rng) -> Vec<&'a Lease> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use kcl_core::{Position, ShardId};
-
-    const FAILOVER: Duration = Duration::from_secs(10);
-
-    fn id(name: &str) -> WorkerId {
-        WorkerId::new(name).unwrap()
-    }
-
-    fn at(seconds: u64) -> Tick {
-        Tick::from_origin(Duration::from_secs(seconds))
-    }
-
-    fn table(owners: &[Option<&str>]) -> Vec<Arc<Lease>> {
-        let lease = |(index, owner): (usize, &Option<&str>)| {
-            let shard = ShardId::new(format!("shardId-{index:012}")).unwrap();
-            let mut lease = Lease::new(shard, Position::TrimHorizon);
-            lease.owner = owner.map(id);
-            Arc::new(lease)
-        };
-        owners.iter().enumerate().map(lease).collect()
-    }
+    use super::{
+        super::fixtures::{FAILOVER, at, id, table},
+        *,
+    };
 
     fn planned(leases: &[Arc<Lease>], seen: u64, now: u64) -> usize {
         let mut watch = Watch::default();

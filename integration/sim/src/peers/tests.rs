@@ -3,22 +3,15 @@
 use std::{sync::Arc, time::Duration};
 
 use kcl_core::{
-    Batch, ChildShard, Lease, Position, Record, SequenceNumber, Session, ShardId, StreamName, Tick, Timestamp,
-    WorkerId, fetch::Fetch,
+    Batch, ChildShard, Lease, Position, Record, SequenceNumber, Session, StreamName, Tick, Timestamp, WorkerId,
+    fetch::Fetch,
 };
 
-use super::{Config, Effect, Input, Kind, Peer};
+use super::{
+    Config, Effect, Input, Kind, Peer,
+    fixtures::{FAILOVER, id, shard},
+};
 use crate::servers::Table;
-
-const FAILOVER: Duration = Duration::from_secs(10);
-
-fn id(name: &str) -> WorkerId {
-    WorkerId::new(name).unwrap()
-}
-
-fn shard(index: usize) -> ShardId {
-    ShardId::new(format!("shardId-{index:012}")).unwrap()
-}
 
 fn free(index: usize) -> Lease {
     Lease::new(shard(index), Position::TrimHorizon)
