@@ -324,7 +324,8 @@ impl Fleet {
             for life in lives {
                 self.change_streams(life, true);
             }
-            while self.nodes.len() < 2 {
+            let staying = lives.iter().filter(|life| !self.is_going(**life)).count();
+            for _ in staying..2 {
                 self.start(None);
             }
             return;
@@ -359,6 +360,17 @@ impl Fleet {
             0,
             Event::Fault,
         );
+    }
+
+    /// Whether a worker ends, or will when it hears that it is to. Whoever was paused may hear of it only now.
+    fn is_going(&self, life: u64) -> bool {
+        let node = &self.nodes[&life];
+        let is_shutdown = |event: &Event| matches!(event, Event::Worker(WorkerInput::Shutdown));
+        let told = self
+            .events
+            .values()
+            .any(|(of, event)| *of == life && is_shutdown(event));
+        told || node.superseded || node.machine.stopping.is_some()
     }
 
     /// A request reaches the table or the service, or does not.
