@@ -79,6 +79,28 @@ async fn a_stream_that_was_created_again_ends_the_worker_and_says_what_to_do() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_stream_that_was_created_again_before_the_first_checkpoint_ends_the_worker_too() {
+    let world = World::new(173, 3);
+    let first = world.worker("one").logging();
+    first.idle().await;
+    first.stop().await.expect("a clean stop");
+    assert!(world.leases().await.iter().all(|lease| lease.checkpoint.is_start()));
+    world.delete_stream();
+    world.create_stream(3);
+
+    let error = world
+        .worker("two")
+        .logging()
+        .ended()
+        .await
+        .expect_err("it is another stream");
+    assert!(
+        matches!(error, WorkerError::Failed(WorkerFailure::StreamReplaced { .. })),
+        "{error:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_start_in_the_future_is_refused() {
     let world = World::new(173, 1);
     let application = ApplicationName::new("app").expect("a valid name");

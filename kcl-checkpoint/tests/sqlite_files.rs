@@ -84,21 +84,23 @@ async fn an_empty_database_with_the_mark_of_another_program_is_refused() {
 async fn a_newer_schema_is_refused() {
     let (_directory, path) = directory();
     write_table(&path, 1).await;
-    by_hand(&path, "PRAGMA user_version = 4");
-    assert_refused(&path, &["newer release", "schema 4", "upgrade"]).await;
+    by_hand(&path, "PRAGMA user_version = 5");
+    assert_refused(&path, &["newer release", "schema 5", "upgrade"]).await;
 }
 
 #[tokio::test]
-async fn a_table_of_the_schema_before_is_completed_and_keeps_its_rows() {
-    let (_directory, path) = directory();
-    write_table(&path, 2).await;
-    by_hand(
-        &path,
-        "ALTER TABLE leases DROP COLUMN seeks; ALTER TABLE leases DROP COLUMN paused_ms; PRAGMA user_version = 2",
-    );
-    for _ in 0..2 {
-        let store = open(&path).await.unwrap();
-        assert_eq!(store.list().await.unwrap(), [lease(0), lease(1)].into_iter().collect());
+async fn a_table_of_an_earlier_schema_is_completed_and_keeps_its_rows() {
+    let third = "ALTER TABLE leases DROP COLUMN shard_start; PRAGMA user_version = 3;";
+    let second =
+        "ALTER TABLE leases DROP COLUMN seeks; ALTER TABLE leases DROP COLUMN paused_ms; PRAGMA user_version = 2";
+    for back in [third.to_owned(), format!("{third}{second}")] {
+        let (_directory, path) = directory();
+        write_table(&path, 2).await;
+        by_hand(&path, &back);
+        for _ in 0..2 {
+            let store = open(&path).await.unwrap();
+            assert_eq!(store.list().await.unwrap(), [lease(0), lease(1)].into_iter().collect());
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     ids::{HashKeyRange, LeaseKey, Session, ShardId, WorkerId},
-    sequence::Position,
+    sequence::{Position, SequenceNumber},
     stream::{LeaseStream, StreamId},
     time::Timestamp,
 };
@@ -64,6 +64,9 @@ pub struct Lease {
     pub children: Vec<ShardId>,
     /// The hash keys that the shard serves, where known.
     pub hash_key_range: Option<HashKeyRange>,
+    /// The sequence number at which the shard begins, where the row says so: one of those with which an application begins does. A
+    /// shard that begins elsewhere is one of another stream, however much it looks the same.
+    pub shard_start: Option<SequenceNumber>,
 }
 
 impl Lease {
@@ -91,6 +94,7 @@ impl Lease {
             parents: Vec::new(),
             children: Vec::new(),
             hash_key_range: None,
+            shard_start: None,
         }
     }
 

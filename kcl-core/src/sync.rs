@@ -72,7 +72,8 @@ pub fn filter_for_empty_table(initial: InitialPosition) -> ShardFilter {
 
 /// Finds the leases that are missing.
 ///
-/// - *No lease at all*: one for each listed shard, at the initial position.
+/// - *No lease at all*: one for each listed shard, at the initial position. The first says where its shard begins, by which the stream
+///   is told from one that is made in its place ([`contradiction`]).
 /// - *Otherwise* only what no other step of the protocol creates. A descendant of a lease gets its own when its parent has
 ///   been read to the end. If that has happened and it has none, the lease is created now, at the trim horizon, one
 ///   generation at a time. A shard without any leased ancestor is new to the application and starts at the initial
@@ -105,10 +106,14 @@ pub fn plan_shard_sync(input: &SyncInput<'_>) -> Result<SyncPlan, SyncError> {
     if !holes.is_empty() {
         return Err(SyncError::Incomplete { holes });
     }
-    let create = graph
+    let mut create: Vec<Lease> = graph
         .shards()
         .map(|shard| lease_for(shard, input.initial.into()))
         .collect();
+    // One row is enough to know the stream again, and every scan pays for what is in a row.
+    if let (Some(lease), Some(shard)) = (create.first_mut(), graph.shards().next()) {
+        lease.shard_start.clone_from(&shard.starting_sequence_number);
+    }
     Ok(SyncPlan { create })
 }
 
@@ -181,8 +186,8 @@ pub fn child_leases(parent: &ShardId, children: &[ChildShard]) -> Vec<Lease> {
     children.iter().map(lease).collect()
 }
 
-/// Finds a lease whose shard is listed, and is another one: it began after the lease's checkpoint, or has other hash keys or
-/// parents, which never change. So the stream was deleted and created again, or is not the one that the leases are of.
+/// Finds a lease whose shard is listed, and is another one: it began after the lease's checkpoint, or has another beginning, other
+/// hash keys or parents, which never change. So the stream was deleted and created again, or is not the one that the leases are of.
 /// What a row or the listing does not say contradicts nothing.
 ///
 /// ```
@@ -205,11 +210,15 @@ pub fn contradiction<'a>(leases: &'a [Lease], shards: &[Shard]) -> Option<&'a Le
     })
 }
 
-/// Whether a lease is of a shard with other hash keys or other parents than the listed one of its id.
+/// Whether a lease is of a shard with other hash keys or other parents than the listed one of its id, or one that began
+/// elsewhere. (A checkpoint at a record says enough itself about where its shard began.)
 pub(crate) fn is_another(lease: &Lease, shard: &Shard) -> bool {
     let leased: BTreeSet<&ShardId> = lease.parents.iter().collect();
     let parents: BTreeSet<&ShardId> = shard.parents().collect();
+    let starts = lease.shard_start.as_ref().zip(shard.starting_sequence_number.as_ref());
+    let starts = starts.filter(|_| lease.checkpoint.record().is_none());
     lease.hash_key_range.is_some_and(|range| range != shard.hash_key_range)
+        || starts.is_some_and(|(then, now)| then != now)
         || (!leased.is_empty() && !parents.is_empty() && leased.is_disjoint(&parents))
 }
 

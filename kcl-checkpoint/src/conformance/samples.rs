@@ -20,9 +20,13 @@ pub(super) fn key(text: &str) -> LeaseKey {
     LeaseKey::new(text).expect("the checks only use printable keys of 1 to 1024 bytes")
 }
 
+fn sequence_number(digits: &str) -> SequenceNumber {
+    SequenceNumber::new(digits).expect("the checks only use 1 to 128 digits")
+}
+
 pub(super) fn record(digits: &str, sub_sequence_number: u64) -> Position {
     Position::Record(RecordPosition {
-        sequence_number: SequenceNumber::new(digits).expect("the checks only use 1 to 128 digits"),
+        sequence_number: sequence_number(digits),
         sub_sequence_number,
     })
 }
@@ -40,6 +44,9 @@ pub(super) fn held(number: u32, owner: &str) -> Lease {
     )
     .with_parents([shard(900), shard(901)])
     .with_hash_key_range(HashKeyRange::FULL);
+    lease.shard_start = Some(sequence_number(
+        "49590338271490256608559692538361571095921575989136588802",
+    ));
     lease.owner = Some(worker(owner));
     lease.stream = Some(StreamName::new("a.stream-of_records").expect("a valid name").into());
     lease.session = Some(Session(0x0123_4567_89ab_cdef));

@@ -15,7 +15,7 @@ use super::{
         AT_TIMESTAMP, CHECKPOINT, CHECKPOINT_OWNER, CHECKPOINT_SUB, CHECKPOINT_TIMESTAMP, CHILDREN, ENDING_HASH_KEY,
         ENTITY_LEASE, ENTITY_TYPE, FAILOVER_TIME, LATEST, LEASE_COUNTER, LEASE_KEY, LEASE_OWNER, OWNER_SWITCHES,
         PARENTS, PAUSED, PENDING, PENDING_STATE, PENDING_SUB, PENDING_TIMESTAMP, SEEKS, SESSION, SESSION_COUNTER,
-        SHARD_END, SHARD_ID, STARTING_HASH_KEY, STREAM, STREAM_IDENTIFIER, THROUGHPUT, TRIM_HORIZON,
+        SHARD_END, SHARD_ID, SHARD_START, STARTING_HASH_KEY, STREAM, STREAM_IDENTIFIER, THROUGHPUT, TRIM_HORIZON,
     },
 };
 
@@ -114,6 +114,8 @@ fn lease(row: &Attributes<'_>, at_timestamp: Option<Timestamp>) -> Result<Lease,
     // Only a finished lease needs them, and the stream and the children's rows tell them too.
     lease.children = row.shards(CHILDREN).unwrap_or_default();
     lease.hash_key_range = row.hash_key_range()?;
+    // What only advises makes no row unreadable.
+    lease.shard_start = row.id(SHARD_START).ok().flatten();
     lease.stream = row.stream()?;
     // Parents and children are named without their stream: the key has to be the one under which they would look for it.
     match lease.stream_id() {
@@ -265,6 +267,10 @@ pub(super) fn encode(lease: &Lease) -> Result<Item, Unstorable> {
         lease.hash_key_range.map(|range| hash_key(range.start)),
     );
     put(ENDING_HASH_KEY, lease.hash_key_range.map(|range| hash_key(range.end)));
+    put(
+        SHARD_START,
+        lease.shard_start.as_ref().map(|start| text(start.as_str())),
+    );
     match &lease.stream {
         Some(LeaseStream::OfSeveral(stream)) => put(STREAM_IDENTIFIER, Some(text(stream.to_string()))),
         Some(LeaseStream::One(stream)) => put(STREAM, Some(text(stream))),

@@ -44,6 +44,8 @@ pub(super) const PENDING_TIMESTAMP: &str = "pendingCheckpointTimestamp";
 pub(super) const SEEKS: &str = "checkpointSeeks";
 /// Since when nobody is to read the shard, in milliseconds since 1970.
 pub(super) const PAUSED: &str = "pausedSince";
+/// The sequence number at which the shard begins, as a listing gave it. One row of a stream has it.
+pub(super) const SHARD_START: &str = "shardStart";
 
 /// The key of the table of leaders and migrations, where there is one.
 pub(super) const COORDINATOR_KEY: &str = "key";

@@ -22,10 +22,11 @@ pub(super) const COLUMNS: &str = "lease_key, shard_id, owner, session, counter, 
     checkpoint, checkpoint_sub_sequence_number, checkpoint_timestamp, \
     pending_checkpoint, pending_checkpoint_sub_sequence_number, pending_checkpoint_timestamp, \
     pending_checkpoint_state, owner_switches_since_checkpoint, checkpoint_owner, \
-    parents, children, starting_hash_key, ending_hash_key, stream, failover_ms, throughput, seeks, paused_ms";
+    parents, children, starting_hash_key, ending_hash_key, stream, failover_ms, throughput, seeks, paused_ms, \
+    shard_start";
 
 /// How many [`COLUMNS`] there are.
-const WIDTH: usize = 23;
+const WIDTH: usize = 24;
 
 const AT_TIMESTAMP: &str = "AT_TIMESTAMP";
 const TRIM_HORIZON: &str = "TRIM_HORIZON";
@@ -66,6 +67,7 @@ pub(super) fn encode(lease: &Lease) -> Result<[Value; WIDTH], Failure> {
         lease.throughput.map(u64::cast_signed).into(),
         lease.seeks.cast_signed().into(),
         lease.paused.map(Timestamp::epoch_millis).into(),
+        lease.shard_start.as_ref().map(|start| start.as_str().to_owned()).into(),
     ])
 }
 
@@ -144,6 +146,7 @@ fn lease(row: &Row<'_>) -> Result<Lease, String> {
     lease.parents = shards(row, "parents")?;
     lease.children = shards(row, "children")?;
     lease.hash_key_range = hash_key_range(row)?;
+    lease.shard_start = optional_id(row, "shard_start", SequenceNumber::try_from)?;
     lease.stream = optional_id(row, "stream", LeaseStream::try_from)?;
     Ok(lease)
 }

@@ -14,7 +14,7 @@ use super::{
 pub(super) const APPLICATION_ID: i32 = 0x4b63_6c4c;
 
 /// The layout that this crate reads and writes.
-pub(super) const SCHEMA_VERSION: i32 = 3;
+pub(super) const SCHEMA_VERSION: i32 = 4;
 
 /// How often the switch to the write-ahead log is tried while other processes open the same new file.
 const WAL_ATTEMPTS_MAX: u32 = 100;
@@ -46,15 +46,19 @@ CREATE TABLE leases (
     throughput                             INTEGER,
     seeks                                  INTEGER NOT NULL DEFAULT 0,
     paused_ms                              INTEGER,
+    shard_start                            TEXT,
     PRIMARY KEY (application, lease_key)
 ) STRICT, WITHOUT ROWID;
 ";
 
-/// What the layout before this one lacks.
-const UPGRADE: &str = "
-ALTER TABLE leases ADD COLUMN seeks     INTEGER NOT NULL DEFAULT 0;
-ALTER TABLE leases ADD COLUMN paused_ms INTEGER;
-";
+/// What earlier layouts lack that the next one has, oldest first. The last one leads to this layout.
+const UPGRADES: [(i32, &str); 2] = [
+    (
+        2,
+        "ALTER TABLE leases ADD COLUMN seeks INTEGER NOT NULL DEFAULT 0; ALTER TABLE leases ADD COLUMN paused_ms INTEGER;",
+    ),
+    (3, "ALTER TABLE leases ADD COLUMN shard_start TEXT;"),
+];
 
 /// What a file is, by its header and its schema.
 enum Kind {
@@ -62,8 +66,8 @@ enum Kind {
     Empty,
     /// A lease table in the current layout.
     Ours,
-    /// One in the layout before, which lacks columns that may stay empty.
-    Older,
+    /// One in this earlier layout, which lacks columns that may stay empty.
+    Older(i32),
 }
 
 /// Makes a fresh connection ready: settings, recognition, creation. Does not touch a file that is not ours.
@@ -105,7 +109,7 @@ fn recognise(connection: &Connection) -> Result<Kind, Failure> {
     match (application_id, version) {
         (0, 0) if table.is_none() => Ok(Kind::Empty),
         (APPLICATION_ID, SCHEMA_VERSION) => Ok(Kind::Ours),
-        (APPLICATION_ID, version) if version == SCHEMA_VERSION - 1 => Ok(Kind::Older),
+        (APPLICATION_ID, version) if UPGRADES.iter().any(|(from, _)| *from == version) => Ok(Kind::Older(version)),
         (APPLICATION_ID, version) if version > SCHEMA_VERSION => Err(Failure::NewerSchema { version }),
         (APPLICATION_ID, version) => Err(Failure::UnknownSchema { version }),
         _ => Err(Failure::Foreign { table }),
@@ -115,13 +119,18 @@ fn recognise(connection: &Connection) -> Result<Kind, Failure> {
 /// Creates or completes the table unless another process did so in the meantime.
 fn create_or_upgrade(connection: &mut Connection) -> Result<(), Failure> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let missing = match recognise(&transaction)? {
-        Kind::Empty => Some(CREATE),
-        Kind::Older => Some(UPGRADE),
-        Kind::Ours => None,
+    let missing: Vec<&str> = match recognise(&transaction)? {
+        Kind::Empty => vec![CREATE],
+        Kind::Older(version) => {
+            let steps = UPGRADES.iter().skip_while(|(from, _)| *from < version);
+            steps.map(|(_, step)| *step).collect()
+        }
+        Kind::Ours => Vec::new(),
     };
-    if let Some(missing) = missing {
-        transaction.execute_batch(missing)?;
+    if !missing.is_empty() {
+        for step in missing {
+            transaction.execute_batch(step)?;
+        }
         transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
         transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
     }

@@ -208,6 +208,7 @@ impl Tenure {
         row.stream.clone_from(&self.lease.stream);
         row.parents.clone_from(&self.lease.parents);
         row.hash_key_range = self.lease.hash_key_range;
+        row.shard_start.clone_from(&self.lease.shard_start);
         (row.seeks, row.paused) = (self.lease.seeks, self.lease.paused);
         row.pending_checkpoint.clone_from(&self.lease.pending_checkpoint);
         if let Stage::Closing(LastWrite::FinishShard(children)) = &self.stage {

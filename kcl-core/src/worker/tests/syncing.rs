@@ -217,3 +217,33 @@ fn given_a_shard_whose_end_waits_for_another_lease_when_the_worker_stops_then_it
         "{effects:?}"
     );
 }
+
+#[test]
+fn given_a_stream_of_the_same_shape_that_began_again_when_listed_then_it_is_another_one() {
+    let began = |at: &str| {
+        let mut shard = Shard::new(shard(1), HashKeyRange::FULL);
+        shard.starting_sequence_number = Some(at.parse().unwrap());
+        vec![shard]
+    };
+    // As a worker adds it, and as it is when the shard was handled to its end: neither says a record.
+    let mut bench = Bench::new();
+    bench.listed(Vec::new());
+    let (_, fresh) = creates(&bench.handle(shards_listed(Ok(began("100"))))).pop().unwrap();
+    let mut finished = fresh.clone();
+    finished.checkpoint = Position::ShardEnd;
+    let mut of_java = finished.clone();
+    of_java.shard_start = None;
+    for (row, at, is_another) in [
+        (&fresh, "100", false),
+        (&fresh, "200", true),
+        (&finished, "100", false),
+        (&finished, "200", true),
+        (&of_java, "200", false),
+    ] {
+        let mut bench = Bench::new();
+        bench.listed(vec![row.clone()]);
+        let effects = bench.handle(shards_listed(Ok(began(at))));
+        let stops = effects.iter().any(is_replaced);
+        assert_eq!(stops, is_another, "{row:?} at {at}");
+    }
+}
