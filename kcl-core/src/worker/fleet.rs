@@ -180,9 +180,14 @@ impl WorkerMachine {
             seed,
         };
         let mut moves = plan_assignment(&view);
+        let is_cut_short = moves.len() >= MAX_MOVES_PER_ROUND;
         let uneven = if moves.is_empty() { plan_load_move(&view) } else { None };
         moves.extend(self.uneven.settle(now, self.config.failover_time, uneven));
         self.defer_to_leader(now, &peers, &mut moves);
+        if is_cut_short && !moves.is_empty() {
+            // There is more to do than a round may hold: a worker that has a large table to itself need not wait for the rest.
+            self.next_scan = self.next_scan.min(now + self.config.hand_off_poll());
+        }
         for planned in moves {
             let key = planned.key();
             let Some(row) = self.table.get(key).cloned() else {

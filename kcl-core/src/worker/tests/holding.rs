@@ -356,3 +356,26 @@ fn given_a_lost_answer_to_a_preparation_when_the_row_shows_it_then_the_consumer_
     let tenure = TenureId(1);
     assert!(effects.contains(&WorkerEffect::ShardPrepared { tenure, pending }));
 }
+
+#[test]
+fn given_more_free_leases_than_a_round_may_take_when_alone_then_the_next_round_comes_soon() {
+    let mut bench = Bench::new();
+    let mut table: Vec<Lease> = (0..250)
+        .map(|number| Lease::new(shard(number), Position::TrimHorizon))
+        .collect();
+    let began = bench.now;
+    for taken in [100, 200, 250] {
+        let effects = bench.listed(table.clone());
+        for (op, write) in writes(&effects) {
+            bench.applied(op, &write);
+        }
+        assert_eq!(bench.machine.leases_held(), taken);
+        let held = |lease: &Lease| bench.machine.table[&lease.key].as_ref().clone();
+        table = table.iter().map(held).collect();
+        if taken < 250 {
+            let effects = bench.after(bench.machine.config().scan_interval / 4);
+            assert!(effects.contains(&WorkerEffect::ListLeases), "after {taken}");
+        }
+    }
+    assert!(bench.now.since(began) < seconds(1));
+}
