@@ -439,3 +439,37 @@ async fn an_application_of_one_stream_and_one_of_several_do_not_mix() {
     assert_eq!(row.key.to_string(), format!("{stream}:shardId-000000000000"));
     assert!(matches!(row.checkpoint, Position::Record(_)));
 }
+
+/// One worker takes the application for one of a stream, one for one of several, and both find the table empty.
+#[tokio::test(start_paused = true)]
+async fn an_application_begun_as_both_kinds_at_once_ends_up_as_one_of_them() {
+    let mut stayed = BTreeMap::new();
+    for seed in 920..940 {
+        let rides = World::new(seed, 3);
+        rides.put(30);
+        let single = rides.worker("single").logging();
+        // Now and then the one is ahead, and now and then the other.
+        rides.pass(Duration::from_millis((seed % 5) * 3)).await;
+        let several = start("several", &[&rides], &[&rides]);
+        let (mut single, mut several) = (Box::pin(single.ended()), Box::pin(several.ended()));
+        let (error, is_single) = tokio::select! {
+            ended = &mut single => (ended.unwrap_err(), false),
+            ended = &mut several => (ended.unwrap_err(), true),
+        };
+        let is_told = match &error {
+            WorkerError::Failed(WorkerFailure::OneStream { .. }) => is_single,
+            WorkerError::Failed(WorkerFailure::SeveralStreams { .. }) => !is_single,
+            _ => false,
+        };
+        assert!(is_told, "seed {seed}: {error:?}");
+        *stayed.entry(is_single).or_insert(0) += 1;
+        rides.log.complete(30).await;
+        rides.put(10);
+        rides.log.complete(40).await;
+        assert_eq!(rides.log.replays(), 0, "seed {seed}: nobody reads beside the other");
+        let leases = rides.leases().await;
+        let of_one: Vec<bool> = leases.iter().map(|row| row.stream_id().is_none()).collect();
+        assert_eq!(of_one, [is_single; 3], "seed {seed}");
+    }
+    println!("how often the worker of one stream stayed: {stayed:?}");
+}

@@ -20,8 +20,8 @@ impl WorkerMachine {
     pub(super) fn accept_listing(&mut self, now: Tick, mut listing: LeaseListing) {
         set_misfits_aside(&mut listing);
         self.report_unreadable(&listing);
-        if let Some(failure) = self.other_stream(&listing.leases) {
-            return self.stop(now, Some(failure));
+        if !self.agree(now, &mut listing.leases) {
+            return;
         }
         self.watch.observe(now, &listing.leases);
         self.scanned = true;

@@ -7,6 +7,7 @@
 mod children;
 mod fleet;
 mod io;
+mod kinds;
 mod peers;
 mod places;
 mod shards;
@@ -35,6 +36,7 @@ pub use self::{
     streams::{FormerStreams, StreamConfig},
 };
 use self::{
+    kinds::Kinds,
     peers::Peers,
     stop::{Doubt, Stopping},
     streams::Streams,
@@ -168,6 +170,7 @@ pub struct WorkerMachine {
     next_scan: Tick,
     unreadable: BTreeSet<String>,
     streams: Streams,
+    kinds: Kinds,
     peers: Peers,
     uneven: Uneven,
     pauses: BTreeSet<PauseScope>,
@@ -204,6 +207,7 @@ impl WorkerMachine {
             scans_seen: 0,
             next_scan: now,
             unreadable: BTreeSet::new(),
+            kinds: Kinds::default(),
             peers: Peers::new(now),
             uneven: Uneven::default(),
             pauses: BTreeSet::new(),

@@ -199,12 +199,13 @@ impl WorkerMachine {
     pub(super) fn advance_stop(&mut self, now: Tick) {
         self.look_into_doubts(now);
         let Some(stopping) = &self.stopping else { return };
-        // Rows that are added or removed matter to nobody's start; the rest says who holds what.
-        let open = self
-            .ops
-            .values()
-            .filter(|op| !matches!(op.kind, OpKind::Create | OpKind::CreateChild | OpKind::Delete));
+        // Rows that are added or removed matter to nobody's start, unless they are in the way of others; the rest says who
+        // holds what.
+        let of_rows = |kind: OpKind| matches!(kind, OpKind::Create | OpKind::CreateChild | OpKind::Delete);
+        let open = self.ops.values().filter(|op| !of_rows(op.kind));
+        let giving_way = self.kinds.is_giving_way() && self.ops.values().any(|op| of_rows(op.kind));
         let done = !stopping.withdrawing
+            && !giving_way
             && self.tenures.is_empty()
             && open.clone().next().is_none()
             && self.next_doubt().is_none();

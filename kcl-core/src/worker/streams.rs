@@ -211,8 +211,17 @@ impl WorkerMachine {
     /// Whether the table is of another kind of application than this worker's, or of another stream. To read on would end
     /// shards of that stream which this one does not have, or read everything once more beside the rows that are there.
     pub(super) fn other_stream(&self, leases: &[Arc<Lease>]) -> Option<WorkerFailure> {
+        leases.iter().find_map(|lease| self.misfit(lease))
+    }
+
+    /// Whether a row is of an application such as this worker takes it for.
+    pub(super) fn is_of_this_kind(&self, lease: &Lease) -> bool {
+        self.misfit(lease).is_none()
+    }
+
+    fn misfit(&self, lease: &Lease) -> Option<WorkerFailure> {
         let several = self.config.streams.is_some();
-        leases.iter().find_map(|lease| match &lease.stream {
+        match &lease.stream {
             Some(LeaseStream::OfSeveral(_)) if several => None,
             Some(LeaseStream::OfSeveral(_)) => Some(WorkerFailure::SeveralStreams { key: lease.key.clone() }),
             _ if several => Some(WorkerFailure::OneStream { key: lease.key.clone() }),
@@ -224,7 +233,7 @@ impl WorkerMachine {
                 })
             }
             None => None,
-        })
+        }
     }
 
     /// From now on these are the worker's streams. An application of one stream keeps to it.

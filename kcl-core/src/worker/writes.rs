@@ -223,10 +223,15 @@ impl WorkerMachine {
                 self.event(WorkerEvent::HandOffFinished { key, to, checkpoint });
             }
             OpKind::Tenure(tenure) => self.tenure_written(now, tenure, &row, request.sent),
-            OpKind::Create => self.event(WorkerEvent::LeaseCreated {
-                key,
-                checkpoint: row.checkpoint.clone(),
-            }),
+            OpKind::Create => {
+                if self.kinds.note_added(&key) {
+                    self.send_delete(now, &row);
+                }
+                self.event(WorkerEvent::LeaseCreated {
+                    key,
+                    checkpoint: row.checkpoint.clone(),
+                });
+            }
             OpKind::CreateChild => {
                 self.child_created(&key);
                 self.event(WorkerEvent::LeaseCreated {

@@ -5,6 +5,7 @@ mod bench;
 mod fleet;
 mod giving_back;
 mod holding;
+mod kinds;
 mod peers;
 mod places;
 mod streams;
