@@ -3,8 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use kcl_core::{
-    Batch, ChildShard, Lease, Position, Record, SequenceNumber, Session, StreamName, Tick, Timestamp, WorkerId,
-    fetch::Fetch,
+    Batch, ChildShard, Lease, Position, Record, SequenceNumber, Session, StreamName, Tick, Timestamp, fetch::Fetch,
 };
 
 use super::{

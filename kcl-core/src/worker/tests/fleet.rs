@@ -321,8 +321,8 @@ impl Fleet {
     fn fault(&mut self) {
         let lives: Vec<u64> = self.nodes.keys().copied().collect();
         if !self.faulty() {
-            for life in lives {
-                self.change_streams(life, true);
+            for life in &lives {
+                self.change_streams(*life, true);
             }
             let staying = lives.iter().filter(|life| !self.is_going(**life)).count();
             for _ in staying..2 {
