@@ -15,8 +15,6 @@ use kcl_core::{ApplicationName, Batch, StreamName, WorkerId, aggregate::Aggregat
 use kcl_runtime::{Config, KinesisSource, RetrievalMode, Worker};
 use tokio::{sync::watch, task::JoinSet};
 
-/// The consumer of the loops in fan-out; the worker registers its own.
-const CONSUMER: &str = "loop";
 /// How long a loop leaves a shard alone whose limits it has met.
 const THROTTLED: Duration = Duration::from_secs(1);
 
@@ -170,13 +168,14 @@ async fn follow(client: Client, consumer: String, shard: String, sink: Sink) -> 
     Ok(())
 }
 
+/// A consumer of this process's own, as the worker has one.
 async fn consumer(client: &Client, stream: &str) -> Result<String, Box<dyn Error>> {
     let summary = client.describe_stream_summary().stream_name(stream).send().await?;
     let arn = summary.stream_description_summary.ok_or("no stream")?.stream_arn;
     let registered = client
         .register_stream_consumer()
         .stream_arn(arn)
-        .consumer_name(CONSUMER);
+        .consumer_name(format!("loop-{}", std::process::id()));
     let registered = registered.send().await?.consumer.ok_or("no consumer")?;
     Ok(registered.consumer_arn)
 }
