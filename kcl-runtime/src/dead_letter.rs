@@ -4,6 +4,9 @@
 //! is passed by a checkpoint only when the dead letters have it. As long as they do not take it, its lane waits, and the
 //! shard's status says so.
 
+mod kept;
+mod sqlite;
+
 use std::{fmt, sync::Arc};
 
 use async_trait::async_trait;
@@ -13,6 +16,10 @@ use kcl_core::{
     delivery::{Discard, DiscardReason},
 };
 
+pub use self::{
+    kept::{KeptLetter, LetterId, LetterStream, LetterSummary, QuarantinedKey, Selection, Try},
+    sqlite::{DeadLetterError, SqliteDeadLetters, SqliteDeadLettersConfig},
+};
 use crate::processor::ShardContext;
 
 /// Records that were given up, whole, with what is known of the reason.
@@ -41,7 +48,27 @@ pub struct DeadLetter {
     pub at: Timestamp,
 }
 
-/// Keeps records that were given up.
+impl DeadLetter {
+    /// A letter about `batch`, which was given up for `reason`; for tests of [`DeadLetters`]. Everything else is as if it had
+    /// not been tried, and can be set.
+    #[must_use]
+    pub fn new(application: ApplicationName, batch: Batch, reason: DiscardReason, at: Timestamp) -> Self {
+        Self {
+            application,
+            stream: batch.stream().clone(),
+            stream_id: batch.stream_id().cloned(),
+            shard: batch.shard().clone(),
+            batch,
+            reason,
+            attempts: 0,
+            error: None,
+            quarantines: false,
+            at,
+        }
+    }
+}
+
+/// Keeps records that were given up. [`SqliteDeadLetters`] keeps them in a file.
 ///
 /// ```
 /// use std::sync::Mutex;

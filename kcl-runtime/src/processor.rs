@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use kcl_core::{Batch, BoxError, PendingCheckpoint, Position, ShardId, StreamId, StreamName};
+use kcl_core::{ApplicationName, Batch, BoxError, PendingCheckpoint, Position, ShardId, StreamId, StreamName};
 
 use crate::{checkpointer::Checkpointer, clock::Clock};
 
@@ -11,6 +11,8 @@ use crate::{checkpointer::Checkpointer, clock::Clock};
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ShardContext {
+    /// Who reads it.
+    pub application: ApplicationName,
     /// The stream.
     pub stream: StreamName,
     /// Which stream it is, where the worker reads several: those of two accounts may have one name.

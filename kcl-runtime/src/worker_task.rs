@@ -369,6 +369,7 @@ impl WorkerTask {
             .as_ref()
             .map_or_else(|| source.stream().to_string(), ToString::to_string);
         let context = ShardContext {
+            application: self.parts.application.clone(),
             stream: source.stream().clone(),
             stream_id: stream_id.clone(),
             shard: lease.shard.clone(),
