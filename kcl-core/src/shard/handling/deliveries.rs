@@ -162,7 +162,7 @@ impl ShardMachine {
         };
         let (records, attempt, call) = (delivery.len(), delivery.attempt(), delivery.call_name());
         if delivery.discard().is_none() {
-            self.note_health(now, &outcome);
+            self.note_health(now, &outcome, records);
         }
         match outcome {
             Outcome::Success => self.completed(now, lane, records),

@@ -11,7 +11,7 @@ use crate::{
 
 impl ShardMachine {
     /// Opens and closes the circuit.
-    pub(super) fn note_health(&mut self, now: Tick, outcome: &Outcome) {
+    pub(super) fn note_health(&mut self, now: Tick, outcome: &Outcome, records: usize) {
         let lanes = &mut self.handling.lanes;
         let was_open = lanes.breaker_is_open();
         match outcome {
@@ -19,7 +19,16 @@ impl ShardMachine {
             Outcome::Failure(_) | Outcome::NotCalled { .. } | Outcome::SuccessBefore(0) => {
                 lanes.note_failure(now);
             }
-            Outcome::FailedItems(_) | Outcome::Postponed { .. } | Outcome::Cancelled => {}
+            // Code that handles some records works.
+            Outcome::FailedItems(items) => {
+                let failed: BTreeSet<&usize> = items.iter().filter(|item| **item < records).collect();
+                if failed.len() < records {
+                    lanes.note_success();
+                } else {
+                    lanes.note_failure(now);
+                }
+            }
+            Outcome::Postponed { .. } | Outcome::Cancelled => {}
         }
         let open = lanes.breaker_is_open();
         if open != was_open {

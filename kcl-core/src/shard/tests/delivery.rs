@@ -562,6 +562,31 @@ fn given_a_circuit_breaker_when_calls_keep_failing_then_there_is_a_pause_and_one
 }
 
 #[test]
+fn given_an_open_circuit_when_the_one_call_handles_some_items_then_it_closes_and_when_it_handles_none_it_does_not() {
+    let policy = DeliveryPolicy {
+        failed_items: FailedItems::Each,
+        breaker: Some(BreakerConfig {
+            failures: 1,
+            pause: 100 * SECOND,
+        }),
+        ..DeliveryPolicy::default()
+    };
+    let mut consumer = Consumer::new(policy, Lanes::One, 100);
+    consumer.read([(1, "a"), (2, "b")]);
+    consumer.run(SECOND, |_| Outcome::Failure("down".to_owned()));
+    consumer.run(100 * SECOND, |_| Outcome::FailedItems(vec![0, 1]));
+    assert!(
+        consumer.machine.status(consumer.now).lanes.circuit_open,
+        "nothing was handled"
+    );
+    consumer.run(100 * SECOND, |numbers| {
+        Outcome::FailedItems((1..numbers.len()).collect())
+    });
+    assert!(!consumer.machine.status(consumer.now).lanes.circuit_open);
+    assert_eq!(consumer.passed, 2);
+}
+
+#[test]
 fn given_a_stop_when_a_batch_is_cut_in_pieces_then_nothing_is_passed_that_was_not_handled() {
     let policy = DeliveryPolicy {
         max_retries: Some(0),
