@@ -41,6 +41,13 @@ impl World<'_> {
             return;
         };
         let fails = draw < handler.fails && !matches!(call, Call::LeaseLost);
+        let partly = !fails && draw < handler.fails + handler.partly;
+        let Some(call) = self.call_ends_by_rules(node, tenure, (id, call), (fails, partly, cut)) else {
+            return;
+        };
+        let Some(consumer) = self.nodes[node].consumers.get_mut(&tenure) else {
+            return;
+        };
         let batch = match &call {
             Call::Process { batch, .. } => Some(batch),
             _ => None,
@@ -48,7 +55,7 @@ impl World<'_> {
         let outcome = match batch {
             _ if fails && self.mutant == Some(Mutant::SkipFailed) => Outcome::Success,
             _ if fails => Outcome::Failure("drawn".to_owned()),
-            Some(batch) if draw < handler.fails + handler.partly => {
+            Some(batch) if partly => {
                 #[expect(
                     clippy::cast_precision_loss,
                     clippy::cast_possible_truncation,

@@ -12,8 +12,8 @@ use kcl_core::{
 };
 
 use crate::{
-    event::Event, fan_out::Subscribing, mutant::Mutant, node::Consumer, peers, scenario::FaultKind,
-    servers::TableRequest, world::World,
+    delivery::Letterbox, event::Event, fan_out::Subscribing, mutant::Mutant, node::Consumer, peers,
+    scenario::FaultKind, servers::TableRequest, world::World,
 };
 
 /// Records are tiny, so that lives are cheap. For the balance by throughput each byte stands for so many.
@@ -207,7 +207,11 @@ impl World<'_> {
         self.trace.note(self.now, lease.shard.as_str(), &[tenure.0], || {
             format!("{} starts at {start}", process.id)
         });
-        let machine = ShardMachine::new(config, start, opened_at, 1 << 20, seed);
+        let tick = process.clock.tick(self.now);
+        let mut machine = ShardMachine::new(config, start, opened_at, 1 << 20, seed);
+        if let Some(delivery) = &self.delivery {
+            machine = machine.with_delivery(delivery.settings(), tick);
+        }
         let shard = lease.shard.clone();
         let consumer = Consumer {
             shard,
@@ -219,9 +223,11 @@ impl World<'_> {
             waits: 0,
             closes: 0,
             log,
+            letterbox: Letterbox::new(tick, opened_at),
             wake_at: None,
         };
         process.consumers.insert(tenure, consumer);
+        self.begin_looking(node, tenure);
         self.drain_shard(node, tenure);
     }
 
@@ -243,6 +249,13 @@ impl World<'_> {
         let Some(consumer) = process.consumers.get_mut(&tenure) else {
             return;
         };
+        match &input {
+            ShardInput::Stop(_) => consumer.letterbox.is_stopping = true,
+            ShardInput::Fetched(Ok(fetch)) if self.delivery.is_some() => {
+                self.oracle.read(&mut consumer.log, &fetch.batch);
+            }
+            _ => {}
+        }
         consumer.machine.handle(tick, input);
         self.drain_shard(node, tenure);
     }
@@ -486,6 +499,12 @@ impl World<'_> {
             {
                 self.report(node, tenure, ShardReport::Progress(end));
             }
+        }
+        self.called_by_rules(node, tenure, call);
+        match call {
+            Call::Discard(discard) => return self.post(node, tenure, id, discard),
+            Call::Initialize { .. } => self.look_first(node, tenure),
+            _ => {}
         }
         let takes = self.call_takes(call);
         self.at(takes, Event::CallEnds { node, tenure, id });

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bytestring::ByteString;
 use kcl_core::{
     WorkerId,
     shard::{CallId, ShardInput},
@@ -9,6 +10,7 @@ use kcl_core::{
 };
 
 use crate::{
+    delivery::Letter,
     peers::{self, ReaderId},
     servers::{TableAnswer, TableRequest},
 };
@@ -108,6 +110,21 @@ pub(super) enum Event {
     Look,
     Quiet,
     CountRequests,
+    /// A letter reaches the dead letters, and its sender hears of it.
+    AtLetters(Box<Letter>),
+    LetterAnswered(Box<Letter>),
+    /// A consumer looks which keys are in quarantine, and learns it.
+    LookAtLetters {
+        node: usize,
+        tenure: TenureId,
+    },
+    LookedAtLetters {
+        node: usize,
+        tenure: TenureId,
+        keys: Option<Vec<ByteString>>,
+    },
+    /// An operator releases a key.
+    Release,
 }
 
 impl Event {
@@ -126,7 +143,10 @@ impl Event {
             | Self::PeerHandled { node, .. }
             | Self::Answer { node, .. }
             | Self::Refused { node, .. }
-            | Self::TimedOut { node, .. } => Some(*node),
+            | Self::TimedOut { node, .. }
+            | Self::LookAtLetters { node, .. }
+            | Self::LookedAtLetters { node, .. } => Some(*node),
+            Self::LetterAnswered(letter) => Some(letter.sender()),
             _ => None,
         }
     }

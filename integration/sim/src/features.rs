@@ -21,11 +21,13 @@ pub enum Feature {
     Throughput,
     /// Some opens and reads are never answered.
     HungReads,
+    /// Records are delivered by rules, and some are given up.
+    Delivery,
 }
 
 impl Feature {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::FanOut,
         Self::Aggregation,
         Self::Lanes,
@@ -33,6 +35,7 @@ impl Feature {
         Self::Seek,
         Self::Throughput,
         Self::HungReads,
+        Self::Delivery,
     ];
 
     /// The name, as the command line has it.
@@ -46,6 +49,7 @@ impl Feature {
             Self::Seek => "seek",
             Self::Throughput => "throughput",
             Self::HungReads => "hung-reads",
+            Self::Delivery => "delivery",
         }
     }
 

@@ -6,6 +6,7 @@
 
 mod aggregates;
 mod calls;
+mod delivery;
 mod drive;
 mod drive_peers;
 mod event;
@@ -26,6 +27,7 @@ mod trouble;
 mod world;
 
 pub use self::{
+    delivery::{DrawnDelivery, Says},
     features::{Feature, FeatureChoice, Features},
     mutant::Mutant,
     oracle::{Oracle, TenureLog, Violation},

@@ -43,11 +43,19 @@ pub enum Mutant {
     ForgetContinuation,
     /// Lanes do not look at partition keys: what comes next is handled next. Breaks order.
     ForgetKeys,
+    /// A dead letter that was not kept counts as kept. Breaks no-loss.
+    LoseLetters,
+    /// Of a batch that is cut in two, the second half counts as handled. Breaks no-loss.
+    ForgetRightHalf,
+    /// A new consumer is not told which keys are in quarantine. Breaks quarantine.
+    DeafToQuarantine,
+    /// A call that could not be made counts as a try. Breaks given-up.
+    CountNotCalled,
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 20] = [
         Self::ProgressOnDelivery,
         Self::SkipFailed,
         Self::ReadAnew,
@@ -64,13 +72,24 @@ impl Mutant {
         Self::OwnedIsOpen,
         Self::ForgetContinuation,
         Self::ForgetKeys,
+        Self::LoseLetters,
+        Self::ForgetRightHalf,
+        Self::DeafToQuarantine,
+        Self::CountNotCalled,
     ];
 
     /// The promise that it breaks.
     #[must_use]
     pub const fn breaks(self) -> &'static str {
         match self {
-            Self::ProgressOnDelivery | Self::SkipFailed | Self::ReadAnew | Self::ForgetContinuation => "no-loss",
+            Self::ProgressOnDelivery
+            | Self::SkipFailed
+            | Self::ReadAnew
+            | Self::ForgetContinuation
+            | Self::LoseLetters
+            | Self::ForgetRightHalf => "no-loss",
+            Self::DeafToQuarantine => "quarantine",
+            Self::CountNotCalled => "given-up",
             Self::DropRecord | Self::ForgetKeys => "order",
             Self::IgnoreParents => "lineage",
             Self::Unfenced => "fenced",

@@ -9,6 +9,7 @@ use kcl_core::{
 };
 
 use crate::{
+    delivery::Letterbox,
     fan_out::Subscribing,
     oracle::TenureLog,
     peers::{Peer, ReaderId},
@@ -83,6 +84,8 @@ pub(super) struct Consumer {
     /// How often its reader was dropped: answers to requests from before are not awaited.
     pub(super) closes: u32,
     pub(super) log: TenureLog,
+    /// Where deliveries have rules.
+    pub(super) letterbox: Letterbox,
     pub(super) wake_at: Option<Duration>,
 }
 

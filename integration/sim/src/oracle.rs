@@ -1,5 +1,6 @@
 //! [`Oracle`]: the promises, checked as things happen. It knows what really was put and handled; the workers do not.
 
+mod delivery;
 mod lanes;
 
 use std::{
@@ -10,7 +11,10 @@ use std::{
 
 use kcl_core::{Batch, Lease, LeaseKey, Position, RecordPosition, SequenceNumber, ShardId, WorkerId};
 
-use self::lanes::{Keys, Overtaking};
+use self::{
+    delivery::Trying,
+    lanes::{Keys, Overtaking},
+};
 use crate::aggregates::is_at;
 
 /// A promise that was broken, and how.
@@ -28,6 +32,8 @@ struct ShardTruth {
     records: Vec<RecordPosition>,
     keys: Keys,
     handled: Vec<bool>,
+    /// Records that were never asked for, wherever the checkpoint is.
+    left_out: BTreeSet<usize>,
     /// Everything before this index is handled, or was never asked for.
     prefix: usize,
     /// Whether it ever had a lease.
@@ -83,6 +89,8 @@ pub struct TenureLog {
     pub handled_to: Option<Position>,
     /// Where records are handled in lanes.
     overtaking: Option<Overtaking>,
+    /// Where deliveries have rules.
+    trying: Trying,
 }
 
 /// The judge of one fleet's life. Whoever lives it tells what was put, delivered, handled and written; the first promise
@@ -163,8 +171,11 @@ impl Oracle {
         if let Some(truth) = self.shards.get_mut(&after.shard) {
             truth.seeks += 1;
             truth.handled[..count].fill(true);
-            truth.handled[count..].fill(false);
+            for (index, handled) in truth.handled.iter_mut().enumerate().skip(count) {
+                *handled = truth.left_out.contains(&index);
+            }
             truth.prefix = count;
+            truth.advance();
         }
     }
 
@@ -205,6 +216,7 @@ impl Oracle {
             seeks: self.shards.get(shard).map_or(0, |truth| truth.seeks),
             handled_to: None,
             overtaking: None,
+            trying: Trying::default(),
         }
     }
 
@@ -333,9 +345,7 @@ impl Oracle {
         if !is_void {
             truth.handled[end.saturating_sub(count)..end].fill(true);
         }
-        while truth.handled.get(truth.prefix) == Some(&true) {
-            truth.prefix += 1;
-        }
+        truth.advance();
         tenure.next = Some(end);
         tenure.handled_to = Some(Position::Record(last.position()));
     }

@@ -6,7 +6,7 @@ use fastrand::Rng;
 use kcl_core::{InitialPosition, shard::Lanes};
 
 use crate::{
-    PeerKind,
+    DrawnDelivery, PeerKind,
     features::{Feature, FeatureChoice, Features},
 };
 
@@ -49,6 +49,8 @@ pub struct Scenario {
     pub features: Features,
     /// The lanes, if it has that feature.
     pub lanes: Option<DrawnLanes>,
+    /// The rules of delivery, if it has that feature.
+    pub delivery: Option<DrawnDelivery>,
 }
 
 /// How a fleet handles the records of a shard in lanes.
@@ -380,6 +382,7 @@ impl Scenario {
             peers: None,
             features: Features::default(),
             lanes: None,
+            delivery: None,
         }
     }
 
@@ -395,6 +398,7 @@ impl Scenario {
         if scenario.peers.is_none() {
             scenario.features = choice.features.draw(seed);
             scenario.add_lanes();
+            scenario.add_delivery();
         }
         scenario
     }
@@ -415,6 +419,16 @@ impl Scenario {
             window: pick(&mut rng, &[10, 100, 10_000]),
         });
         self.manual = false;
+    }
+
+    /// Rules work on lanes, if only on one.
+    fn add_delivery(&mut self) {
+        if self.features.has(Feature::Delivery) {
+            let (delivery, lanes) = DrawnDelivery::draw(self);
+            self.delivery = Some(delivery);
+            self.lanes.get_or_insert(lanes);
+            self.manual = false;
+        }
     }
 
     fn add_peers(&mut self, choice: PeerChoice) {

@@ -16,6 +16,7 @@ use kcl_core::{
 
 use crate::{
     aggregates::Aggregates,
+    delivery::Delivery,
     event::Event,
     features::Feature,
     mutant::Mutant,
@@ -109,6 +110,8 @@ pub(super) struct World<'a> {
     /// Chance for what only some fleets use, apart from all other.
     pub(super) places: Rng,
     aggregates: Aggregates,
+    /// How batches are delivered, in fleets that have rules for it.
+    pub(super) delivery: Option<Delivery>,
     pub(super) nodes: Vec<Node>,
     /// Which process fills which slot of the fleet.
     pub(super) slots: Vec<Option<usize>>,
@@ -148,6 +151,7 @@ impl<'a> World<'a> {
             rng: Rng::with_seed(scenario.seed ^ 0x5eed),
             places: Rng::with_seed(scenario.seed ^ 0x091a_ce5e),
             aggregates: Aggregates::new(scenario),
+            delivery: Delivery::new(scenario),
             nodes: Vec::new(),
             slots: Vec::new(),
             lives: 0,
@@ -184,6 +188,9 @@ impl<'a> World<'a> {
         }
         world.at(Duration::from_secs(1), Event::Produce);
         world.begin_operating();
+        if world.delivery.is_some() {
+            world.at(Duration::from_secs(60), Event::Release);
+        }
         world.at(LOOK_EVERY, Event::Look);
         world.at(scenario.troubled, Event::Quiet);
         world.at(scenario.length() - COUNTED, Event::CountRequests);
@@ -267,6 +274,11 @@ impl<'a> World<'a> {
             Event::Look => self.look(),
             Event::Quiet => self.begin_quiet(),
             Event::CountRequests => self.requests_before = self.table.requests,
+            Event::AtLetters(letter) => self.at_letters(letter),
+            Event::LetterAnswered(letter) => self.letter_answered(&letter),
+            Event::LookAtLetters { node, tenure } => self.look_at_letters(node, tenure),
+            Event::LookedAtLetters { node, tenure, keys } => self.looked_at_letters(node, tenure, keys),
+            Event::Release => self.release(),
         }
     }
 
@@ -393,7 +405,14 @@ impl<'a> World<'a> {
                 }
                 for (position, key) in put.positions(&number) {
                     self.oracle.put(&shard, position);
-                    if self.scenario.lanes.is_some() {
+                    if let Some(delivery) = &self.delivery {
+                        if delivery.leaves_out(key) {
+                            self.oracle.leaves_out(&shard);
+                        } else {
+                            let order = delivery.order_of(self.scenario.lanes, key);
+                            self.oracle.has_key(&shard, order.to_owned());
+                        }
+                    } else if self.scenario.lanes.is_some() {
                         self.oracle.has_key(&shard, key.clone());
                     }
                 }

@@ -19,11 +19,15 @@ fn also_seen_as(mutant: Mutant) -> &'static [&'static str] {
     }
 }
 
-/// Two bugs show only among workers of Java, one only where shards are subscribed to, and one only where they have lanes.
+/// Two bugs show only among workers of Java, one only where shards are subscribed to, one only where they have lanes, and four
+/// only where deliveries have rules.
 fn life(seed: u64, mutant: Mutant) -> Scenario {
     let features = match mutant {
         Mutant::ForgetContinuation => [Feature::FanOut].into_iter().collect(),
         Mutant::ForgetKeys => [Feature::Lanes].into_iter().collect(),
+        Mutant::LoseLetters | Mutant::ForgetRightHalf | Mutant::DeafToQuarantine | Mutant::CountNotCalled => {
+            [Feature::Delivery].into_iter().collect()
+        }
         _ => Features::default(),
     };
     let peers = match mutant {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use kcl_core::{Batch, Position, ShardId};
+use kcl_core::{Batch, Position, Record, ShardId};
 
 use super::{Oracle, TenureLog};
 use crate::aggregates::is_at;
@@ -87,23 +87,50 @@ impl Oracle {
 
     /// The user's code handled the first `count` records of a batch of a lane.
     pub(super) fn handled_in_lane(&mut self, tenure: &mut TenureLog, batch: &Batch, count: usize) {
-        for record in &batch[..count] {
+        self.handled_records(tenure, &batch[..count]);
+    }
+
+    /// The user's code handled records of a lane.
+    pub(super) fn handled_records<'a>(
+        &mut self,
+        tenure: &mut TenureLog,
+        records: impl IntoIterator<Item = &'a Record> + Clone,
+    ) {
+        let is_void = self.is_void(tenure);
+        for record in records.clone() {
             let Some(truth) = self.truth_mut(&tenure.shard, &record.sequence_number) else {
+                continue;
+            };
+            if let Ok(index) = truth.records.binary_search(&record.position())
+                && !is_void
+            {
+                truth.handled[index] = true;
+                truth.advance();
+            }
+        }
+        self.note_done(tenure, records);
+    }
+
+    /// A tenure needs not deliver these records any more.
+    pub(super) fn note_done<'a>(&self, tenure: &mut TenureLog, records: impl IntoIterator<Item = &'a Record>) {
+        for record in records {
+            let Some(truth) = self.truth(&tenure.shard, &record.sequence_number) else {
                 continue;
             };
             let Ok(index) = truth.records.binary_search(&record.position()) else {
                 continue;
             };
-            truth.handled[index] = true;
-            while truth.handled.get(truth.prefix) == Some(&true) {
-                truth.prefix += 1;
-            }
+            tenure.trying.is_done_with(index);
             let (Some(next), Some(overtaking)) = (&mut tenure.next, &mut tenure.overtaking) else {
                 continue;
             };
             overtaking.above.insert(index);
-            while overtaking.above.remove(next) {
-                tenure.handled_to = Some(Position::Record(truth.records[*next].clone()));
+            loop {
+                if overtaking.above.remove(next) {
+                    tenure.handled_to = Some(Position::Record(truth.records[*next].clone()));
+                } else if !truth.left_out.contains(next) {
+                    break;
+                }
                 *next += 1;
             }
         }
