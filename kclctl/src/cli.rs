@@ -19,7 +19,7 @@ use tracing_subscriber::{
 use crate::cmd::migrate;
 use crate::{
     aws::ConnectionArgs,
-    cmd::{broker, consume, consumer, fault, leases, operations, put, replay, stream, tag},
+    cmd::{broker, consume, consumer, fault, lambda, leases, operations, put, replay, stream, tag},
     error::Error,
 };
 
@@ -73,6 +73,8 @@ enum Command {
     Put(put::PutArgs),
     Consume(Box<consume::ConsumeArgs>),
     Replay(replay::ReplayArgs),
+    #[command(subcommand)]
+    Lambda(lambda::LambdaCommand),
     Leases(leases::LeasesArgs),
     #[cfg(feature = "dynamodb")]
     Migrate(migrate::MigrateArgs),
@@ -115,6 +117,7 @@ async fn run(command: Command, connection: &ConnectionArgs) -> Result<(), Error>
         Command::Tag(command) => Box::pin(tag::run(command, connection)).await,
         Command::Put(args) => Box::pin(put::run(args, connection)).await,
         Command::Consume(args) => Box::pin(consume::run(*args, connection)).await,
+        Command::Lambda(command) => Box::pin(lambda::run(command, connection)).await,
         Command::Replay(args) => Box::pin(replay::run(args, connection)).await,
         Command::Leases(args) => Box::pin(leases::run(args, connection)).await,
         #[cfg(feature = "dynamodb")]

@@ -82,6 +82,10 @@ pub(crate) enum Error {
     #[error(transparent)]
     Worker(#[from] WorkerError),
     #[error(transparent)]
+    Mapping(#[from] crate::lambda::ConfigError),
+    #[error(transparent)]
+    DeadLetters(#[from] kcl_runtime::dead_letter::DeadLetterError),
+    #[error(transparent)]
     Replay(#[from] kcl_runtime::replay::ReplayError),
     #[error("metrics cannot be served at {address}")]
     Metrics {
@@ -120,6 +124,7 @@ impl Error {
             | Self::LogFilter { .. }
             | Self::OtherName { .. }
             | Self::Config(_)
+            | Self::Mapping(_)
             | Self::Certificate(_) => WRONG_USAGE,
             Self::OwnDoor(OwnDoorError::NoEndpoint) => WRONG_USAGE,
             #[cfg(feature = "dynamodb")]

@@ -1,13 +1,13 @@
 //! Where the leases are: `memory`, `sqlite:PATH`, `dynamodb` or `dynamodb:NAME`.
 
-use std::{fmt, path::PathBuf, str::FromStr, sync::Arc};
+use std::{fmt, path::PathBuf, str::FromStr, sync::Arc, time::Duration};
 
 #[cfg(feature = "dynamodb")]
 use kcl_checkpoint::{DynamoDbConfig, DynamoDbLeaseStore, Layout};
 use kcl_checkpoint::{MemoryLeaseStore, SqliteConfig, SqliteLeaseStore};
 use kcl_core::{ApplicationName, InitialPosition, LeaseStore};
 
-use crate::{aws::ConnectionArgs, error::Error};
+use crate::{aws::ConnectionArgs, error::Error, signals::Signals};
 
 #[cfg(feature = "dynamodb")]
 const FORMS: &str = "use `memory`, `sqlite:PATH` with the path of a file, `dynamodb:NAME` with the name of a table, or \
@@ -208,6 +208,39 @@ impl fmt::Display for LeaseTable {
             #[cfg(feature = "dynamodb")]
             Self::DynamoDb(Some(name)) => write!(f, "dynamodb:{name}"),
         }
+    }
+}
+
+/// Opens a lease table, creating it if need be: which one, and whether alone. One that cannot be reached is waited for, as a
+/// worker that runs waits for it; `None` if a signal comes first.
+pub(crate) async fn open_patiently(
+    (table, single_table): (&LeaseTable, bool),
+    app: &ApplicationName,
+    from: InitialPosition,
+    beside: &BesideArgs,
+    connection: &ConnectionArgs,
+    signals: &mut Signals,
+) -> Result<Option<Arc<dyn LeaseStore>>, Error> {
+    let mut retry_in = Duration::from_millis(500);
+    loop {
+        let failure = match table.open(app, from, beside, single_table, connection).await {
+            Err(Error::Store(failure)) if failure.is_retryable() => failure,
+            opened => return opened.map(Some),
+        };
+        let (name, failure) = (table.to_string(), crate::error::chain(&failure));
+        let place = table.place(connection)?;
+        tracing::warn!(
+            table = name,
+            place,
+            failure,
+            ?retry_in,
+            "the lease table cannot be opened, it is tried again"
+        );
+        tokio::select! {
+            () = tokio::time::sleep(retry_in) => {}
+            () = signals.next() => return Ok(None),
+        }
+        retry_in = (retry_in * 2).min(Duration::from_secs(10));
     }
 }
 

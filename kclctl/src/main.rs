@@ -8,6 +8,7 @@ mod consent;
 mod consume;
 mod consumer;
 mod error;
+mod lambda;
 mod lease_table;
 mod leases;
 #[cfg(feature = "dynamodb")]

@@ -1,11 +1,10 @@
 //! `kclctl consume`.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, time::Duration};
 
 use clap::ValueEnum;
 use kcl_core::{
-    ApplicationName, InitialPosition, LeaseStore, WorkerId, assign::LeaseAssignment, fetch::FetchFailureKind,
-    shard::Lanes,
+    ApplicationName, InitialPosition, WorkerId, assign::LeaseAssignment, fetch::FetchFailureKind, shard::Lanes,
 };
 use kcl_runtime::{Config, ConsumerSelector, RecordSource as _, RetrievalMode, StreamConfig, Worker};
 
@@ -13,7 +12,7 @@ use crate::{
     aws::{ConnectionArgs, Kinesis},
     consume::{CloudWatchArgs, Sink, failure, serve_metrics, until_idle},
     error::Error,
-    lease_table::{BesideArgs, LeaseTable},
+    lease_table::{BesideArgs, LeaseTable, open_patiently},
     leases::TableArgs,
     parse,
     signals::Signals,
@@ -197,16 +196,6 @@ impl ConsumeArgs {
     }
 }
 
-async fn open_once(
-    args: &ConsumeArgs,
-    app: &ApplicationName,
-    connection: &ConnectionArgs,
-) -> Result<Arc<dyn LeaseStore>, Error> {
-    let (from, beside) = (args.from, &args.beside);
-    let table = &args.lease_table;
-    table.open(app, from, beside, args.single_table, connection).await
-}
-
 /// Looks for the streams. The worker looks again and again for one that does not exist, and reads the others meanwhile; whoever
 /// wants it to end when there is nothing to do would wait for ever.
 async fn found(kinesis: &Kinesis, args: &ConsumeArgs) -> Result<Vec<StreamConfig>, Error> {
@@ -230,37 +219,6 @@ async fn found(kinesis: &Kinesis, args: &ConsumeArgs) -> Result<Vec<StreamConfig
     Ok(found)
 }
 
-/// Opens the lease table. One that cannot be reached is waited for, as a worker that runs waits for it; `None` if a signal
-/// comes first.
-async fn open_table(
-    args: &ConsumeArgs,
-    app: &ApplicationName,
-    connection: &ConnectionArgs,
-    signals: &mut Signals,
-) -> Result<Option<Arc<dyn LeaseStore>>, Error> {
-    let mut retry_in = Duration::from_millis(500);
-    loop {
-        let failure = match open_once(args, app, connection).await {
-            Err(Error::Store(failure)) if failure.is_retryable() => failure,
-            opened => return opened.map(Some),
-        };
-        let (table, failure) = (args.lease_table.to_string(), crate::error::chain(&failure));
-        let place = args.lease_table.place(connection)?;
-        tracing::warn!(
-            table,
-            place,
-            failure,
-            ?retry_in,
-            "the lease table cannot be opened, it is tried again"
-        );
-        tokio::select! {
-            () = tokio::time::sleep(retry_in) => {}
-            () = signals.next() => return Ok(None),
-        }
-        retry_in = (retry_in * 2).min(Duration::from_secs(10));
-    }
-}
-
 pub(crate) async fn run(args: ConsumeArgs, connection: &ConnectionArgs) -> Result<(), Error> {
     args.config().validate()?;
     let table = args.table()?;
@@ -274,7 +232,9 @@ pub(crate) async fn run(args: ConsumeArgs, connection: &ConnectionArgs) -> Resul
     // What fails later tells why, and this where.
     let streams: Vec<&str> = args.streams.iter().map(|stream| stream.name().as_str()).collect();
     tracing::info!(streams = streams.join(","), app = %table.app, lease_table = %table.lease_table, "reading from {}", kinesis.place);
-    let Some(store) = open_table(&args, &table.app, connection, &mut signals).await? else {
+    let place = (&args.lease_table, args.single_table);
+    let Some(store) = open_patiently(place, &table.app, args.from, &args.beside, connection, &mut signals).await?
+    else {
         return Ok(());
     };
     let sink = Sink::stdout();
@@ -307,7 +267,7 @@ pub(crate) async fn run(args: ConsumeArgs, connection: &ConnectionArgs) -> Resul
         ended = &mut running => Some(ended),
         () = signals.next() => None,
         () = sink.closed() => None,
-        rows = until_idle(&handle, &sink, args.until_idle) => {
+        rows = until_idle(&handle, || sink.records(), args.until_idle) => {
             unread = rows;
             None
         }

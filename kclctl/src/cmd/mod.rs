@@ -4,6 +4,7 @@ pub(crate) mod broker;
 pub(crate) mod consume;
 pub(crate) mod consumer;
 pub(crate) mod fault;
+pub(crate) mod lambda;
 pub(crate) mod leases;
 #[cfg(feature = "dynamodb")]
 pub(crate) mod migrate;

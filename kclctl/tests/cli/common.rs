@@ -109,6 +109,12 @@ impl Bench {
         run(&self.at(arguments)).await
     }
 
+    /// Runs a command that ends with one of the user's.
+    pub(crate) async fn run_with_command(&self, arguments: &[&str], command: &[String]) -> Output {
+        let command: Vec<&str> = command.iter().map(String::as_str).collect();
+        run(&[&self.at(arguments)[..], &["--"], &command].concat()).await
+    }
+
     pub(crate) async fn put(&self, arguments: &[&str], input: impl Into<Vec<u8>>) -> Output {
         run_with(&self.at(&[&["put", "--stream", "s"], arguments].concat()), input).await
     }
