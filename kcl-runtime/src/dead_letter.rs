@@ -5,6 +5,7 @@
 //! shard's status says so.
 
 mod kept;
+mod redrive;
 mod sqlite;
 
 use std::{fmt, sync::Arc};
@@ -17,7 +18,8 @@ use kcl_core::{
 };
 
 pub use self::{
-    kept::{KeptLetter, LetterId, LetterStream, LetterSummary, QuarantinedKey, Selection, Try},
+    kept::{KeptLetter, LetterId, LetterStream, LetterSummary, LetterTotals, QuarantinedKey, Selection, Try},
+    redrive::{Redrive, RedriveError, Redriven},
     sqlite::{DeadLetterError, SqliteDeadLetters, SqliteDeadLettersConfig},
 };
 use crate::processor::ShardContext;

@@ -19,7 +19,7 @@ use tracing_subscriber::{
 use crate::cmd::migrate;
 use crate::{
     aws::ConnectionArgs,
-    cmd::{broker, consume, consumer, fault, lambda, leases, operations, put, replay, stream, tag},
+    cmd::{broker, consume, consumer, dlq, fault, lambda, leases, operations, put, replay, stream, tag},
     error::Error,
 };
 
@@ -76,6 +76,8 @@ enum Command {
     #[command(subcommand)]
     Lambda(lambda::LambdaCommand),
     Leases(leases::LeasesArgs),
+    #[command(subcommand)]
+    Dlq(dlq::DlqCommand),
     #[cfg(feature = "dynamodb")]
     Migrate(migrate::MigrateArgs),
     #[command(subcommand)]
@@ -119,6 +121,7 @@ async fn run(command: Command, connection: &ConnectionArgs) -> Result<(), Error>
         Command::Consume(args) => Box::pin(consume::run(*args, connection)).await,
         Command::Lambda(command) => Box::pin(lambda::run(command, connection)).await,
         Command::Replay(args) => Box::pin(replay::run(args, connection)).await,
+        Command::Dlq(command) => Box::pin(dlq::run(command, connection)).await,
         Command::Leases(args) => Box::pin(leases::run(args, connection)).await,
         #[cfg(feature = "dynamodb")]
         Command::Migrate(args) => Box::pin(migrate::run(args, connection)).await,

@@ -7,6 +7,7 @@ use kcl_runtime::{ConfigError, WorkerError};
 
 use crate::{
     aws::ServiceError,
+    dlq::DlqError,
     leases::{LeasesError, TableArgs},
     own_door::OwnDoorError,
     put::PutError,
@@ -112,6 +113,8 @@ pub(crate) enum Error {
     OwnDoor(#[from] OwnDoorError),
     #[error(transparent)]
     Leases(#[from] LeasesError),
+    #[error(transparent)]
+    Dlq(#[from] DlqError),
     #[cfg(feature = "dynamodb")]
     #[error(transparent)]
     Migrate(#[from] crate::migrate::MigrateError),

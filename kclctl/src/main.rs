@@ -7,6 +7,7 @@ mod cmd;
 mod consent;
 mod consume;
 mod consumer;
+mod dlq;
 mod error;
 mod lambda;
 mod lease_table;

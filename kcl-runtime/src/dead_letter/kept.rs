@@ -107,6 +107,22 @@ pub struct QuarantinedKey {
     pub releasing: bool,
 }
 
+/// How much of one stream is meant by a [`Selection`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LetterTotals {
+    /// Whose it is.
+    pub of: LetterStream,
+    /// How many records.
+    pub records: u64,
+    /// The bytes of their data.
+    pub bytes: u64,
+    /// How many partition keys they have.
+    pub keys: u64,
+    /// How many of these keys are in quarantine.
+    pub quarantined_keys: u64,
+}
+
 /// Which records of which letters: those for which all hold that is given. By default all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]

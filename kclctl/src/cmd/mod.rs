@@ -3,6 +3,7 @@
 pub(crate) mod broker;
 pub(crate) mod consume;
 pub(crate) mod consumer;
+pub(crate) mod dlq;
 pub(crate) mod fault;
 pub(crate) mod lambda;
 pub(crate) mod leases;

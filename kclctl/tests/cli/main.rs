@@ -6,6 +6,7 @@ mod commands;
 mod common;
 mod consume;
 mod consumers;
+mod dlq;
 mod lambda;
 #[cfg(feature = "dynamodb")]
 mod lease_tables;

@@ -59,7 +59,7 @@ impl DeadLetterError {
 
 /// A step that failed, before it is known in which file.
 #[derive(Debug)]
-pub(super) enum Failure {
+pub(in crate::dead_letter) enum Failure {
     Sqlite(rusqlite::Error),
     Path(&'static str, Option<io::Error>),
     NewerSchema(i32),

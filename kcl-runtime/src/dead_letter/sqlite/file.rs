@@ -17,14 +17,14 @@ use crate::dead_letter::{
 };
 
 /// What SQLite's clock says, in milliseconds since the epoch.
-const NOW_MS: &str = "CAST(unixepoch('subsec') * 1000 AS INTEGER)";
+pub(super) const NOW_MS: &str = "CAST(unixepoch('subsec') * 1000 AS INTEGER)";
 
 /// The condition that a row of `quarantine` is of a stream.
-const OF_STREAM: &str = "application = ?1 AND stream = ?2 AND stream_id = ?3";
+pub(super) const OF_STREAM: &str = "application = ?1 AND stream = ?2 AND stream_id = ?3";
 
 /// A connection to a file of dead letters.
 #[derive(Debug)]
-pub(super) struct File {
+pub(in crate::dead_letter) struct File {
     pub(super) connection: Connection,
 }
 
@@ -66,6 +66,11 @@ impl File {
         for id in known {
             note_try(&transaction, id, letter)?;
         }
+        if letter.quarantines {
+            // Whoever keeps it looks for quarantined keys soon.
+            let update = format!("UPDATE shards SET looked_ms = {NOW_MS} WHERE id = ?1");
+            transaction.prepare_cached(&update)?.execute([shard])?;
+        }
         // What followed a key into quarantine does not put it there again after its release.
         if letter.quarantines && letter.reason != DiscardReason::Quarantined {
             quarantine(&transaction, &of, letter)?;
@@ -76,23 +81,19 @@ impl File {
 
     /// The keys of a stream in quarantine. Its shards are not told apart: a key goes on in the children of its shard.
     pub(super) fn look(&mut self, of: &LetterStream, shard: &str) -> Result<Vec<ByteString>, Failure> {
-        let keys: Vec<(String, bool)> = {
-            let mut select = self.read()?.prepare_cached(&format!(
-                "SELECT partition_key, releasing FROM quarantine WHERE {OF_STREAM} ORDER BY partition_key"
-            ))?;
-            let found = select.query_map(codec::stream_values(of), |row| Ok((row.get(0)?, row.get(1)?)))?;
-            found.collect::<Result<_, _>>()?
-        };
         // Most streams have none, and a look then writes nothing.
-        if !keys.is_empty() {
-            let transaction = self.begin()?;
-            let shard = shard_row(&transaction, of, shard)?;
-            let update = format!("UPDATE shards SET looks = looks + 1, looked_ms = {NOW_MS} WHERE id = ?1");
-            transaction.prepare_cached(&update)?.execute([shard])?;
-            transaction.commit()?;
+        let select = format!("SELECT 1 FROM quarantine WHERE {OF_STREAM} LIMIT 1");
+        if !self.read()?.prepare_cached(&select)?.exists(codec::stream_values(of))? {
+            return Ok(Vec::new());
         }
-        let quarantined = keys.into_iter().filter(|(_, releasing)| !releasing);
-        Ok(quarantined.map(|(key, _)| key.into()).collect())
+        // What is counted and what is answered are of one moment: whoever released a key waits for looks after it.
+        let transaction = self.begin()?;
+        let shard = shard_row(&transaction, of, shard)?;
+        let update = format!("UPDATE shards SET looks = looks + 1, looked_ms = {NOW_MS} WHERE id = ?1");
+        transaction.prepare_cached(&update)?.execute([shard])?;
+        let keys = keys(&transaction, of, false)?;
+        transaction.commit()?;
+        Ok(keys)
     }
 
     pub(super) fn list(&self, selection: &Selection) -> Result<Vec<LetterSummary>, Failure> {
@@ -175,7 +176,9 @@ impl File {
             ),
             params_from_iter(condition.values),
         )?;
-        drop_empty(&transaction)?;
+        transaction
+            .prepare_cached("DELETE FROM letters WHERE NOT EXISTS (SELECT 1 FROM records WHERE letter = letters.id)")?
+            .execute([])?;
         transaction.commit()?;
         Ok(removed as u64)
     }
@@ -291,10 +294,14 @@ fn quarantine(connection: &Connection, of: &LetterStream, letter: &DeadLetter) -
     Ok(())
 }
 
-/// Removes letters whose records are all gone.
-pub(super) fn drop_empty(connection: &Connection) -> Result<(), Failure> {
-    connection
-        .prepare_cached("DELETE FROM letters WHERE NOT EXISTS (SELECT 1 FROM records WHERE letter = letters.id)")?
-        .execute([])?;
-    Ok(())
+/// The keys of a stream that are in quarantine, or being released.
+pub(super) fn keys(connection: &Connection, of: &LetterStream, releasing: bool) -> Result<Vec<ByteString>, Failure> {
+    let [application, stream, stream_id] = codec::stream_values(of);
+    let mut select = connection.prepare_cached(&format!(
+        "SELECT partition_key FROM quarantine WHERE {OF_STREAM} AND releasing = ?4 ORDER BY partition_key"
+    ))?;
+    let found = select.query_map(params![application, stream, stream_id, releasing], |row| {
+        row.get::<_, String>(0).map(Into::into)
+    })?;
+    Ok(found.collect::<Result<_, _>>()?)
 }

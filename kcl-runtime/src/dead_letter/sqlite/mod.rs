@@ -3,6 +3,7 @@
 mod codec;
 mod error;
 mod file;
+mod give_back;
 mod schema;
 mod select;
 #[cfg(test)]
@@ -16,8 +17,11 @@ use kcl_core::BoxError;
 use tokio::{runtime::Handle, sync::Mutex};
 
 pub use self::error::DeadLetterError;
+pub(super) use self::give_back::{Planned, ReleaseProgress};
 use self::{error::Failure, file::File};
-use super::{DeadLetter, DeadLetters, KeptLetter, LetterId, LetterStream, LetterSummary, QuarantinedKey, Selection};
+use super::{
+    DeadLetter, DeadLetters, KeptLetter, LetterId, LetterStream, LetterSummary, LetterTotals, QuarantinedKey, Selection,
+};
 use crate::processor::ShardContext;
 
 /// Settings of [`SqliteDeadLetters`].
@@ -128,6 +132,15 @@ impl SqliteDeadLetters {
         self.call(move |file| file.get(letter)).await
     }
 
+    /// How much is meant, by application and stream.
+    ///
+    /// # Errors
+    /// If the file cannot be read.
+    pub async fn totals(&self, selection: &Selection) -> Result<Vec<LetterTotals>, DeadLetterError> {
+        let selection = selection.clone();
+        self.call(move |file| file.totals(&selection)).await
+    }
+
     /// Removes the records that are meant for good, and says how many there were. A key in quarantine stays there.
     ///
     /// # Errors
@@ -156,7 +169,7 @@ impl SqliteDeadLetters {
     }
 
     /// Runs `step` on the connection, away from the runtime's own threads.
-    async fn call<T: Send + 'static>(
+    pub(super) async fn call<T: Send + 'static>(
         &self,
         step: impl FnOnce(&mut File) -> Result<T, Failure> + Send + 'static,
     ) -> Result<T, DeadLetterError> {
