@@ -13,7 +13,7 @@ use super::{
 use crate::dead_letter::{LetterStream, LetterTotals, Selection};
 
 /// A shard whose last look is older is read by nobody who looks: workers look every five seconds.
-const LIVE_MS: i64 = 20_000;
+const LIVE_MS: i64 = 12_000;
 
 /// A record that is to be put: its data is read when its turn comes.
 #[derive(Clone, Debug)]
