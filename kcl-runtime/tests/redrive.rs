@@ -1,5 +1,7 @@
 //! Dead letters given back to their stream, end to end and on virtual time.
 
+#![expect(clippy::unwrap_used, reason = "a test ends where it cannot go on")]
+
 use std::{
     sync::{
         Arc, Mutex,
