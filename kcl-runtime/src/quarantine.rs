@@ -17,7 +17,7 @@ pub(crate) struct Quarantine {
     /// `None` where no key is ever quarantined.
     next: Option<Tick>,
     look: Option<BoxFuture<'static, Result<Vec<ByteString>, BoxError>>>,
-    /// How many letters are being kept, and whether one was since the look began: what it says may be of the time before.
+    /// How many letters are being kept that put keys in quarantine, and whether one was since the look began: what it says may be of the time before.
     keeping: usize,
     outdated: bool,
 }

@@ -29,7 +29,8 @@ pub(crate) struct Ended {
     pub(crate) id: CallId,
     pub(crate) outcome: Outcome,
     pub(crate) was_delivery: bool,
-    pub(crate) was_discard: bool,
+    /// Whether it put partition keys in quarantine.
+    pub(crate) quarantines: bool,
     /// The partition keys in quarantine, where the call found them out.
     pub(crate) quarantined: Option<Vec<ByteString>>,
     /// The name of the call.
@@ -40,9 +41,14 @@ pub(crate) struct Ended {
 struct Running {
     abort: AbortHandle,
     was_delivery: bool,
-    was_discard: bool,
+    quarantines: bool,
     name: &'static str,
     started: Tick,
+}
+
+/// Whether a call puts partition keys in quarantine: others do not change what a look at them finds.
+pub(crate) fn quarantines(call: &Call) -> bool {
+    matches!(call, Call::Discard(discard) if discard.quarantines)
 }
 
 /// What is left when a call ended.
@@ -107,7 +113,7 @@ impl Calls {
             return Some(Outcome::Success);
         };
         let (was_delivery, name) = (matches!(call, Call::Process { .. }), call.name());
-        let was_discard = matches!(call, Call::Discard(_));
+        let quarantines = quarantines(&call);
         let span = shard_log::call_span(&call);
         let (context, checkpointer, letters) = (self.context.clone(), self.checkpointer.clone(), self.letters.clone());
         let future = invoke(processor, call, context, checkpointer, letters, self.clock);
@@ -115,7 +121,7 @@ impl Calls {
         let running = Running {
             abort: task.abort_handle(),
             was_delivery,
-            was_discard,
+            quarantines,
             name,
             started: self.clock.now(),
         };
@@ -150,7 +156,7 @@ impl Calls {
             if let Some(running) = self.running.remove(&id) {
                 let Running {
                     was_delivery,
-                    was_discard,
+                    quarantines,
                     name,
                     started,
                     ..
@@ -159,7 +165,7 @@ impl Calls {
                     id,
                     outcome: answer.outcome,
                     was_delivery,
-                    was_discard,
+                    quarantines,
                     quarantined: answer.quarantined,
                     name,
                     started,

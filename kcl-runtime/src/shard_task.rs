@@ -19,7 +19,7 @@ use crate::{
     metrics::ShardMetrics,
     processor::{DynFactory, ShardContext},
     quarantine::Quarantine,
-    shard_calls::{Calls, Ended},
+    shard_calls::{Calls, Ended, quarantines},
     shard_log,
     source::{RecordSource, ShardReader},
 };
@@ -208,7 +208,7 @@ impl ShardTask {
             #[expect(clippy::cast_precision_loss, reason = "a histogram's buckets are coarser than that")]
             self.metrics.batch_records.record(batch.len() as f64);
         }
-        if matches!(call, Call::Discard(_)) {
+        if quarantines(&call) {
             flight.quarantine.keeps();
         }
         if let Some(outcome) = flight.calls.start(id, call) {
@@ -217,7 +217,7 @@ impl ShardTask {
     }
 
     fn call_ended(&mut self, flight: &mut InFlight, ended: Ended) {
-        if ended.was_discard {
+        if ended.quarantines {
             flight.quarantine.kept();
         }
         if let Some(keys) = ended.quarantined {

@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use kcl_core::{
     Batch, BoxError,
     delivery::{DeliveryPolicy, DeliverySettings, DiscardReason, Exhausted},
-    shard::Waiting,
+    shard::{Lanes, Waiting},
 };
 use kcl_runtime::{
     BatchCall, BatchHandler, CallOutcome, ConfigError, ShardContext,
@@ -25,6 +25,8 @@ use kcl_runtime::{
 struct Letters {
     kept: Mutex<Vec<DeadLetter>>,
     away: AtomicBool,
+    /// Letters of what follows a key into quarantine take as long as this is so.
+    slow: AtomicBool,
 }
 
 impl Letters {
@@ -48,6 +50,9 @@ impl DeadLetters for Letters {
     async fn keep(&self, letter: &DeadLetter) -> Result<(), BoxError> {
         if self.away.load(Ordering::Relaxed) {
             return Err("the disk is full".into());
+        }
+        while letter.reason == DiscardReason::Quarantined && self.slow.load(Ordering::Relaxed) {
+            tokio::time::sleep(Duration::from_secs(1)).await;
         }
         self.kept.lock().expect("nobody panics with it").push(letter.clone());
         Ok(())
@@ -178,6 +183,39 @@ async fn given_a_key_in_quarantine_when_another_worker_takes_over_then_it_stays_
     let status = second.report().await.shards[0].status.clone();
     assert_eq!(status.handled_records, 2);
     second.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn given_a_letter_on_its_way_when_another_key_is_released_then_the_worker_learns_of_it() {
+    let world = TestWorld::new("orders", 1).await;
+    let letters = Arc::new(Letters::default());
+    let mut settings = bisecting();
+    settings.policy.exhausted = Exhausted::Quarantine;
+    let worker = world.worker("w1").function(poisoned).delivery(settings);
+    let worker = worker
+        .dead_letters(letters.clone())
+        .lanes(Lanes::PerKey { calls: 2 })
+        .checkpoint_records(1);
+    let worker = world.start(worker);
+    world.put("bad", "poison");
+    world.put("worse", "poison");
+    world.until_checkpointed().await;
+    letters.slow.store(true, Ordering::Relaxed);
+    world.put("worse", "follows");
+    let is_bad = |letter: &DeadLetter| letter.batch[0].partition_key == "bad";
+    letters.kept.lock().unwrap().retain(|letter| !is_bad(letter));
+    world.advance(Duration::from_secs(30)).await;
+    world.put("bad", "again");
+    worker
+        .until("the released key flows", |report| {
+            report.shards.iter().any(|shard| shard.status.handled_records == 1)
+        })
+        .await;
+    assert_eq!(letters.data(), ["poison"], "the other letter is still on its way");
+    letters.slow.store(false, Ordering::Relaxed);
+    world.until_checkpointed().await;
+    assert_eq!(letters.data(), ["poison", "follows"]);
+    worker.stop().await;
 }
 
 #[tokio::test(start_paused = true)]

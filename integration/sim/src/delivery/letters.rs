@@ -84,7 +84,7 @@ pub(crate) struct Letterbox {
     pub(super) health: Health,
     /// What the lookup before its first call gave; `None` if that failed.
     at_first: Option<Vec<ByteString>>,
-    /// How many letters are being kept, and whether one was since a look began.
+    /// How many letters are being kept that put keys in quarantine, and whether one was since a look began.
     keeping: usize,
     is_outdated: bool,
 }
@@ -167,8 +167,11 @@ impl World<'_> {
         let Some(consumer) = self.nodes[node].consumers.get_mut(&tenure) else {
             return;
         };
-        consumer.letterbox.keeping += 1;
-        consumer.letterbox.is_outdated = true;
+        // What only follows a key into quarantine does not change what a look finds.
+        if discard.quarantines {
+            consumer.letterbox.keeping += 1;
+            consumer.letterbox.is_outdated = true;
+        }
         let letter = Letter {
             node,
             tenure,
@@ -215,8 +218,10 @@ impl World<'_> {
         let Some(consumer) = self.nodes[node].consumers.get_mut(&tenure) else {
             return;
         };
-        consumer.letterbox.keeping -= 1;
-        consumer.letterbox.is_outdated = true;
+        if letter.discard.quarantines {
+            consumer.letterbox.keeping -= 1;
+            consumer.letterbox.is_outdated = true;
+        }
         if consumer.running.remove(&id).is_none() {
             return;
         }

@@ -9,7 +9,7 @@ use std::{
 use bytestring::ByteString;
 use kcl_core::{
     Batch, Lease, LeaseKey, Record, ShardId, Timestamp,
-    delivery::{DeliveryPolicy, Discard, DiscardReason},
+    delivery::{DeliveryPolicy, Discard, DiscardReason, Exhausted},
 };
 
 use super::{Oracle, ShardTruth, TenureLog};
@@ -177,6 +177,13 @@ impl Oracle {
                 format!("{shard}: record {index:?} was given up too early, for {reason} after {tries} tries")
             });
         }
+        let quarantines = policy.exhausted == Exhausted::Quarantine && reason != DiscardReason::Quarantined;
+        self.check("quarantine", discard.quarantines == quarantines, || {
+            format!(
+                "{shard}: a letter for {reason} puts its keys in quarantine: {}",
+                discard.quarantines
+            )
+        });
         let alone = discard.batch.len() == 1 || !policy.bisect || reason != DiscardReason::RetryAttemptsExhausted;
         self.check("given-up", alone, || {
             format!("{shard}: a batch was given up that could be cut in two")
