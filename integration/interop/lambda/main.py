@@ -8,6 +8,8 @@ import shutil
 import subprocess
 import sys
 
+import stream
+
 HERE = os.path.dirname(os.path.abspath(__file__))
 PROJECT = os.path.dirname(os.path.dirname(os.path.dirname(HERE)))
 TARGET = os.environ.get("CARGO_TARGET_DIR", os.path.join(PROJECT, "target"))
@@ -155,9 +157,13 @@ def no_handler(_, function):
         check("Runtime.ImportModuleError" in said.get("not_invoked", ""), said)
 
 
+def on_a_stream(_, function):
+    stream.on_a_stream(os.path.join(TARGET, "debug", "kclctl"), function["command"], FUNCTIONS, check)
+
+
 CAPABILITIES = {
     "success": success, "partial": partial, "all-bad": all_bad, "throw": throw, "crash": crash, "timeout": timeout,
-    "large": large, "output": output, "no-handler": no_handler,
+    "large": large, "output": output, "no-handler": no_handler, "stream": on_a_stream,
 }
 
 
@@ -209,20 +215,21 @@ def build():
     command = ["cargo", "build", "--quiet", "--package", "kcl-lambda", "--features", "lambda-runtime-1",
                "--example", "drive", "--example", "records_function"]
     subprocess.run(command, cwd=PROJECT, check=True)
+    subprocess.run(["cargo", "build", "--quiet", "--package", "kclctl"], cwd=PROJECT, check=True)
 
 
 def attempt(capability, driver, function):
     try:
         skipped = CAPABILITIES[capability](driver, function)
         return ("skip", skipped) if skipped else ("ok", "")
-    except Broken as broken:
+    except (Broken, subprocess.TimeoutExpired) as broken:
         return "FAIL", str(broken)
 
 
 def main():
     parser = argparse.ArgumentParser(prog="integration/interop/lambda/run", description=__doc__)
     parser.add_argument("--only", metavar="NAMES", help=f"comma-separated: {', '.join(FUNCTIONS_OF)}")
-    parser.add_argument("--no-build", action="store_true", help="the examples of kcl-lambda are built already")
+    parser.add_argument("--no-build", action="store_true", help="the examples of kcl-lambda and kclctl are built already")
     parser.add_argument("--require", action="store_true", help="a runtime that is missing is a failure")
     options = parser.parse_args()
     os.makedirs(HOME, exist_ok=True)
