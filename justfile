@@ -19,6 +19,10 @@ test:
 flights:
     cargo run --package examples --bin flights
 
+# A function as for Lambda on a week of flights: filter, poison, dead letter, redrive.
+lambda:
+    cargo run --package examples --bin lambda
+
 # Simulated fleets: the seeds that ever failed, then fixed ones; and the same history in debug and in release.
 sim:
     scripts/sim
