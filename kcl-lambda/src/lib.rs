@@ -1,6 +1,7 @@
 //! What AWS Lambda does between a Kinesis stream and a function: event source mappings, filters, events and answers, by
 //! Lambda's names and in Lambda's JSON.
 
+pub mod destination;
 pub mod event;
 pub mod filter;
 pub mod hosted;

@@ -236,7 +236,7 @@ pub enum DeadLetterPlace {
     Directory(String),
     /// `sqlite:<path>`: a database file.
     Sqlite(String),
-    /// The ARN of a stream: the records go there as they are, beside a description.
+    /// The ARN of a stream: each record goes there with a description.
     Stream(StreamArn),
 }
 
