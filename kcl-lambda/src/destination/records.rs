@@ -64,8 +64,11 @@ impl LambdaRecords {
         self.describe_whole(letter, &letter.batch)
     }
 
-    /// The message about a letter: JSON, with the payload if that is asked for and fits.
-    pub(super) fn message(&self, letter: &DeadLetter) -> Result<String, BoxError> {
+    /// The message about a letter, for a queue or a topic: JSON, with the payload if that is asked for and fits.
+    ///
+    /// # Errors
+    /// As [`record`](Self::record).
+    pub fn message(&self, letter: &DeadLetter) -> Result<String, BoxError> {
         if self.payload {
             let whole = serde_json::to_string(&self.record_with_payload(letter)?)?;
             if whole.len() <= MESSAGE_BYTES_MAX {
