@@ -25,6 +25,12 @@ impl InvalidMapping {
         Self::new("FilterCriteria", "a list of filters", invalid.to_string())
     }
 
+    /// No worker keeps the state of windows yet.
+    pub(crate) fn of_windows(size: Duration) -> Self {
+        let rule = "use 0: this version has no tumbling windows";
+        Self::new("TumblingWindowInSeconds", size.as_secs(), rule)
+    }
+
     /// The setting by its name, such as `DestinationConfig.OnFailure.Destination`.
     #[must_use]
     pub fn setting(&self) -> &str {

@@ -178,6 +178,9 @@ impl MappedFunction {
         metrics: MappingMetrics,
         handled: impl FnOnce(WorkerBuilder) -> FunctionWorkerBuilder,
     ) -> Result<FunctionWorkerBuilder, InvalidMapping> {
+        if let Some(size) = self.mapping.tumbling_window {
+            return Err(InvalidMapping::of_windows(size));
+        }
         metrics::describe();
         worker.configure(|config| worker_settings::apply(&self.mapping, config));
         let admission = MappingAdmission::new(&self.mapping, &self.source, self.counts.clone(), metrics)?;
