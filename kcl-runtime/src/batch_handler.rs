@@ -3,7 +3,8 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use kcl_core::{Batch, BoxError, Timestamp};
+use bytes::Bytes;
+use kcl_core::{Batch, BoxError, Timestamp, delivery::WindowCall};
 
 use crate::{
     checkpointer::Checkpointer,
@@ -20,6 +21,9 @@ pub struct BatchCall {
     pub batch: Batch,
     /// How often the first of them was given to the handler, this time included.
     pub attempt: u32,
+    /// The tumbling window that they are of, where the [policy](kcl_core::delivery::DeliveryPolicy::tumbling_window) has
+    /// windows. The call that ends a window has no records.
+    pub window: Option<WindowCall>,
     /// The shard that they are of.
     pub shard: ShardContext,
     clock: Clock,
@@ -39,6 +43,16 @@ impl BatchCall {
 pub enum CallOutcome {
     /// It was handled, but for the records that the outcome names.
     Done(BatchOutcome),
+    /// The same, and this is the state of the window since: it counts if records were handled, and is committed with them. The
+    /// state of a call that ends a window is dropped. Only where there are windows; a call for a window that ends in
+    /// [`Done`](Self::Done) leaves the state as it was.
+    Windowed {
+        /// What became of the records. What is named as failed comes again, with everything behind it: the state must be
+        /// that of the records before.
+        outcome: BatchOutcome,
+        /// The state, for the next call of the window.
+        state: Bytes,
+    },
     /// It was tried and failed as a whole. That counts as a try.
     Failed(BoxError),
     /// It was not even tried, since it could not be. That counts as none.
@@ -78,11 +92,16 @@ impl<H: BatchHandler> DynProcessor for Handler<H> {
         let call = BatchCall {
             batch: batch.clone(),
             attempt: attempt.attempt,
+            window: attempt.window.cloned(),
             shard: self.shard.clone(),
             clock: attempt.clock,
         };
         match self.handler.handle(call).await {
             CallOutcome::Done(outcome) => Ok(delivered(outcome, &batch)?),
+            CallOutcome::Windowed { outcome, state } => {
+                let items = outcome.indices(&batch)?;
+                Ok(Delivered::Windowed { items, state })
+            }
             CallOutcome::Failed(error) => Err(error),
             CallOutcome::NotCalled { reason, retry_after } => Ok(Delivered::NotCalled { reason, retry_after }),
         }

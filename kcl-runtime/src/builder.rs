@@ -327,7 +327,7 @@ impl WorkerBuilder {
         F: Fn(Batch) -> R + Send + Sync + 'static,
         R: Future<Output: IntoBatchOutcome> + Send + 'static,
     {
-        self.checkpointed(function_factory(function))
+        self.checkpointed(function_factory(function), false)
     }
 
     /// Gives records out as a stream, and waits for an answer to each. What was acknowledged is checkpointed by the
@@ -350,16 +350,17 @@ impl WorkerBuilder {
     /// Handles batches with a runtime for others' functions; see [`BatchHandler`]. What it handled is checkpointed by this one.
     #[must_use]
     pub fn handler(self, handler: impl BatchHandler) -> FunctionWorkerBuilder {
-        self.checkpointed(handler_factory(handler))
+        self.checkpointed(handler_factory(handler), true)
     }
 
-    fn checkpointed(self, factory: DynFactory) -> FunctionWorkerBuilder {
+    fn checkpointed(self, factory: DynFactory, knows_windows: bool) -> FunctionWorkerBuilder {
         let CheckpointPolicy::Automatic { interval, records } = CheckpointPolicy::default() else {
             unreachable!("the default policy is automatic")
         };
         FunctionWorkerBuilder {
             builder: self,
             factory,
+            knows_windows,
             interval,
             records,
         }
@@ -472,6 +473,8 @@ fn check_start(clock: &Clock, position: Option<InitialPosition>) -> Result<(), C
 pub struct FunctionWorkerBuilder {
     builder: WorkerBuilder,
     factory: DynFactory,
+    /// Whether what handles batches is told of tumbling windows, and can return their state.
+    knows_windows: bool,
     interval: Duration,
     records: u64,
 }
@@ -518,8 +521,19 @@ impl FunctionWorkerBuilder {
     /// Makes the worker.
     ///
     /// # Errors
-    /// If a setting is out of range.
+    /// If a setting is out of range, or settings do not go together: see [`ConfigError`].
     pub fn build(self) -> Result<Worker, ConfigError> {
+        let delivery = self.builder.delivery.as_ref();
+        if delivery.is_some_and(|settings| settings.policy.tumbling_window.is_some()) {
+            if !self.knows_windows {
+                let with = "a function that is given batches alone";
+                return Err(ConfigError::NoWindows { with });
+            }
+            if self.builder.config.lanes != Lanes::One {
+                let with = "a shard with several lanes";
+                return Err(ConfigError::NoWindows { with });
+            }
+        }
         let policy = CheckpointPolicy::Automatic {
             interval: self.interval,
             records: self.records,

@@ -22,6 +22,15 @@ pub enum ConfigError {
          set no retry budget, age limit or payload limit"
     )]
     NoDeadLetters,
+    /// Tumbling windows were asked for together with what cannot have them.
+    #[error(
+        "the rules of delivery ask for tumbling windows, which {with} cannot have: handle batches with a BatchHandler, in one \
+         lane, or set no tumbling_window"
+    )]
+    NoWindows {
+        /// What cannot have them.
+        with: &'static str,
+    },
     /// Lanes were asked for together with processors.
     #[error(
         "lanes are {lanes:?}, and a processor is called one batch at a time: handle batches with a function, or set no lanes"

@@ -3,7 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use kcl_core::{ApplicationName, Batch, BoxError, PendingCheckpoint, Position, ShardId, StreamId, StreamName};
+use bytes::Bytes;
+use kcl_core::{ApplicationName, Batch, BoxError, PendingCheckpoint, Position, ShardId, StreamId, StreamName, delivery::WindowCall};
 
 use crate::{checkpointer::Checkpointer, clock::Clock};
 
@@ -104,6 +105,11 @@ pub(crate) enum Delivered {
     All,
     /// All but the records at these indices.
     Items(Vec<usize>),
+    /// All but the records at these indices, and the state of their window since.
+    Windowed {
+        items: Vec<usize>,
+        state: Bytes,
+    },
     /// Nothing, since the user's code could not be called.
     NotCalled {
         reason: BoxError,
@@ -118,6 +124,8 @@ pub(crate) enum Delivered {
 pub(crate) struct Attempt<'a> {
     /// How often the first record has been tried, this time included.
     pub(crate) attempt: u32,
+    /// The tumbling window that it is for, where there are some.
+    pub(crate) window: Option<&'a WindowCall>,
     pub(crate) checkpointer: &'a Checkpointer,
     pub(crate) clock: Clock,
 }

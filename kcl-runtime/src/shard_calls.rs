@@ -216,13 +216,14 @@ async fn invoke(
                 // A worker with rules that give records up is not built without.
                 None => Err("there is nobody to keep dead letters".into()),
             },
-            Call::Process { batch, attempt } => {
+            Call::Process { batch, attempt, window } => {
                 let checkpointer = &checkpointer;
                 processor
                     .process_records(
                         batch,
                         Attempt {
                             attempt,
+                            window: window.as_ref(),
                             checkpointer,
                             clock,
                         },
@@ -242,6 +243,10 @@ async fn invoke(
     let outcome = match result {
         Ok(Ok(Delivered::All)) => Outcome::Success,
         Ok(Ok(Delivered::Items(items))) => Outcome::FailedItems(items),
+        Ok(Ok(Delivered::Windowed { items, state })) => Outcome::Windowed {
+            failed: items.into_iter().min(),
+            state,
+        },
         Ok(Ok(Delivered::NotCalled { reason, retry_after })) => Outcome::NotCalled {
             wait: retry_after,
             reason: with_causes(reason.as_ref()),

@@ -8,7 +8,7 @@ use crate::metrics::ShardMetrics;
 /// The span of one call to the user's code.
 pub(crate) fn call_span(call: &Call) -> Span {
     match call {
-        Call::Process { batch, attempt } => {
+        Call::Process { batch, attempt, .. } => {
             let first = batch.first().map(|record| record.position().to_string());
             tracing::debug_span!("batch", first, records = batch.len(), attempt)
         }

@@ -182,6 +182,9 @@ impl ShardTask {
                     flight.calls.cancel(self.clock.now());
                 }
                 ShardEffect::Progress(position) => self.report(ShardReport::Progress(position)).await,
+                ShardEffect::ProgressWith { position, state } => {
+                    self.report(ShardReport::ProgressWith { position, state }).await;
+                }
                 ShardEffect::Checkpoint(position) => self.report(ShardReport::Checkpoint(position)).await,
                 ShardEffect::Prepare(pending) => self.report(ShardReport::Prepare(pending)).await,
                 ShardEffect::Missing => self.report(ShardReport::Missing).await,
@@ -204,7 +207,9 @@ impl ShardTask {
     }
 
     fn call(&mut self, flight: &mut InFlight, id: CallId, call: Call) {
-        if let Call::Process { batch, .. } = &call {
+        if let Call::Process { batch, .. } = &call
+            && !batch.is_empty()
+        {
             #[expect(clippy::cast_precision_loss, reason = "a histogram's buckets are coarser than that")]
             self.metrics.batch_records.record(batch.len() as f64);
         }

@@ -389,7 +389,9 @@ impl WorkerTask {
         let machine =
             ShardMachine::new(config, start, clock.wall(), own, seed).with_hash_key_range(lease.hash_key_range);
         let machine = match &self.parts.delivery {
-            Some(settings) => machine.with_delivery(settings.clone(), clock.now()),
+            Some(settings) => machine
+                .with_delivery(settings.clone(), clock.now())
+                .with_window_state(context.pending_checkpoint.as_ref()),
             None => machine,
         };
         // A channel for each: one for all would wake them in an order that no seed decides.

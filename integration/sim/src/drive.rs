@@ -296,6 +296,9 @@ impl World<'_> {
             ShardEffect::Call { id, call } => self.call(node, tenure, id, &call),
             ShardEffect::CancelCalls => self.cancel(node, tenure),
             ShardEffect::Progress(position) => self.report(node, tenure, ShardReport::Progress(position)),
+            ShardEffect::ProgressWith { position, state } => {
+                self.report(node, tenure, ShardReport::ProgressWith { position, state });
+            }
             ShardEffect::Checkpoint(position) => self.report(node, tenure, ShardReport::Checkpoint(position)),
             ShardEffect::Prepare(pending) => self.report(node, tenure, ShardReport::Prepare(pending)),
             ShardEffect::Missing => self.report(node, tenure, ShardReport::Missing),

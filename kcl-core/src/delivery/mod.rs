@@ -5,10 +5,16 @@
 //! strictest: no failure passes a record, and a batch goes out as soon as there is one.
 
 mod rules;
+mod window;
+mod windows;
 
 use std::{fmt, sync::Arc, time::Duration};
 
-pub(crate) use self::rules::{Portion, Rules, Verdict};
+pub use self::window::{LARGEST_WINDOW_STATE, Window, WindowCall};
+pub(crate) use self::{
+    rules::{Portion, Rules, Verdict},
+    windows::Windows,
+};
 use crate::record::{Batch, Record};
 
 /// How batches are made, how often they are tried, and what becomes of those that keep failing.
@@ -36,6 +42,11 @@ pub struct DeliveryPolicy {
     pub failed_items: FailedItems,
     /// What else happens to a batch whose retries or time are used up.
     pub exhausted: Exhausted,
+    /// The size of tumbling windows, of a millisecond or more: Lambda's `TumblingWindowInSeconds`. Each call then belongs to one
+    /// window, gets the state that the last one [returned](crate::shard::Outcome::Windowed), and the state is committed with
+    /// the checkpoint. Records are delivered in the order of the shard, so it takes [`Lanes::One`](crate::shard::Lanes::One)
+    /// and automatic checkpoints: other shards have no windows. `None`, the default, is no windows.
+    pub tumbling_window: Option<Duration>,
     /// When to leave the user's code alone for a while.
     pub breaker: Option<BreakerConfig>,
 }

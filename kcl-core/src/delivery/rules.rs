@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use bytestring::ByteString;
 
-use super::{Admission, Admitted, DeliveryPolicy, DeliverySettings, DiscardReason, Exhausted};
+use super::{Admission, Admitted, DeliveryPolicy, DeliverySettings, DiscardReason, Exhausted, FailedItems, Windows};
 use crate::{
     record::{Batch, Record},
     time::{Tick, Timestamp},
@@ -38,6 +38,7 @@ pub(crate) struct Rules {
     /// What the wall clock said at a time.
     clock: (Tick, Timestamp),
     quarantined: BTreeSet<ByteString>,
+    windows: Option<Windows>,
     /// Whether there are rules besides those that hold for everybody.
     is_plain: bool,
 }
@@ -57,6 +58,7 @@ impl Rules {
             admission: settings.admission,
             clock: (now, wall),
             quarantined: BTreeSet::new(),
+            windows: settings.policy.tumbling_window.and_then(Windows::new),
             is_plain: false,
         }
     }
@@ -64,6 +66,28 @@ impl Rules {
     /// Whether batches pass as they were read.
     pub(crate) fn is_plain(&self) -> bool {
         self.is_plain
+    }
+
+    pub(crate) fn windows(&self) -> Option<&Windows> {
+        self.windows.as_ref()
+    }
+
+    pub(crate) fn windows_mut(&mut self) -> Option<&mut Windows> {
+        self.windows.as_mut()
+    }
+
+    /// Which records come again when some failed. The state of a window is that of all records before the first that failed.
+    pub(crate) fn failed_items(&self) -> FailedItems {
+        match self.windows {
+            Some(_) => FailedItems::FromFirst,
+            None => self.policy.failed_items,
+        }
+    }
+
+    /// What the wall clock says at a time.
+    pub(crate) fn wall(&self, at: Tick) -> Timestamp {
+        let (tick, wall) = self.clock;
+        wall.saturating_add(at.since(tick)).saturating_sub(tick.since(at))
     }
 
     /// Keeps the records that are for the user's code, and counts those that are not: left out on request, and unreadable.
@@ -132,11 +156,17 @@ impl Rules {
                 discard: Some(reason),
             };
         }
+        let window_end = self
+            .windows
+            .as_ref()
+            .zip(first)
+            .map(|(windows, first)| windows.end_for(first.approximate_arrival_timestamp));
         let (mut records, mut payload) = (0, 0_u64);
         for record in waiting.take(at_most) {
+            let is_later = window_end.is_some_and(|end| record.approximate_arrival_timestamp >= end);
             payload = payload.saturating_add(self.payload(record));
             let fits = self.policy.max_payload.is_none_or(|limit| payload <= limit);
-            if records > 0 && (!fits || discarded(record).is_some()) {
+            if records > 0 && (!fits || is_later || discarded(record).is_some()) {
                 break;
             }
             records += 1;
@@ -156,9 +186,8 @@ impl Rules {
     }
 
     fn is_expired(&self, now: Tick, record: &Record) -> bool {
-        let (at, wall) = self.clock;
         self.policy.max_record_age.is_some_and(|longest| {
-            let oldest = wall.saturating_add(now.since(at)).saturating_sub(longest);
+            let oldest = self.wall(now).saturating_sub(longest);
             record.approximate_arrival_timestamp < oldest
         })
     }

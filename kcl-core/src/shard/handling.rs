@@ -7,17 +7,20 @@ mod calls;
 mod commit;
 mod deliveries;
 mod rules;
+mod windows;
 
 use self::{calls::Alone, commit::Uncommitted};
 use super::{
     FailingLane, LanesStatus, Waiting,
     lanes::{Delivery, DeliveryState, LaneSet, Lanes},
 };
+use bytes::Bytes;
 use bytestring::ByteString;
 
 use crate::{
     ack::AckTracker,
     delivery::Rules,
+    record::Batch,
     sequence::Position,
     time::{Tick, Timestamp},
 };
@@ -42,6 +45,8 @@ pub(super) struct Handling {
     ended: bool,
     /// Lanes that fail hold up all others.
     held_up: bool,
+    /// What batches of this shard have in common: the call that ends a window has no records.
+    nothing: Option<Batch>,
 }
 
 impl Handling {
@@ -62,6 +67,7 @@ impl Handling {
             last_call_made: false,
             ended: false,
             held_up: false,
+            nothing: None,
         }
     }
 
@@ -112,6 +118,12 @@ impl Handling {
 
     pub(super) fn set_quarantined(&mut self, keys: Vec<ByteString>) {
         self.lanes.rules_mut().set_quarantined(keys);
+    }
+
+    pub(super) fn resume_window(&mut self, state: Option<&Bytes>) {
+        if let Some((windows, state)) = self.lanes.rules_mut().windows_mut().zip(state) {
+            windows.resume(state);
+        }
     }
 
     /// Records that the user's code works on or is to work on, and the memory that they take.

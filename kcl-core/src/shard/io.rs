@@ -2,13 +2,14 @@
 
 use std::{fmt, time::Duration};
 
+use bytes::Bytes;
 use bytestring::ByteString;
 
 use super::Stall;
 use crate::{
     aggregate::OutOfRange,
     catalog::ChildShard,
-    delivery::{Discard, DiscardReason},
+    delivery::{Discard, DiscardReason, WindowCall},
     fetch::{Fetch, FetchFailure, FetchFailureKind, Retrieval, RetrievalMode, SubscribeAt},
     lease::PendingCheckpoint,
     record::Batch,
@@ -66,6 +67,14 @@ pub enum Outcome {
     SuccessBefore(usize),
     /// Everything was handled but the records at these indices.
     FailedItems(Vec<usize>),
+    /// The records before the first that failed, if one did, were handled, and this is the state of their window since.
+    /// Where the first record failed, nothing was handled, and the state is what it was.
+    Windowed {
+        /// The new state.
+        state: Bytes,
+        /// The index of the first record that failed.
+        failed: Option<usize>,
+    },
     /// Nothing was handled, for this reason.
     Failure(String),
     /// The user's code was not called: it could not be, for now. That is no try.
@@ -100,6 +109,9 @@ pub enum Call {
         batch: Batch,
         /// How often the first record of the batch has been tried, this time included.
         attempt: u32,
+        /// The window that the call is for, with [tumbling windows](crate::delivery::DeliveryPolicy::tumbling_window). The
+        /// call that ends a window has no records.
+        window: Option<WindowCall>,
     },
     /// Give records to the dead letters, for good. They are passed when that is done, and not before.
     Discard(Discard),
@@ -179,7 +191,16 @@ pub enum ShardEffect {
     CancelCalls,
     /// This far everything is handled: commit it when something is written anyway.
     Progress(Position),
-    /// Commit this position now and answer with [`ShardInput::Stored`].
+    /// This far everything is handled, and this is what the windows came to: when something is written anyway, commit both with
+    /// one write, as the checkpoint and as a [`PendingCheckpoint`] of the same position. The state may change where the
+    /// position does not, and must be written then too.
+    ProgressWith {
+        /// How far.
+        position: Position,
+        /// The state as of there; none is to be kept if there is none.
+        state: Option<Bytes>,
+    },
+    /// Commit this position now, with the state that was told last as of there, and answer with [`ShardInput::Stored`].
     Checkpoint(Position),
     /// Note in the table that this is about to be committed.
     Prepare(PendingCheckpoint),

@@ -31,6 +31,7 @@ use crate::{
     delivery::{DeliverySettings, Rules},
     fetch::{FetchFailureKind, MAX_RECORDS_PER_READ, PollPacing, Retrieval, RetrievalMode},
     ids::HashKeyRange,
+    lease::PendingCheckpoint,
     retry::Backoff,
     sequence::Position,
     time::{Tick, Timestamp},
@@ -175,8 +176,22 @@ impl ShardMachine {
 
     /// The same machine, which delivers by these rules. `now` is when it was told the wall-clock time.
     #[must_use]
-    pub fn with_delivery(mut self, settings: DeliverySettings, now: Tick) -> Self {
+    pub fn with_delivery(mut self, mut settings: DeliverySettings, now: Tick) -> Self {
+        if self.config.lanes != Lanes::One {
+            settings.policy.tumbling_window = None;
+        }
         self.handling.set_rules(Rules::new(settings, now, self.opened_at));
+        self
+    }
+
+    /// The same machine, which goes on with the window that was open when the checkpoint where it starts was committed. What
+    /// belongs to another position, or is the state of something else, is left alone. Comes after the rules.
+    #[must_use]
+    pub fn with_window_state(mut self, pending: Option<&PendingCheckpoint>) -> Self {
+        let state = pending
+            .filter(|pending| pending.position == *self.handling.handled())
+            .and_then(|pending| pending.state.as_ref());
+        self.handling.resume_window(state);
         self
     }
 

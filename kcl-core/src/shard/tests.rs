@@ -10,6 +10,7 @@ use crate::{
 };
 
 mod watchdog;
+mod windows;
 
 const NOW: Tick = Tick::from_origin(Duration::from_secs(100));
 const MINUTE: Duration = Duration::from_secs(60);
@@ -101,7 +102,7 @@ fn called(machine: &mut ShardMachine, outcome: Outcome) -> Vec<ShardEffect> {
 fn delivers(effects: &[ShardEffect], numbers: impl IntoIterator<Item = u64>, tried: u32) -> bool {
     let numbers = batch(numbers);
     let matches = |effect: &ShardEffect| {
-        matches!(effect, ShardEffect::Call { call: Call::Process { batch, attempt }, .. }
+        matches!(effect, ShardEffect::Call { call: Call::Process { batch, attempt, .. }, .. }
             if batch.records() == numbers.records() && *attempt == tried)
     };
     effects.iter().any(matches)

@@ -2,6 +2,8 @@
 
 use std::{fmt, time::Duration};
 
+use bytes::Bytes;
+
 use super::streams::StreamConfig;
 use crate::{
     catalog::{Shard, ShardFilter},
@@ -71,6 +73,14 @@ impl From<&StoreError> for StoreFailure {
 pub enum ShardReport {
     /// This far everything is handled; commit it when something is written anyway.
     Progress(Position),
+    /// The same, and this is the state of the windows as of there: whatever is written next that has this position as its
+    /// checkpoint has both.
+    ProgressWith {
+        /// How far.
+        position: Position,
+        /// The state; none is to be kept if there is none.
+        state: Option<Bytes>,
+    },
     /// Commit this position now.
     Checkpoint(Position),
     /// Note now that this is about to be committed.

@@ -34,6 +34,7 @@ impl WorkerMachine {
         };
         let (key, from, to) = (row.key.clone(), tenure.lease.checkpoint.clone(), row.checkpoint.clone());
         (tenure.wanted, tenure.urgent, tenure.prepared) = (None, None, None);
+        tenure.carried = None;
         let descends = !row.parents.is_empty();
         tenure.adopt(row);
         if descends {

@@ -3,6 +3,8 @@
 
 use std::{sync::Arc, time::Duration};
 
+use bytes::Bytes;
+
 use super::{OpId, TenureId};
 use crate::{
     catalog::ChildShard,
@@ -59,6 +61,8 @@ pub(super) struct Tenure {
     pub(super) urgent: Option<Position>,
     /// What to note with the next write as about to be committed.
     pub(super) prepared: Option<PendingCheckpoint>,
+    /// The state of the consumer's windows, and the position that it is as of: the two are written together or not at all.
+    pub(super) carried: Option<(Position, Option<Bytes>)>,
     /// The consumer works at a place from before a seek: nothing that it says counts, but that it ended.
     pub(super) deaf: bool,
     /// The consumer may start once the scan of this number is in.
@@ -85,6 +89,7 @@ impl Tenure {
             wanted: None,
             urgent: None,
             prepared: None,
+            carried: None,
             deaf: false,
             after_scan: 0,
             paused: false,
@@ -113,6 +118,20 @@ impl Tenure {
             // What is committed after something was prepared takes its place.
             self.prepared = None;
         }
+    }
+
+    /// Remembers the state that goes with a position.
+    pub(super) fn carry(&mut self, position: Position, state: Option<Bytes>) {
+        self.carried = Some((position, state));
+    }
+
+    /// What the row says beside `checkpoint` when it holds that: for consumers with windows, the state as of there.
+    fn beside(&self, checkpoint: &Position) -> Option<Option<PendingCheckpoint>> {
+        let (position, state) = self.carried.as_ref().filter(|(position, _)| position == checkpoint)?;
+        Some(state.clone().map(|state| PendingCheckpoint {
+            position: position.clone(),
+            state: Some(state),
+        }))
     }
 
     /// Remembers what is about to be committed, unless the table says so already.
@@ -165,7 +184,14 @@ impl Tenure {
             Stage::Closing(LastWrite::GiveBack) => LeaseWrite::release(&self.lease, wanted),
             _ => LeaseWrite::renew(&self.lease, wanted),
         };
-        self.prepared.iter().cloned().fold(write, LeaseWrite::preparing)
+        let mut write = self.prepared.iter().cloned().fold(write, LeaseWrite::preparing);
+        let checkpoint = self.wanted.as_ref().unwrap_or(&self.lease.checkpoint);
+        if let Some(pending) = self.beside(checkpoint)
+            && (self.wanted.is_some() || pending != self.lease.pending_checkpoint)
+        {
+            write.patch.pending_checkpoint = Some(pending);
+        }
+        write
     }
 
     /// Takes over the row that is now in the table, and says whether it holds a new checkpoint.
@@ -210,7 +236,9 @@ impl Tenure {
         row.hash_key_range = self.lease.hash_key_range;
         row.shard_start.clone_from(&self.lease.shard_start);
         (row.seeks, row.paused) = (self.lease.seeks, self.lease.paused);
-        row.pending_checkpoint.clone_from(&self.lease.pending_checkpoint);
+        row.pending_checkpoint = self
+            .beside(&row.checkpoint)
+            .unwrap_or_else(|| self.lease.pending_checkpoint.clone());
         if let Stage::Closing(LastWrite::FinishShard(children)) = &self.stage {
             // It may have vanished because it was finished, by a write whose answer was lost, and cleaned up.
             row.checkpoint = Position::ShardEnd;

@@ -163,6 +163,10 @@ impl WorkerMachine {
         }
         match report {
             ShardReport::Progress(position) => tenure.want(position, false),
+            ShardReport::ProgressWith { position, state } => {
+                tenure.want(position.clone(), false);
+                tenure.carry(position, state);
+            }
             ShardReport::Checkpoint(position) => {
                 tenure.want(position, true);
                 if tenure.wanted.is_none() {

@@ -8,11 +8,12 @@ mod window;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
+pub use kcl_core::delivery::Window;
 use kcl_core::{Record, ShardId, Timestamp};
 
 pub use self::{
     parse::{EventRecord, InvalidEvent, parse_event},
-    window::{Window, WindowInvoke},
+    window::WindowInvoke,
 };
 
 /// The most bytes of an event that Lambda takes: 6 MB, after the encoding of the data.

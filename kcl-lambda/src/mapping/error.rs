@@ -25,10 +25,18 @@ impl InvalidMapping {
         Self::new("FilterCriteria", "a list of filters", invalid.to_string())
     }
 
-    /// No worker keeps the state of windows yet.
+    /// A function of this process is given batches, and returns no state.
     pub(crate) fn of_windows(size: Duration) -> Self {
-        let rule = "use 0: this version has no tumbling windows";
+        let rule =
+            "use 0, or a function that is invoked with events: one that is called with batches has no window state";
         Self::new("TumblingWindowInSeconds", size.as_secs(), rule)
+    }
+
+    /// An event with the largest state of a window has to leave room for records.
+    pub(crate) fn of_payload_with_window(limit: usize, at_least: usize) -> Self {
+        let rule =
+            format!("use at least {at_least} with TumblingWindowInSeconds: an event holds the state of its window too");
+        Self::new("KclExtensions.PayloadLimitInBytes", limit, rule)
     }
 
     /// The setting by its name, such as `DestinationConfig.OnFailure.Destination`.

@@ -5,15 +5,16 @@ use std::{
     time::Duration,
 };
 
-use kcl_core::Batch;
+use bytes::Bytes;
+use kcl_core::{Batch, delivery::WindowCall};
 use kcl_runtime::{BatchCall, BatchHandler, BatchOutcome, CallOutcome};
 
 use super::MappedFunction;
 use crate::{
-    event::{EventSource, EventWriter},
+    event::{EventSource, EventWriter, WindowInvoke},
     invoke::{Invocation, Invoke, InvokeError, RequestId},
     metrics::{Ended, MappingMetrics},
-    response::{ResponseRules, ResponseVerdict},
+    response::{InvalidResponse, ResponseRules, ResponseVerdict, WindowState},
 };
 
 /// Invokes a function with events.
@@ -41,22 +42,54 @@ impl InvokingHandler {
         }
     }
 
-    fn invocation(&self, call: &BatchCall) -> Invocation {
-        let event = EventWriter::new(&self.source, &call.shard.shard).event(&call.batch);
+    fn invocation(&self, call: &BatchCall) -> Result<Invocation, InvalidResponse> {
+        let writer = EventWriter::new(&self.source, &call.shard.shard);
+        let event = match &call.window {
+            None => writer.event(&call.batch),
+            Some(window) => writer.window_event(&call.batch, &invoke_of(window)?),
+        };
         let mut chance = self.chance.lock().unwrap_or_else(PoisonError::into_inner);
         let request = RequestId::random(&mut chance);
-        Invocation::new(request, event, self.timeout, self.function_arn.clone())
+        let arn = self.function_arn.clone();
+        Ok(Invocation::new(request, event, self.timeout, arn))
     }
+
+    /// The state that the last call for a window returns is dropped, so that none need be returned.
+    fn rules_for(&self, call: &BatchCall) -> ResponseRules {
+        let is_final = call.window.as_ref().is_some_and(|window| window.is_final);
+        ResponseRules {
+            window_state: self.rules.window_state && !is_final,
+            ..self.rules
+        }
+    }
+}
+
+fn invoke_of(call: &WindowCall) -> Result<WindowInvoke, InvalidResponse> {
+    let state = match std::str::from_utf8(&call.state) {
+        Ok("") => WindowState::default(),
+        Ok(json) => WindowState::new(json)?,
+        Err(_) => return Err(InvalidResponse::StateIsNoObject { found: "no text" }),
+    };
+    Ok(WindowInvoke {
+        window: call.window,
+        state,
+        is_final: call.is_final,
+        is_terminated_early: call.is_terminated_early,
+    })
 }
 
 impl BatchHandler for InvokingHandler {
     async fn handle(&self, call: BatchCall) -> CallOutcome {
-        let invocation = self.invocation(&call);
+        let invocation = match self.invocation(&call) {
+            Ok(invocation) => invocation,
+            // The state that the lease table holds is none that a function returned.
+            Err(invalid) => return CallOutcome::Failed(invalid.into()),
+        };
         let running = self.metrics.begins(&call);
         let result = self.function.invoke(invocation).await;
         match result {
             Ok(response) => {
-                let verdict = ResponseVerdict::of(&response, &call.batch, self.rules);
+                let verdict = ResponseVerdict::of(&response, &call.batch, self.rules_for(&call));
                 running.ended(match &verdict {
                     ResponseVerdict::AllHandled { .. } => Ended::Handled,
                     ResponseVerdict::Failed { .. } | ResponseVerdict::Invalid(_) => Ended::Failed,
@@ -79,15 +112,22 @@ impl BatchHandler for InvokingHandler {
 }
 
 fn outcome_of(verdict: ResponseVerdict, batch: &Batch) -> CallOutcome {
-    match verdict {
-        ResponseVerdict::AllHandled { .. } => CallOutcome::Done(BatchOutcome::success()),
-        ResponseVerdict::Failed { failed, .. } => {
-            let mut outcome = BatchOutcome::success();
+    let mut outcome = BatchOutcome::success();
+    let state = match verdict {
+        ResponseVerdict::AllHandled { state } => state,
+        ResponseVerdict::Failed { failed, state } => {
             for record in failed.indexes().iter().filter_map(|index| batch.get(*index)) {
                 outcome.fail_record(record);
             }
-            CallOutcome::Done(outcome)
+            state
         }
-        ResponseVerdict::Invalid(invalid) => CallOutcome::Failed(invalid.into()),
+        ResponseVerdict::Invalid(invalid) => return CallOutcome::Failed(invalid.into()),
+    };
+    match state {
+        None => CallOutcome::Done(outcome),
+        Some(state) => CallOutcome::Windowed {
+            outcome,
+            state: Bytes::copy_from_slice(state.as_json().as_bytes()),
+        },
     }
 }

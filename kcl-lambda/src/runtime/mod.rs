@@ -152,12 +152,15 @@ impl MappedFunction {
     /// outcome names count as failed where `ReportBatchItemFailures` is on, and the whole batch does where it is not.
     ///
     /// # Errors
-    /// As [`invoking`](Self::invoking).
+    /// As [`invoking`](Self::invoking), and if the mapping has a tumbling window, whose state batches do not carry.
     pub fn calling<F, R>(&self, worker: WorkerBuilder, function: F) -> Result<FunctionWorkerBuilder, InvalidMapping>
     where
         F: Fn(Batch) -> R + Send + Sync + 'static,
         R: Future<Output: IntoBatchOutcome> + Send + 'static,
     {
+        if let Some(size) = self.mapping.tumbling_window {
+            return Err(InvalidMapping::of_windows(size));
+        }
         let metrics = MappingMetrics::new(&self.mapping);
         let function = OwnFunction::new(self, function, metrics.clone());
         self.put_together(worker, metrics, |worker| worker.handler(function))
@@ -178,9 +181,6 @@ impl MappedFunction {
         metrics: MappingMetrics,
         handled: impl FnOnce(WorkerBuilder) -> FunctionWorkerBuilder,
     ) -> Result<FunctionWorkerBuilder, InvalidMapping> {
-        if let Some(size) = self.mapping.tumbling_window {
-            return Err(InvalidMapping::of_windows(size));
-        }
         metrics::describe();
         worker.configure(|config| worker_settings::apply(&self.mapping, config));
         let admission = MappingAdmission::new(&self.mapping, &self.source, self.counts.clone(), metrics)?;

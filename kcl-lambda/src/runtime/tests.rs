@@ -356,13 +356,4 @@ async fn given_a_shadow_when_it_fails_and_answers_otherwise_then_it_is_counted_a
     run.worker.stop().await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn given_a_tumbling_window_when_a_worker_is_built_then_it_is_refused_rather_than_ignored() {
-    let world = TestWorld::new("telemetry", 1).await;
-    let mapped = MappedFunction::new(mapping(json!({"TumblingWindowInSeconds": 60})));
-    let refused = mapped.calling(world.worker("w1"), |_| async {});
-    assert_eq!(
-        refused.map(|_| ()).map_err(|invalid| invalid.setting().to_owned()),
-        Err("TumblingWindowInSeconds".to_owned())
-    );
-}
+mod windows;

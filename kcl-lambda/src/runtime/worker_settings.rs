@@ -3,16 +3,17 @@
 use std::sync::Arc;
 
 use kcl_core::{
-    ShardId,
-    delivery::{BreakerConfig, DeliveryPolicy, DeliverySettings, Exhausted, FailedItems},
+    ShardId, Timestamp,
+    delivery::{BreakerConfig, DeliveryPolicy, DeliverySettings, Exhausted, FailedItems, LARGEST_WINDOW_STATE},
     shard::Lanes,
 };
 use kcl_runtime::{Config, ConsumerSelector, RetrievalMode};
 
 use super::admission::MappingAdmission;
 use crate::{
-    event::{EventSource, EventWriter},
+    event::{EventSource, EventWriter, Window, WindowInvoke},
     mapping::{EventSourceMapping, InvalidMapping, OnExhausted},
+    response::WindowState,
 };
 
 /// Sets what the mapping has a setting for, and leaves the rest as it is.
@@ -47,7 +48,10 @@ pub(super) fn delivery(
     let extensions = &mapping.extensions;
     let policy = DeliveryPolicy {
         batching_window: mapping.maximum_batching_window,
-        max_payload: extensions.payload_limit.map(|limit| room_for_records(limit, source)),
+        max_payload: match extensions.payload_limit {
+            Some(limit) => Some(room_for_records(limit, mapping, source)?),
+            None => None,
+        },
         max_retries: mapping.maximum_retry_attempts,
         max_record_age: mapping.maximum_record_age,
         bisect: mapping.bisect_batch_on_function_error,
@@ -59,6 +63,7 @@ pub(super) fn delivery(
             OnExhausted::QuarantineKey => Exhausted::Quarantine,
             OnExhausted::Discard => Exhausted::Discard,
         },
+        tumbling_window: mapping.tumbling_window,
         breaker: extensions.circuit_breaker.map(|breaker| BreakerConfig {
             failures: breaker.failures,
             pause: breaker.open_for,
@@ -71,8 +76,28 @@ pub(super) fn delivery(
 }
 
 /// What an event of `limit` bytes leaves for its records, each with a comma.
-fn room_for_records(limit: usize, _source: &EventSource) -> u64 {
-    (limit + 1).saturating_sub(EventWriter::envelope_bytes()) as u64
+fn room_for_records(limit: usize, mapping: &EventSourceMapping, source: &EventSource) -> Result<u64, InvalidMapping> {
+    let envelope = match mapping.tumbling_window {
+        None => EventWriter::envelope_bytes(),
+        Some(size) => {
+            let window = Window::of(Timestamp::from_epoch_millis(0), size);
+            let invoke = window.map(|window| WindowInvoke {
+                window,
+                state: WindowState::default(),
+                is_final: false,
+                is_terminated_early: false,
+            });
+            let members = invoke.map_or(0, |invoke| {
+                EventWriter::new(source, &any_shard()).window_envelope_bytes(&invoke)
+            });
+            let envelope = members + LARGEST_WINDOW_STATE;
+            if limit < 2 * envelope {
+                return Err(InvalidMapping::of_payload_with_window(limit, 2 * envelope));
+            }
+            envelope
+        }
+    };
+    Ok((limit + 1).saturating_sub(envelope) as u64)
 }
 
 /// Names of shards are of one length, but for streams with more than 10^12 of them.

@@ -1,5 +1,7 @@
 //! Calls that run alone: `initialize` before all deliveries, and those after them.
 
+use std::time::Duration;
+
 use super::Handling;
 use crate::{
     shard::{Call, CallId, Finish, Outcome, ShardEffect, ShardEvent, ShardMachine, StopReason, Waiting},
@@ -67,7 +69,10 @@ impl ShardMachine {
         self.start_alone(call, 1);
     }
 
-    fn start_alone(&mut self, call: Call, attempt: u32) {
+    fn start_alone(&mut self, mut call: Call, attempt: u32) {
+        if let Call::Process { attempt: told, .. } = &mut call {
+            *told = attempt;
+        }
         let id = self.handling.lanes.next_id();
         self.effects.push_back(ShardEffect::Call { id, call: call.clone() });
         let state = State::Running(id);
@@ -82,7 +87,11 @@ impl ShardMachine {
         {
             Some(alone) => return self.start_alone(alone.call, alone.attempt.saturating_add(1)),
             None if self.handling.alone.is_some() => return,
+            None if self.end_window() => return,
             None => self.advance_deliveries(now),
+        }
+        if self.handling.alone.is_some() {
+            return;
         }
         if self.reading.is_exhausted() && self.handling.lanes.is_idle() && !self.handling.ended {
             self.handling.ended = true;
@@ -104,17 +113,19 @@ impl ShardMachine {
         let lost = self.stop.is_some_and(StopReason::is_void);
         match (outcome, &alone.call) {
             // What was set up is told that the lease is lost, however late.
-            (Outcome::Success | Outcome::SuccessBefore(_), call @ Call::Initialize { .. }) => self.milestone(call),
+            (
+                Outcome::Success | Outcome::SuccessBefore(_) | Outcome::Windowed { .. },
+                call @ Call::Initialize { .. },
+            ) => self.milestone(call),
             // What a call says after the lease was lost does not count: another worker may have handled the same records.
             _ if lost => {}
-            (Outcome::Success | Outcome::SuccessBefore(_), call) => self.milestone(call),
-            (Outcome::Failure(error), _) => self.failed_alone(now, alone, error),
-            (Outcome::Postponed { reason, .. } | Outcome::NotCalled { reason, .. }, _) => {
-                self.failed_alone(now, alone, reason);
-            }
+            (Outcome::Success | Outcome::SuccessBefore(_) | Outcome::Windowed { .. }, call) => self.milestone(call),
+            (Outcome::Failure(error), _) => self.failed_alone(now, alone, None, error),
+            (Outcome::Postponed { reason, wait }, _) => self.failed_alone(now, alone, Some(wait), reason),
+            (Outcome::NotCalled { reason, wait }, _) => self.failed_alone(now, alone, wait, reason),
             (Outcome::FailedItems(_), _) => {
                 let error = "items were named as failed, and there were none".to_owned();
-                self.failed_alone(now, alone, error);
+                self.failed_alone(now, alone, None, error);
             }
             (Outcome::Cancelled, call) => self.cancelled(call.name(), alone.attempt),
         }
@@ -148,16 +159,17 @@ impl ShardMachine {
                 self.handling.last_call_made = true;
                 self.finish(Finish::Ended(children));
             }
-            Call::Process { .. } | Call::Discard(_) | Call::ShutdownRequested | Call::LeaseLost => {}
+            Call::Process { .. } => self.window_ended(call),
+            Call::Discard(_) | Call::ShutdownRequested | Call::LeaseLost => {}
         }
     }
 
-    fn failed_alone(&mut self, now: Tick, alone: Alone, error: String) {
+    fn failed_alone(&mut self, now: Tick, alone: Alone, wait: Option<Duration>, error: String) {
         // While stopping nothing is repeated.
         let retry_in = self
             .stop
             .is_none()
-            .then(|| self.config.handler_backoff.wait(alone.attempt, &mut self.rng));
+            .then(|| wait.unwrap_or_else(|| self.config.handler_backoff.wait(alone.attempt, &mut self.rng)));
         self.effects.push_back(ShardEffect::Event(ShardEvent::CallFailed {
             call: alone.call.name(),
             attempt: alone.attempt,

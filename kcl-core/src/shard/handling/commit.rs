@@ -54,12 +54,25 @@ impl ShardMachine {
         let Some(watermark) = handling.acks.take_watermark() else {
             return;
         };
-        handling.handled = watermark.clone();
+        handling.handled = watermark;
         handling.uncommitted.records += handling.acks.passed() - passed_before;
         handling.uncommitted.since.get_or_insert(now);
-        if self.is_automatic() {
-            self.effects.push_back(ShardEffect::Progress(watermark));
+        self.tell_progress();
+    }
+
+    /// Tells how far everything is handled, and what the windows came to.
+    pub(super) fn tell_progress(&mut self) {
+        if !self.is_automatic() || self.awaits_window() {
+            return;
         }
+        let position = self.handling.handled.clone();
+        self.effects.push_back(match self.handling.lanes.rules().windows() {
+            None => ShardEffect::Progress(position),
+            Some(windows) => ShardEffect::ProgressWith {
+                position,
+                state: windows.to_keep(),
+            },
+        });
     }
 
     fn is_automatic(&self) -> bool {
@@ -72,7 +85,7 @@ impl ShardMachine {
         };
         let uncommitted = &self.handling.uncommitted;
         let since = uncommitted.since?;
-        if self.stop.is_some() || uncommitted.requested.is_some() {
+        if self.stop.is_some() || uncommitted.requested.is_some() || self.awaits_window() {
             return None;
         }
         Some(if uncommitted.records >= records {

@@ -23,7 +23,8 @@ impl ShardMachine {
             let Some(made) = handling.lanes.retry_due(now, &mut handling.acks) else {
                 break;
             };
-            self.effects.push_back(effect(made));
+            let made = effect(made);
+            self.deliver(made);
         }
         if self.config.lanes == Lanes::One && self.handling.lanes.rules().is_plain() {
             self.deliver_in_order(now);
@@ -57,6 +58,7 @@ impl ShardMachine {
             return Some((popped.batch, nothing));
         };
         self.handling.delivered = end.clone();
+        self.look_at(&popped.batch);
         let batch = self.admit(popped.batch);
         if batch.is_empty() {
             self.pass_over(now, end.clone());
@@ -107,15 +109,19 @@ impl ShardMachine {
                 self.handling.lanes.take_in(now, &mut self.handling.acks, &batch, &end);
             }
         }
-        // Nobody joins a batch any more at the end of the shard, or where there is no room.
-        let all = self.reading.is_exhausted() || self.room_in_lanes().is_none();
+        if self.end_window() {
+            return;
+        }
+        // Nobody joins a batch any more at the end of the shard or of a window, or where there is no room.
+        let all = self.reading.is_exhausted() || self.room_in_lanes().is_none() || self.window_is_over();
         self.handling.lanes.ripen(now, all);
         while self.handling.lanes.has_free_call(now) {
             let handling = &mut self.handling;
             let Some(made) = handling.lanes.deliver_next(now, &mut handling.acks) else {
                 break;
             };
-            self.effects.push_back(effect(made));
+            let made = effect(made);
+            self.deliver(made);
         }
         self.notice_hold_up();
     }
@@ -161,13 +167,21 @@ impl ShardMachine {
             return;
         };
         let (records, attempt, call) = (delivery.len(), delivery.attempt(), delivery.call_name());
-        if delivery.discard().is_none() {
+        let is_call = delivery.discard().is_none();
+        if is_call {
             self.note_health(now, &outcome, records);
+            self.note_state(&outcome, records);
         }
         match outcome {
-            Outcome::Success => self.completed(now, lane, records),
+            Outcome::Success | Outcome::Windowed { failed: None, .. } => self.completed(now, lane, records),
             Outcome::SuccessBefore(index) if index >= records => self.completed(now, lane, records),
-            Outcome::SuccessBefore(index) => self.handled_before(now, lane, index, records),
+            Outcome::Windowed {
+                failed: Some(index), ..
+            } if index >= records => self.completed(now, lane, records),
+            Outcome::SuccessBefore(index)
+            | Outcome::Windowed {
+                failed: Some(index), ..
+            } => self.handled_before(now, lane, index, records),
             Outcome::FailedItems(items) => self.failed_items(now, lane, &items, records),
             Outcome::Failure(error) => self.delivery_failed(now, lane, false, error),
             Outcome::NotCalled { wait, reason } => self.not_called(now, lane, wait, reason),
@@ -225,7 +239,8 @@ impl ShardMachine {
             let Some(made) = handling.lanes.deliver_gap(now, &mut handling.acks) else {
                 return;
             };
-            self.effects.push_back(effect(made));
+            let made = effect(made);
+            self.deliver(made);
         }
     }
 
@@ -249,6 +264,7 @@ pub(super) fn effect((id, delivery): Made<'_>) -> ShardEffect {
         None => Call::Process {
             batch,
             attempt: delivery.attempt(),
+            window: None,
         },
         Some(reason) => Call::Discard(Discard {
             batch,

@@ -15,8 +15,16 @@ impl ShardMachine {
         let lanes = &mut self.handling.lanes;
         let was_open = lanes.breaker_is_open();
         match outcome {
-            Outcome::Success | Outcome::SuccessBefore(1..) => lanes.note_success(),
-            Outcome::Failure(_) | Outcome::NotCalled { .. } | Outcome::SuccessBefore(0) => {
+            Outcome::Success
+            | Outcome::SuccessBefore(1..)
+            | Outcome::Windowed {
+                failed: None | Some(1..),
+                ..
+            } => lanes.note_success(),
+            Outcome::Failure(_)
+            | Outcome::NotCalled { .. }
+            | Outcome::SuccessBefore(0)
+            | Outcome::Windowed { failed: Some(0), .. } => {
                 lanes.note_failure(now);
             }
             // Code that handles some records works.
@@ -52,9 +60,9 @@ impl ShardMachine {
         let Some(first) = failed.first().copied() else {
             return self.completed(now, lane, records);
         };
-        let policy = &self.handling.lanes.rules().policy;
+        let rule = self.handling.lanes.rules().failed_items();
         let delivery = self.handling.lanes.delivery(lane);
-        let Some(delivery) = delivery.filter(|_| policy.failed_items == FailedItems::Each) else {
+        let Some(delivery) = delivery.filter(|_| rule == FailedItems::Each) else {
             return self.handled_before(now, lane, first, records);
         };
         let keep = with_followers(delivery.batch(), &failed);

@@ -5,7 +5,7 @@ use crate::{
     ack::AckTracker,
     delivery::{DiscardReason, Rules, Verdict},
     record::Batch,
-    time::Tick,
+    time::{Tick, Timestamp},
 };
 
 impl LaneSet {
@@ -24,6 +24,16 @@ impl LaneSet {
 
     pub(in crate::shard) fn breaker_is_open(&self) -> bool {
         self.breaker.is_open()
+    }
+
+    /// When the record arrived that is delivered next, where there is one lane.
+    pub(in crate::shard) fn next_arrival(&self) -> Option<Timestamp> {
+        self.lanes.first()?.next_arrival()
+    }
+
+    /// Whether no delivery is made or is to be made again.
+    pub(in crate::shard) fn delivers_nothing(&self) -> bool {
+        self.lanes.iter().all(|lane| lane.delivery.is_none())
     }
 
     /// A call succeeded, at least in part.

@@ -10,7 +10,7 @@ use crate::{
     delivery::{Portion, Rules},
     record::{Batch, Record},
     sequence::Position,
-    time::Tick,
+    time::{Tick, Timestamp},
 };
 
 /// A lane that is used again keeps room for so many records: most hold few.
@@ -54,6 +54,11 @@ pub(super) struct Lane {
 impl Lane {
     pub(super) fn has_waiting(&self) -> bool {
         !self.runs.is_empty()
+    }
+
+    /// When the first record arrived that waits.
+    pub(super) fn next_arrival(&self) -> Option<Timestamp> {
+        self.records.front().map(|record| record.approximate_arrival_timestamp)
     }
 
     /// The how-manieth record of the tenure is the first that is not handled.

@@ -90,6 +90,8 @@ impl ShardMachine {
         }
         self.tell_retrieval();
         self.reading.millis_behind_latest = fetch.batch.millis_behind_latest();
+        let to_tip = fetch.batch.millis_behind_latest() == Some(0);
+        self.note_read(self.reading.read_started, &fetch.batch, to_tip);
         self.watch_fetch(now, &fetch.batch, fetch.end.is_some());
         let batch = unread_part(&self.reading.read, self.reading.in_part, &fetch.batch);
         let bytes = batch.size() as u64;

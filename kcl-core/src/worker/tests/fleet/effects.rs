@@ -75,6 +75,7 @@ impl Fleet {
                     self.schedule(delay, life, Event::CallEnds(tenure, calls, Outcome::Cancelled));
                 }
                 ShardEffect::Progress(position) => self.report(life, tenure, ShardReport::Progress(position)),
+                ShardEffect::ProgressWith { .. } => unreachable!("this fleet has no windows"),
                 ShardEffect::Checkpoint(position) => self.report(life, tenure, ShardReport::Checkpoint(position)),
                 ShardEffect::Prepare(pending) => self.report(life, tenure, ShardReport::Prepare(pending)),
                 ShardEffect::Missing => self.report(life, tenure, ShardReport::Missing),
