@@ -4,7 +4,9 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use kcl_core::{ApplicationName, Batch, BoxError, PendingCheckpoint, Position, ShardId, StreamId, StreamName, delivery::WindowCall};
+use kcl_core::{
+    ApplicationName, Batch, BoxError, PendingCheckpoint, Position, ShardId, StreamId, StreamName, delivery::WindowCall,
+};
 
 use crate::{checkpointer::Checkpointer, clock::Clock};
 

@@ -10,6 +10,7 @@ mod peers;
 mod places;
 mod streams;
 mod syncing;
+mod windows;
 mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
