@@ -6,7 +6,8 @@ use kcl_core::{Record, SequenceNumber};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Value, value::RawValue};
 
-/// The most bytes that the state of a window may have, as JSON: Lambda's 1 MB.
+/// The most bytes that the state of a window may have on Lambda, as JSON: 1 MB. A worker keeps less, see
+/// [`LARGEST_WINDOW_STATE`](kcl_core::delivery::LARGEST_WINDOW_STATE).
 pub const WINDOW_STATE_BYTES_MAX: usize = 1024 * 1024;
 
 /// What the event source mapping asks of a function's response.
@@ -139,7 +140,7 @@ impl WindowState {
         self.0.get()
     }
 
-    /// Whether it is larger than [`WINDOW_STATE_BYTES_MAX`]: the window then ends early.
+    /// Whether it is larger than [`WINDOW_STATE_BYTES_MAX`]: on Lambda the window then ends early.
     #[must_use]
     pub fn is_too_large(&self) -> bool {
         self.as_json().len() > WINDOW_STATE_BYTES_MAX

@@ -253,7 +253,7 @@ fn windows() -> Vec<Row> {
             "window: size of the state",
             "1 MB",
             Documented,
-            "1,048,576 bytes of JSON",
+            "events and answers as there; what a worker keeps is less, see below",
             || {
                 let state =
                     |bytes: usize| WindowState::new(&format!(r#"{{"a":"{}"}}"#, "x".repeat(bytes - 8))).unwrap();

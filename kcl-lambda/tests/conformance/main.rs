@@ -9,6 +9,7 @@ mod mappings;
 mod page;
 mod records;
 mod responses;
+mod windows;
 
 /// One thing that AWS does.
 pub(crate) struct Row {

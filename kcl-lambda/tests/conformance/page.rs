@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{Row, events, filters, mappings, records, responses};
+use super::{Row, events, filters, mappings, records, responses, windows};
 
 const INTRO: &str = "# What AWS Lambda does, and what kcl-lambda does
 
@@ -12,16 +12,17 @@ table. The page is written from the tests (`KCL_WRITE_PAGE=1 cargo test -p kcl-l
 Where it is known from: *documented* by AWS; *observed* on AWS; *community*: told by users, done by emulators, or
 read in the source of EventBridge's matcher; *our choice*: not known, and decided here.
 
-How batches are delivered again, cut, given up and checkpointed is not on this page: that is the worker's.
+How batches without windows are delivered again, cut, given up and checkpointed is not on this page: that is the worker's.
 ";
 
 fn page() -> String {
     let mut page = INTRO.to_owned();
-    let tables: [(&str, &str, Vec<Row>); 5] = [
+    let tables: [(&str, &str, Vec<Row>); 6] = [
         ("Settings of an event source mapping", "mappings", mappings::rows()),
         ("Filters", "filters", filters::rows()),
         ("Events", "events", events::rows()),
         ("Responses", "responses", responses::rows()),
+        ("Tumbling windows", "windows", windows::rows()),
         (
             "Invocation records for failure destinations",
             "records",
@@ -69,6 +70,7 @@ fn no_table_has_two_rows_of_one_name() {
         filters::rows(),
         events::rows(),
         responses::rows(),
+        windows::rows(),
         records::rows(),
     ] {
         let count = rows.len();

@@ -62,7 +62,7 @@ impl Collecting {
     }
 }
 
-fn windowed(settings: Value) -> MappedFunction {
+fn windowed(settings: &Value) -> MappedFunction {
     let mut all = json!({"TumblingWindowInSeconds": 60});
     let members = all.as_object_mut().expect("an object");
     members.append(&mut settings.as_object().cloned().expect("an object"));
@@ -70,7 +70,7 @@ fn windowed(settings: Value) -> MappedFunction {
 }
 
 fn worker(world: &TestWorld, name: &str, function: &Arc<Collecting>) -> FunctionWorkerBuilder {
-    let mapped = windowed(json!({}));
+    let mapped = windowed(&json!({}));
     let worker = mapped.invoking(world.worker(name), function.clone());
     let letters = Arc::new(Letters::default());
     worker
@@ -194,9 +194,9 @@ async fn given_what_cannot_have_windows_when_a_worker_is_built_then_it_is_refuse
         Ok(_) => "nothing".to_owned(),
         Err(invalid) => invalid.setting().to_owned(),
     };
-    let batches = windowed(json!({})).calling(world.worker("w1"), |_| async {});
+    let batches = windowed(&json!({})).calling(world.worker("w1"), |_| async {});
     assert_eq!(refused(batches), "TumblingWindowInSeconds");
-    let small = windowed(json!({"KclExtensions": {"PayloadLimitInBytes": 100_000}}));
+    let small = windowed(&json!({"KclExtensions": {"PayloadLimitInBytes": 100_000}}));
     let small = small.invoking(world.worker("w1"), Arc::new(Collecting::default()));
     assert_eq!(refused(small), "KclExtensions.PayloadLimitInBytes");
 }
