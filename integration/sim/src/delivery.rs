@@ -77,6 +77,8 @@ impl DrawnDelivery {
             pause: Duration::from_millis(rng.u64(100..=10_000)),
         };
         let policy = DeliveryPolicy {
+            // Handlers of this fleet keep no state.
+            tumbling_window: None,
             batching_window: Duration::from_millis(pick(&mut rng, &[0, 0, 1, 300, 1_000, 5_000])),
             max_payload: pick(&mut rng, &[None, None, None, Some(9), Some(40)]),
             max_retries: pick(&mut rng, &[None, Some(0), Some(0), Some(1), Some(2), Some(3)]),
