@@ -232,8 +232,6 @@ pub enum Metric {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DeadLetterPlace {
-    /// `directory:<path>`: a file per batch.
-    Directory(String),
     /// `sqlite:<path>`: a database file.
     Sqlite(String),
     /// The ARN of a stream: each record goes there with a description.
@@ -245,18 +243,16 @@ impl FromStr for DeadLetterPlace {
 
     fn from_str(text: &str) -> Result<Self, InvalidValue> {
         let place = match text.split_once(':') {
-            Some(("directory", path)) if !path.is_empty() => Some(Self::Directory(path.to_owned())),
             Some(("sqlite", path)) if !path.is_empty() => Some(Self::Sqlite(path.to_owned())),
             _ => text.parse().ok().map(Self::Stream),
         };
-        place.ok_or_else(|| InvalidValue::new(text, "use directory:<path>, sqlite:<path> or the ARN of a stream"))
+        place.ok_or_else(|| InvalidValue::new(text, "use sqlite:<path> or the ARN of a stream"))
     }
 }
 
 impl fmt::Display for DeadLetterPlace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Directory(path) => write!(f, "directory:{path}"),
             Self::Sqlite(path) => write!(f, "sqlite:{path}"),
             Self::Stream(arn) => arn.fmt(f),
         }

@@ -101,9 +101,8 @@ pub(super) fn rows() -> Vec<Row> {
             "places for dead letters",
             "does not have these",
             OurChoice,
-            "`DeadLetters`: a directory, an SQLite file or a stream, in place of OnFailure",
+            "`DeadLetters`: an SQLite file or a stream, in place of OnFailure",
             vec![
-                json!({"KclExtensions": {"DeadLetters": "directory:letters"}}),
                 json!({"KclExtensions": {"DeadLetters": "sqlite:letters.db"}}),
                 json!({"KclExtensions": {"DeadLetters": "arn:aws:kinesis:eu-west-1:111122223333:stream/letters"}}),
             ],
