@@ -284,6 +284,17 @@ fn given_a_record_that_is_late_when_its_window_is_over_then_it_belongs_to_the_on
 }
 
 #[test]
+fn given_a_window_that_the_clock_ended_when_a_record_of_it_comes_to_the_same_consumer_then_it_is_not_opened_again() {
+    let mut table = Table::new();
+    table.put([(1, 10)]);
+    table.run(65 * SECOND, collect);
+    assert_eq!(table.calls(), [seen(0, "", [1]), last(0, "1,")]);
+    table.put([(2, 59)]);
+    table.run(SECOND * 2, collect);
+    assert_eq!(table.calls(), [seen(60, "", [2])]);
+}
+
+#[test]
 fn given_no_more_records_when_the_clock_passes_the_end_then_the_window_ends_and_no_sooner() {
     let mut table = Table::new();
     table.put([(1, 5)]);
