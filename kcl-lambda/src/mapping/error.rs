@@ -12,7 +12,7 @@ pub struct InvalidMapping {
 }
 
 impl InvalidMapping {
-    pub(super) fn new(setting: impl Into<String>, value: impl fmt::Display, rule: impl Into<String>) -> Self {
+    pub(crate) fn new(setting: impl Into<String>, value: impl fmt::Display, rule: impl Into<String>) -> Self {
         Self {
             setting: setting.into(),
             value: value.to_string(),

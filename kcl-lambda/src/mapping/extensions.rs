@@ -44,7 +44,8 @@ pub struct KclExtensions {
     pub filter_dry_run: bool,
     /// `DeadLetters`: where batches go that are given up, in place of `DestinationConfig.OnFailure`.
     pub dead_letters: Option<DeadLetterPlace>,
-    /// `ShadowFunctionName`: a second function that is given the same batches; its answers are compared and discarded.
+    /// `ShadowFunctionName`: a second function that is given the same batches; its answers are compared and discarded. A worker refuses
+    /// it, since a name does not say how to run it: give both to [`Shadow`](crate::Shadow).
     pub shadow_function_name: Option<FunctionName>,
     /// `ReplayUntilTimestamp`: records that arrived at or after this time are not delivered, and the mapping ends
     /// there.

@@ -37,7 +37,8 @@ const DEFAULT_TIMEOUT: Duration = Duration::from_secs(3);
 ///     "EventSourceArn": "arn:aws:kinesis:eu-west-1:111122223333:stream/telemetry",
 ///     "FunctionName": "probe",
 ///     "StartingPosition": "TRIM_HORIZON",
-///     "FilterCriteria": {"Filters": [{"Pattern": "{\"data\":{\"hot\":[true]}}"}]}
+///     "FilterCriteria": {"Filters": [{"Pattern": "{\"data\":{\"hot\":[true]}}"}]},
+///     "KclExtensions": {"PayloadLimitInBytes": -1}
 /// }"#)?;
 /// let function = MappedFunction::new(mapping);
 /// let counts = function.filter_counts();
@@ -175,12 +176,30 @@ impl MappedFunction {
         })
     }
 
+    /// What a mapping may say and a worker does not do by itself.
+    fn check_for_a_worker(&self) -> Result<(), InvalidMapping> {
+        let extensions = &self.mapping.extensions;
+        if let Some(until) = extensions.replay_until {
+            let rule = "leave it out for a worker, which runs on; kcl_runtime::replay and kclctl replay read a stretch of time";
+            return Err(InvalidMapping::new("KclExtensions.ReplayUntilTimestamp", until, rule));
+        }
+        match &extensions.shadow_function_name {
+            Some(name) => {
+                let rule =
+                    "leave it out, and give both functions to kcl_lambda::Shadow: a name does not say how to run one";
+                Err(InvalidMapping::new("KclExtensions.ShadowFunctionName", name, rule))
+            }
+            None => Ok(()),
+        }
+    }
+
     fn put_together(
         &self,
         mut worker: WorkerBuilder,
         metrics: MappingMetrics,
         handled: impl FnOnce(WorkerBuilder) -> FunctionWorkerBuilder,
     ) -> Result<FunctionWorkerBuilder, InvalidMapping> {
+        self.check_for_a_worker()?;
         metrics::describe();
         worker.configure(|config| worker_settings::apply(&self.mapping, config));
         let admission = MappingAdmission::new(&self.mapping, &self.source, self.counts.clone(), metrics)?;

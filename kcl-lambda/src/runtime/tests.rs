@@ -357,3 +357,19 @@ async fn given_a_shadow_when_it_fails_and_answers_otherwise_then_it_is_counted_a
 }
 
 mod windows;
+
+#[tokio::test(start_paused = true)]
+async fn given_settings_that_a_worker_does_not_do_when_it_is_made_then_they_are_refused_by_name() {
+    let world = TestWorld::new("telemetry", 1).await;
+    for (setting, value) in [
+        ("ReplayUntilTimestamp", json!("2025-11-21T04:40:00Z")),
+        ("ShadowFunctionName", json!("probe-2")),
+    ] {
+        let mapped = MappedFunction::new(mapping(json!({"KclExtensions": {setting: value}})));
+        let function = Scripted::new(|_| Ok(json!(null)));
+        let refused = mapped
+            .invoking(world.worker("w1"), function)
+            .expect_err("a worker does not do that");
+        assert_eq!(refused.setting(), format!("KclExtensions.{setting}"));
+    }
+}
