@@ -136,7 +136,8 @@ pub(crate) fn event(metrics: &ShardMetrics, event: &ShardEvent) {
                 ),
                 None => tracing::warn!(
                     call, attempt, first, %error,
-                    "the handler failed while the consumer stops; the next holder of the lease gets the records"
+                    "the handler failed, and is not called again with the same records: they are given up, or the consumer stops and the next \
+                     holder of the lease gets them"
                 ),
             }
         }

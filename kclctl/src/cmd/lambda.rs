@@ -74,6 +74,10 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = humantime::parse_duration)]
     failover_time: Duration,
 
+    /// How long a stop waits for invocations under way [default: 30s, or --timeout and 10s if that is longer].
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    shutdown_grace: Option<Duration>,
+
     /// Stop when there was nothing to do for so long.
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
     until_idle: Option<Duration>,
@@ -125,6 +129,9 @@ struct FunctionArgs {
     #[arg(value_name = "COMMAND", required = true, last = true)]
     command: Vec<OsString>,
 }
+
+/// What an invocation may take besides its own time: the start of a process.
+const SPARE: Duration = Duration::from_secs(10);
 
 /// The most processes unless more are asked for: each takes the memory of an interpreter.
 const MOST_PROCESSES: usize = 16;
@@ -217,7 +224,21 @@ async fn run_function(args: RunArgs, connection: &ConnectionArgs) -> Result<(), 
     let stream = file.stream(args.stream.as_ref())?;
     let mut config = Config::default();
     config.failover_time = args.failover_time;
+    // What runs when a stop or another worker comes may take as long as it is allowed to.
+    let longest_call = args.function.timeout + SPARE;
+    config.shutdown_grace = args
+        .shutdown_grace
+        .unwrap_or_else(|| config.shutdown_grace.max(longest_call));
+    config.hand_off_timeout = config.hand_off_timeout.max(longest_call);
     config.validate()?;
+    if args.function.timeout.is_zero() {
+        return Err(Error::Usage("--timeout is 0s: an invocation needs time".to_owned()));
+    }
+    if matches!(args.lease_table, LeaseTable::Memory) {
+        tracing::warn!(
+            "checkpoints are kept in memory: another run begins anew; give --lease-table sqlite:PATH or dynamodb:NAME to go on"
+        );
+    }
     let mut signals = Signals::listen()?;
     if let Some(address) = args.metrics {
         serve_metrics(address)?;
