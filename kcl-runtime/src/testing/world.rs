@@ -12,7 +12,10 @@ use std::{
 
 use aws_sdk_kinesis::{
     Client,
-    config::{BehaviorVersion, Credentials, Region, retry::{RetryConfig, RetryPartition}},
+    config::{
+        BehaviorVersion, Credentials, Region,
+        retry::{RetryConfig, RetryPartition},
+    },
 };
 use kcl_broker::{Broker, trouble::Trouble};
 use kcl_checkpoint::{FaultPlan, FaultyLeaseStore, MemoryLeaseStore};
@@ -84,7 +87,10 @@ impl TestWorld {
     pub fn worker(&self, name: &str) -> WorkerBuilder {
         let (inner, name) = (&*self.inner, worker_id(name));
         let node = self.node(&name);
-        let source = KinesisSource::new(self.client_over(&node.service), inner.stream.clone());
+        let source = KinesisSource::new(
+            self.client_over(&node.service, RetryConfig::disabled()),
+            inner.stream.clone(),
+        );
         let shared = FaultyLeaseStore::with_plan(Arc::clone(&inner.table), inner.table_faults.clone());
         let own = FaultyLeaseStore::with_plan(Arc::new(shared), node.table_faults);
         let life = inner.lives.fetch_add(1, Ordering::Relaxed);
@@ -99,7 +105,7 @@ impl TestWorld {
     /// [`service`](Self::service).
     #[must_use]
     pub fn client(&self) -> Client {
-        self.client_over(&self.inner.service)
+        self.client_over(&self.inner.service, RetryConfig::standard())
     }
 
     /// The way of all clients to the service: cut it, and heal it again with [`LinkState::Up`](super::LinkState::Up).
@@ -205,15 +211,15 @@ impl TestWorld {
         lock(&inner.nodes).entry(worker.clone()).or_insert_with(new).clone()
     }
 
-    fn client_over(&self, link: &Link) -> Client {
+    /// Workers try again by themselves, as their seed says; the SDK's own pauses are drawn by nobody's seed.
+    fn client_over(&self, link: &Link, retries: RetryConfig) -> Client {
         let partition = format!("test-world-{}", PARTITIONS.fetch_add(1, Ordering::Relaxed));
         let config = aws_sdk_kinesis::Config::builder()
             .behavior_version(BehaviorVersion::latest())
             .region(Region::new("us-east-1"))
             .credentials_provider(Credentials::new("any", "any", None, None, "test world"))
             .endpoint_url("http://kinesis.local")
-            // Workers try again by themselves, as their seed says; the SDK's own pauses are drawn by nobody's seed.
-            .retry_config(RetryConfig::disabled())
+            .retry_config(retries)
             .retry_partition(RetryPartition::new(partition))
             .time_source(self.inner.clock)
             .http_client(link.clone())
